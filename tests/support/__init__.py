@@ -1,0 +1,1 @@
+"""Shared test harness: raw origins, programs under test, syslog sink and wire helpers."""

@@ -1,0 +1,143 @@
+"""What only the whole configuration can tell: references, numbers, modes, what is probably forgotten."""
+
+from __future__ import annotations
+
+from trilb.base.diagnostic import Report, nearest
+from trilb.base.registry import Kind
+from trilb.config.expressions import Reference
+from trilb.config.model import Cond, Config, Mode, Proxy, Side
+
+
+def check(config: Config, report: Report, references: list[Reference]) -> None:
+    """Number proxies and servers, resolve names, and report what does not fit together."""
+    _number_proxies(config)
+    for proxy in config.proxies:
+        _number_servers(proxy, report)
+        _acls(proxy, report)
+        if proxy.disabled:
+            continue
+        _inherited_log_format(proxy)
+        if proxy.side & Side.FRONTEND:
+            _frontend(proxy, config, report)
+        if proxy.side & Side.BACKEND:
+            _backend(proxy, report)
+        _timeouts(proxy, report)
+    _references(config, report, references)
+
+
+def _number_proxies(config: Config) -> None:
+    """Automatic ids begin at 2, in order, around those that were set (regression test proxy/proxy_id)."""
+    taken = {proxy.id for proxy in config.proxies if proxy.id}
+    following = 2
+    for proxy in config.proxies:
+        if not proxy.id:
+            while following in taken:
+                following += 1
+            proxy.id = following
+            taken.add(following)
+
+
+def _number_servers(proxy: Proxy, report: Report) -> None:
+    taken: dict[int, str] = {}
+    for server in proxy.servers:
+        if server.forced_id:
+            if server.id in taken:
+                report.alert(server.place, f"server '{server.name}' : id {server.id} is already used by '{taken[server.id]}'")
+            taken[server.id] = server.name
+    following = 1
+    for server in proxy.servers:
+        if not server.forced_id:
+            while following in taken:
+                following += 1
+            server.id = following
+            taken[following] = server.name
+
+
+def _conditions(proxy: Proxy) -> list[Cond]:
+    rules = [*proxy.http_request, *proxy.http_response, *proxy.use_backend]
+    conditions = [rule.when for rule in rules if rule.when is not None]
+    conditions += [*proxy.force_persist, *proxy.ignore_persist]
+    if proxy.stats is not None:
+        conditions += [when for when in proxy.stats.admin if when is not None]
+    return conditions
+
+
+def _acls(proxy: Proxy, report: Report) -> None:
+    for when in _conditions(proxy):
+        for terms in when.alternatives:
+            for term in terms:
+                if term.acl is None and term.name not in proxy.acls:
+                    report.alert(proxy.place, f"no such ACL : '{term.name}'{nearest(term.name, proxy.acls)}")
+
+
+def _inherited_log_format(proxy: Proxy) -> None:
+    """`option httplog` in a TCP proxy means tcplog, as HAProxy falls back."""
+    if proxy.log_kind == "httplog" and proxy.mode is Mode.TCP:
+        proxy.log_kind = "tcplog"
+
+
+def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
+    if not proxy.binds:
+        report.warn(proxy.place, f"{proxy.kind} '{proxy.name}' has no 'bind' directive; please declare it as a backend if this was intended")
+    backends = {other.name: other for other in config.proxies if other.side & Side.BACKEND}
+    targets = [(rule.name, rule.place) for rule in proxy.use_backend]
+    if proxy.default_backend:
+        targets.append((proxy.default_backend, proxy.default_backend_place))
+    for name, place in targets:
+        target = backends.get(name)
+        if target is None:
+            report.alert(place, f"{proxy.kind} '{proxy.name}': unable to find required backend '{name}'{nearest(name, backends)}")
+        elif target.mode is not proxy.mode and not (proxy.mode is Mode.TCP and target.mode is Mode.HTTP):
+            report.alert(place, f"{proxy.kind} '{proxy.name}' tries to use incompatible {target.kind} '{name}' in mode {target.mode.value}; both must have the same mode")
+        elif target.mode is not proxy.mode:
+            config_unserved = f"mode tcp frontend '{proxy.name}' with mode http backend '{name}'"
+            report.alert(place, f"{config_unserved} is not served by trilb; set the same mode on both")
+
+
+def _backend(proxy: Proxy, report: Report) -> None:
+    if proxy.mode is Mode.TCP and proxy.cookie is not None:
+        report.warn(proxy.place, f"'cookie' statement ignored for {proxy.kind} '{proxy.name}' as it requires HTTP mode")
+        proxy.cookie = None
+    if proxy.mode is Mode.TCP and proxy.balance.name in ("uri", "url_param", "hdr"):
+        report.warn(proxy.place, f"'balance {proxy.balance.name}' requires HTTP mode in {proxy.kind} '{proxy.name}'; using roundrobin")
+        proxy.balance = type(proxy.balance)("roundrobin")
+    if proxy.cookie is not None and proxy.cookie.dynamic and not proxy.dynamic_cookie_key:
+        report.warn(proxy.place, f"{proxy.kind} '{proxy.name}' has 'cookie ... dynamic' but no 'dynamic-cookie-key'; the cookies are off")
+    for server in proxy.servers:
+        if server.minconn and not server.maxconn:
+            server.maxconn = server.minconn
+        if server.cookie is not None and proxy.cookie is None and proxy.mode is Mode.HTTP:
+            report.warn(server.place, f"server '{server.name}' has a cookie value but {proxy.kind} '{proxy.name}' has no 'cookie' line")
+
+
+def _timeouts(proxy: Proxy, report: Report) -> None:
+    times = proxy.timeouts
+    front = proxy.side & Side.FRONTEND and proxy.binds and times.client is None
+    back = proxy.side & Side.BACKEND and proxy.servers and (times.connect is None or times.server is None)
+    if front or back:
+        report.warn(
+            proxy.place,
+            f"missing timeouts for {proxy.kind} '{proxy.name}'; set 'client' (frontend), 'connect' and 'server' (backend),"
+            " or connections may pile up for ever",
+        )
+
+
+def _references(config: Config, report: Report, references: list[Reference]) -> None:
+    fronts = {p.name for p in config.proxies if p.side & Side.FRONTEND}
+    backs = {p.name: p for p in config.proxies if p.side & Side.BACKEND}
+    for reference in references:
+        if not reference.proxy and "/" not in reference.name and reference.kind in (Kind.SERVER, Kind.TABLE):
+            continue
+        name, found = reference.name, True
+        if reference.kind is Kind.FRONTEND:
+            found = name in fronts or not name
+        elif reference.kind is Kind.BACKEND:
+            found = name in backs or not name
+        elif reference.kind is Kind.TABLE:
+            found = name in config.tables or not name
+        else:
+            backend, slash, server = name.rpartition("/")
+            owner = backs.get(backend if slash else reference.proxy)
+            found = owner is not None and any(s.name == server for s in owner.servers)
+        if not found:
+            report.alert(reference.place, f"{reference.what}: unable to find {reference.kind.value} '{name}'")

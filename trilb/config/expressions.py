@@ -1,0 +1,287 @@
+"""Sample expressions, ACLs, conditions and log formats: from words to checked Specs.
+
+What lives here: the grammar of configuration.txt sections 7.1 (ACLs), 7.2 (conditions), 7.3 (expressions) and
+8.2.6 (log formats), and the checks that need no live object: known names, argument types, scopes. Building the
+closures that serve is samples' business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from trilb.base.diagnostic import Place, Refused, nearest
+from trilb.base.registry import Entry, Kind, check_args
+from trilb.config import known
+from trilb.config.language import AnyRegistry, Language
+from trilb.config.lexer import split_arguments
+from trilb.config.model import AclSpec, Cond, Expr, Format, Literal, Sample, Spec, Term, Variable
+
+_WORD = re.compile(r"[A-Za-z0-9_.-]+")
+_REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.TABLE)
+
+
+class NotServed(Refused):
+    """The words are HAProxy's, trilb has no implementation yet: reading goes on, starting does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A proxy, server or table named by an argument, looked for once everything is read."""
+
+    kind: Kind
+    name: str
+    what: str
+    proxy: str
+    place: Place
+
+
+@dataclass(slots=True)
+class Scope:
+    """Where an expression stands: what it may use, and where its references go."""
+
+    language: Language
+    proxy: str
+    place: Place
+    at: str = "any"
+    in_defaults: bool = False
+    references: list[Reference] = field(default_factory=list)
+
+
+_ACL_SUFFIXES = ("beg", "dir", "dom", "end", "len", "reg", "sub")
+_ACL_BASES = {
+    "path": "path",
+    "url": "url",
+    "base": "base",
+    "hdr": "req.hdr",
+    "req.hdr": "req.hdr",
+    "shdr": "res.hdr",
+    "res.hdr": "res.hdr",
+    "urlp": "urlp",
+    "cook": "req.cook",
+    "req.cook": "req.cook",
+}
+ACL_ALIASES: dict[str, tuple[str, str]] = {
+    f"{base}_{suffix}": (fetch, suffix) for base, fetch in _ACL_BASES.items() for suffix in _ACL_SUFFIXES
+}
+ACL_ALIASES["hdr_ip"] = ("req.hdr", "ip")
+"""ACL keywords that are a fetch with a match method (section 7.1.2)."""
+
+PREDEFINED_ACLS: dict[str, tuple[str, ...]] = {
+    "FALSE": ("always_false",),
+    "TRUE": ("always_true",),
+    "LOCALHOST": ("src", "127.0.0.1/8", "::1"),
+    "HTTP": ("req.proto_http",),
+    "HTTP_1.0": ("req.ver", "1.0"),
+    "HTTP_1.1": ("req.ver", "1.1"),
+    "HTTP_2.0": ("req.ver", "2.0"),
+    "HTTP_CONTENT": ("req.hdr_val(content-length)", "gt", "0"),
+    "HTTP_URL_ABS": ("url_reg", "^[^/:]*://"),
+    "HTTP_URL_SLASH": ("url_beg", "/"),
+    "HTTP_URL_STAR": ("url", "*"),
+    "METH_CONNECT": ("method", "CONNECT"),
+    "METH_DELETE": ("method", "DELETE"),
+    "METH_GET": ("method", "GET", "HEAD"),
+    "METH_HEAD": ("method", "HEAD"),
+    "METH_OPTIONS": ("method", "OPTIONS"),
+    "METH_POST": ("method", "POST"),
+    "METH_PUT": ("method", "PUT"),
+    "METH_TRACE": ("method", "TRACE"),
+    "RDP_COOKIE": ("req.rdp_cookie_cnt", "gt", "0"),
+    "REQ_CONTENT": ("req.len", "gt", "0"),
+    "WAIT_END": ("wait_end",),
+}
+"""Section 7.4, as words of an `acl` line."""
+
+_DEFAULT_METHOD = {"bool": "bool", "sint": "int", "addr": "ip", "str": "str", "bin": "bin", "meth": "meth"}
+
+
+def _call(text: str, at: int, registry: AnyRegistry, served_elsewhere: frozenset[str], scope: Scope) -> tuple[Spec, Entry[Callable[..., object]], int]:
+    match = _WORD.match(text, at)
+    if match is None:
+        raise Refused(f"expected the name of a {registry.kind} at '{text[at:]}' in '{text}'")
+    name, end = match[0], match.end()
+    given: list[str] = []
+    if text.startswith("(", end):
+        given, end = split_arguments(text, end)
+    entry = registry.get(name)
+    if entry is None:
+        if name in served_elsewhere:
+            if scope.in_defaults and re.match(r"sc\d?_", name) and len(given) < (1 if name[2].isdigit() else 2):
+                raise Refused(f"'{name}' in a defaults section must name its table")
+            raise NotServed(f"{registry.kind} '{name}'")
+        raise Refused(registry.unknown(name) if registry.entries else f"unknown {registry.kind} '{name}'")
+    values = check_args(f"{registry.kind} '{name}'", entry.args, given)
+    for arg, value in zip(entry.args, values, strict=False):
+        if arg.kind in _REFERENCES and isinstance(value, str):
+            if arg.kind in (Kind.SERVER, Kind.TABLE) and scope.in_defaults and "/" not in value:
+                raise Refused(f"'{name}' in a defaults section must name its proxy: backend/{value}")
+            scope.references.append(Reference(arg.kind, value, f"'{name}'", scope.proxy, scope.place))
+    return Spec(name, values, scope.place), entry, end
+
+
+def parse_expr(text: str, scope: Scope, at: int = 0, until: str = "") -> tuple[Expr, str, int]:
+    """Read `fetch(..),conv(..)` from `at` up to the character `until` (or the end).
+
+    Returns the expression, the type it gives, and where it ends. Raises Refused or NotServed.
+    """
+    fetch, entry, end = _call(text, at, scope.language.fetches, known.FETCHES, scope)
+    where = entry.facts.get("at", "any")
+    if where in ("request", "response") and scope.at in ("request", "response") and where != scope.at:
+        raise Refused(
+            f"'{fetch.name}' may only stand in {where} rules, expressions and logs; this is a {scope.at} rule"
+        )
+    gives = str(entry.facts["gives"])
+    converters: list[Spec] = []
+    while text.startswith(",", end):
+        converter, entry, end = _call(text, end + 1, scope.language.converters, known.CONVERTERS, scope)
+        converters.append(converter)
+        gives = str(entry.facts["gives"])
+    if until and not text.startswith(until, end):
+        raise Refused(f"expected '{until}' after '{text[at:end]}' in '{text}'")
+    if not until and end != len(text):
+        raise Refused(f"unexpected '{text[end:]}' after '{text[:end]}'")
+    return Expr(fetch, tuple(converters), text[at:end]), gives, end
+
+
+_FORMAT = re.compile(r"%(?:\{([^}]*)\})?(?:(\[)|([A-Za-z][A-Za-z0-9]*)|(%))?")
+
+
+def parse_format(text: str, scope: Scope) -> Format:
+    """Read a log format (section 8.2.6). Raises Refused or NotServed."""
+    items: list[Literal | Variable | Sample] = []
+    flags: set[str] = set()
+    at = 0
+    while at < len(text):
+        percent = text.find("%", at)
+        if percent < 0:
+            items.append(Literal(text[at:]))
+            break
+        if percent > at:
+            items.append(Literal(text[at:percent]))
+        match = _FORMAT.match(text, percent)
+        assert match is not None
+        local = _flags(match[1] or "", flags)
+        at = match.end()
+        if match[2]:
+            expr, _, end = parse_expr(text, scope, at, "]")
+            items.append(Sample(expr, frozenset(local)))
+            at = end + 1
+        elif match[3] == "o":
+            flags = local
+        elif match[3]:
+            if match[3] not in scope.language.variables:
+                raise Refused(scope.language.variables.unknown("%" + match[3]).replace("'%", "'%", 1))
+            items.append(Variable(match[3], frozenset(local)))
+        elif match[4]:
+            items.append(Literal("%"))
+        else:
+            raise Refused(f"'%' at position {percent + 1} of '{text}' is followed by no variable; write %% for itself")
+    return tuple(items)
+
+
+def _flags(text: str, current: set[str]) -> set[str]:
+    flags = set(current)
+    for part in text.split(","):
+        part = part.strip()
+        if part in ("json", "cbor", "bin") or part[1:] in ("json", "cbor", "bin"):
+            raise NotServed(f"log format encoding '{part}'")
+        if len(part) >= 2 and part[0] in "+-" and part[1:] in ("Q", "X", "E", "M"):
+            (flags.add if part[0] == "+" else flags.discard)(part[1:])
+        elif part:
+            raise Refused(f"unknown log format flag '{part}'; known are +Q, +X, +E, +M and their '-' forms")
+    return flags
+
+
+def parse_acl(words: list[str], scope: Scope) -> AclSpec:
+    """Read the words of an ACL after its name: criterion, flags, patterns. Raises Refused or NotServed."""
+    criterion, rest = words[0], words[1:]
+    method, text = "", criterion
+    name = _WORD.match(criterion)
+    if name is not None and name[0] in ACL_ALIASES and name[0] not in scope.language.fetches:
+        fetch, method = ACL_ALIASES[name[0]]
+        text = fetch + criterion[name.end() :]
+    try:
+        expr, gives, _ = parse_expr(text, scope)
+    except NotServed:
+        raise
+    except Refused as refused:
+        word = name[0] if name is not None else criterion
+        if name is not None and word not in scope.language.fetches and word not in ACL_ALIASES:
+            close = nearest(word, [*scope.language.fetches, *ACL_ALIASES])
+            raise Refused(f"unknown ACL criterion '{word}'{close}") from None
+        raise refused
+    ignore_case = False
+    while rest and rest[0].startswith("-") and len(rest[0]) > 1 and not rest[0][1:2].isdigit():
+        flag = rest.pop(0)
+        if flag == "--":
+            break
+        if flag == "-i":
+            ignore_case = True
+        elif flag == "-n":
+            continue
+        elif flag == "-m":
+            if not rest:
+                raise Refused("'-m' expects a match method")
+            method = rest.pop(0)
+            if method not in scope.language.matchers:
+                raise Refused(scope.language.matchers.unknown(method))
+        elif flag in ("-f", "-M", "-u"):
+            raise NotServed(f"ACL flag '{flag}'")
+        else:
+            raise Refused(f"unknown ACL flag '{flag}'; use '--' before a pattern that begins with '-'")
+    spec = AclSpec(expr, method or _DEFAULT_METHOD[gives], ignore_case, tuple(rest), scope.place)
+    check = scope.language.matchers.get(spec.method)
+    assert check is not None
+    check.factory(spec.patterns, ignore_case)
+    return spec
+
+
+def parse_condition(words: list[str], scope: Scope, named: Callable[[str], bool]) -> Cond:
+    """Read `if ...` or `unless ...`; `named` tells whether an ACL of that name exists. Raises Refused."""
+    unless = words[0] == "unless"
+    alternatives: list[tuple[Term, ...]] = []
+    terms: list[Term] = []
+    negated, i = False, 1
+    while i < len(words):
+        word = words[i]
+        i += 1
+        if word in ("or", "||"):
+            if not terms or negated:
+                raise Refused(f"'{word}' must stand between two conditions")
+            alternatives.append(tuple(terms))
+            terms = []
+            continue
+        while word.startswith("!"):
+            negated, word = not negated, word[1:]
+        if not word:
+            continue
+        if word == "{":
+            try:
+                end = words.index("}", i)
+            except ValueError:
+                raise Refused("missing closing '}' of an anonymous ACL; braces stand alone between blanks") from None
+            if end == i:
+                raise Refused("an anonymous ACL '{ }' needs a criterion")
+            terms.append(Term("", parse_acl(words[i:end], scope), negated))
+            i = end + 1
+        elif word in PREDEFINED_ACLS and not named(word):
+            terms.append(Term(word, parse_acl(list(PREDEFINED_ACLS[word]), scope), negated))
+        elif named(word):
+            terms.append(Term(word, None, negated))
+        else:
+            raise Refused(f"no such ACL : '{word}'{nearest(word, PREDEFINED_ACLS)}")
+        negated = False
+    if negated or not terms:
+        raise Refused(f"'{words[0]}' expects a condition")
+    alternatives.append(tuple(terms))
+    return Cond(tuple(alternatives), unless)
+
+
+def split_condition(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Cut the words of a rule in front of its `if` or `unless`."""
+    for i, word in enumerate(words):
+        if word in ("if", "unless"):
+            return list(words[:i]), list(words[i:])
+    return list(words), []

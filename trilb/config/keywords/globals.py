@@ -1,0 +1,243 @@
+"""Keywords of the `global` section (configuration.txt, section 3)."""
+
+from __future__ import annotations
+
+import os
+
+from trilb.base.address import parse as parse_address
+from trilb.base.diagnostic import Refused, nearest
+from trilb.base.units import seconds, size, whole
+from trilb.config import known
+from trilb.config.expressions import NotServed
+from trilb.config.keywords.logs import log_target
+from trilb.config.keywords.registry import Context, keyword, only
+from trilb.config.lexer import Line, expand_address
+from trilb.config.model import Global, Socket
+
+
+@keyword("global", "chroot")
+def chroot(line: Line, section: Global, context: Context) -> None:
+    """`chroot DIR`: where to lock the process after start."""
+    (section.chroot,) = only(line, 1, "chroot <directory>")
+
+
+@keyword("global", "user", "group", "uid", "gid")
+def identity(line: Line, section: Global, context: Context) -> None:
+    """`user`, `group`, `uid`, `gid`: who to become after binding."""
+    name = line.words[0]
+    (value,) = only(line, 1, f"{name} <value>")
+    if name in ("user", "group"):
+        setattr(section, name, value)
+    else:
+        setattr(section, name, whole(value, 0, 0xFFFFFFFE, f"'{name}'"))
+
+
+@keyword("global", "daemon", "quiet", negatable=True)
+def switches(line: Line, section: Global, context: Context) -> None:
+    """`daemon`, `quiet`."""
+    only(line, 0, line.words[0])
+    setattr(section, line.words[0], not context.negated)
+
+
+@keyword("global", "zero-warning", "expose-experimental-directives", "expose-deprecated-directives",
+         "insecure-fork-wanted", "insecure-setuid-wanted", "tune.idle-pool.shared", negatable=True)
+def accepted(line: Line, section: Global, context: Context) -> None:
+    """Permissions that need nothing here: trilb runs one process and refuses what it does not serve by name."""
+    if line.words[0] == "expose-experimental-directives":
+        section.experimental = True
+    elif line.words[0] == "insecure-fork-wanted":
+        section.insecure_fork = True
+
+
+@keyword("global", "maxconn")
+def maxconn(line: Line, section: Global, context: Context) -> None:
+    """`maxconn N`: concurrent connections of the process."""
+    (value,) = only(line, 1, "maxconn <number>")
+    section.maxconn = whole(value, 0, 2**31 - 1, "'maxconn'")
+
+
+@keyword("global", "pidfile", "node", "description", "localpeer", "log-tag")
+def texts(line: Line, section: Global, context: Context) -> None:
+    """Keywords that take one text."""
+    name = line.words[0].replace("-", "_")
+    if name == "description":
+        section.description = " ".join(line.words[1:])
+        return
+    (value,) = only(line, 1, f"{line.words[0]} <text>")
+    if name == "localpeer" and context.config.peers:
+        raise Refused("'localpeer' must stand before the first peers section")
+    setattr(section, name, value)
+
+
+@keyword("global", "log-send-hostname")
+def log_send_hostname(line: Line, section: Global, context: Context) -> None:
+    """`log-send-hostname [NAME]`: put a host name into syslog headers."""
+    section.log_hostname = line.words[1] if len(line.words) > 1 else os.uname().nodename
+
+
+@keyword("global", "log", negatable=True)
+def log(line: Line, section: Global, context: Context) -> None:
+    """`log TARGET ...` (section 3.1); `no log` forgets all before it."""
+    if context.negated:
+        section.logs.clear()
+    else:
+        section.logs.append(log_target(line, context))
+
+
+@keyword("global", "stats")
+def stats(line: Line, section: Global, context: Context) -> None:
+    """`stats socket|timeout|maxconn`: the runtime socket (section 3.1)."""
+    words = line.words
+    what = words[1] if len(words) > 1 else ""
+    if what == "socket" and len(words) > 2:
+        section.stats_sockets.extend(_sockets(line, context))
+    elif what == "timeout" and len(words) == 3:
+        section.stats_timeout = seconds(words[2])
+    elif what == "maxconn" and len(words) == 3:
+        section.stats_maxconn = whole(words[2], 1, 65535, "'stats maxconn'")
+    elif what == "bind-process":
+        context.config.without_effect.setdefault("stats bind-process", line.place)
+    else:
+        raise Refused("'stats' supports 'socket <address> ...', 'timeout <time>' and 'maxconn <number>'")
+
+
+def _sockets(line: Line, context: Context) -> list[Socket]:
+    text = expand_address(line.words[2], context.env)
+    addresses = parse_address(text, port_required=not text.startswith(("/", "unix@", "abns@", "fd@")))
+    options: dict[str, object] = {}
+    i, words = 3, line.words
+    while i < len(words):
+        option = words[i]
+        value = words[i + 1] if i + 1 < len(words) else ""
+        if option == "expose-fd":
+            if value != "listeners":
+                raise Refused("'expose-fd' expects 'listeners'", column=line.columns[i])
+            options["expose_fd"] = True
+        elif option == "level":
+            if value not in ("user", "operator", "admin"):
+                raise Refused(f"'level' expects user, operator or admin, not '{value}'", column=line.columns[i])
+            options["level"] = value
+        elif option == "mode":
+            options["mode"] = octal(value)
+        elif option in ("uid", "gid"):
+            options[option] = whole(value, 0, 0xFFFFFFFE, f"'{option}'")
+        elif option in ("user", "group"):
+            options["uid" if option == "user" else "gid"] = lookup_id(option, value)
+        elif option in ("maxconn", "backlog", "severity-output", "process", "thread", "nice", "name"):
+            context.config.without_effect.setdefault(f"stats socket {option}", line.at(i))
+        elif option in ("ssl", "crt", "ca-file", "verify"):
+            raise NotServed(f"stats socket {option}", column=line.columns[i])
+        else:
+            raise Refused(f"unknown option '{option}' of 'stats socket'", column=line.columns[i])
+        i += 2
+    return [Socket(address, line.place, **options) for address in addresses]  # type: ignore[arg-type]
+
+
+def octal(text: str) -> int:
+    """Read the permissions of a socket. Raises Refused."""
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise Refused(f"'mode' expects octal permissions such as 660, not '{text}'") from None
+
+
+def lookup_id(kind: str, name: str) -> int:
+    """The number of a user or group. Raises Refused."""
+    import grp
+    import pwd
+
+    try:
+        return pwd.getpwnam(name).pw_uid if kind == "user" else grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise Refused(f"'{name}' is not a {kind} of this system") from None
+
+
+@keyword("global", "hard-stop-after")
+def hard_stop_after(line: Line, section: Global, context: Context) -> None:
+    """`hard-stop-after TIME`: how long a soft stop may last."""
+    (value,) = only(line, 1, "hard-stop-after <time>")
+    section.hard_stop_after = seconds(value)
+
+
+@keyword("global", "ssl-default-bind-ciphers", "ssl-default-bind-options")
+def ssl_defaults(line: Line, section: Global, context: Context) -> None:
+    """TLS defaults: kept for the TLS listeners."""
+    if len(line.words) < 2:
+        raise Refused(f"'{line.words[0]}' expects an argument")
+    if line.words[0] == "ssl-default-bind-ciphers":
+        section.ssl_bind_ciphers = line.words[1]
+        return
+    simple = {f"{force}-{version}" for force in ("no", "force") for version in ("sslv3", "tlsv10", "tlsv11", "tlsv12", "tlsv13")}
+    simple |= {"no-tls-tickets", "prefer-client-ciphers", "tls-tickets", "no-alpn", "strict-sni"}
+    i = 1
+    while i < len(line.words):
+        option = line.words[i]
+        if option in ("ssl-min-ver", "ssl-max-ver"):
+            i += 1
+            if i >= len(line.words) or line.words[i] not in ("SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"):
+                raise Refused(f"'{option}' expects SSLv3, TLSv1.0, TLSv1.1, TLSv1.2 or TLSv1.3", column=line.columns[i - 1])
+        elif option not in simple:
+            raise Refused(f"unknown option '{option}'{nearest(option, simple)}", column=line.columns[i])
+        i += 1
+    section.ssl_bind_options = line.words[1:]
+
+
+@keyword("global", "setenv", "presetenv", "unsetenv", "resetenv")
+def environment(line: Line, section: Global, context: Context) -> None:
+    """Change the variables the rest of the configuration sees (section 3.1)."""
+    name, words = line.words[0], line.words[1:]
+    if name in ("setenv", "presetenv"):
+        variable, value = only(line, 2, f"{name} <name> <value>")
+        if name == "setenv" or variable not in context.env:
+            context.env[variable] = value
+        return
+    for variable in list(context.env):
+        if (name == "unsetenv") == (variable in words):
+            del context.env[variable]
+
+
+@keyword("global", "h1-case-adjust")
+def h1_case_adjust(line: Line, section: Global, context: Context) -> None:
+    """`h1-case-adjust from to`: restore the case of one header name where an option asks for it."""
+    low, wanted = only(line, 2, "h1-case-adjust <from> <to>")
+    if low != low.lower() or wanted.lower() != low:
+        raise Refused(f"'{wanted}' must be '{low}' with other case, and '{low}' in lower case")
+    if low in section.case_adjust:
+        raise Refused(f"duplicate case adjustment for '{low}'")
+    section.case_adjust[low] = wanted
+
+
+@keyword("global", "h1-case-adjust-file")
+def h1_case_adjust_file(line: Line, section: Global, context: Context) -> None:
+    """`h1-case-adjust-file FILE`: pairs of names, one a line."""
+    (section.case_adjust_file,) = only(line, 1, "h1-case-adjust-file <file>")
+
+
+@keyword("global", "tune.bufsize", "tune.maxrewrite", "tune.http.maxhdr", "tune.h1.fast-lane")
+def tuning(line: Line, section: Global, context: Context) -> None:
+    """The tuning keywords that mean something here: limits of a head, and trilb's own `tune.h1.fast-lane`."""
+    name = line.words[0]
+    (value,) = only(line, 1, f"{name} <value>")
+    if name == "tune.bufsize":
+        section.bufsize = size(value)
+        if section.bufsize < 1024:
+            raise Refused("'tune.bufsize' must be at least 1024")
+    elif name == "tune.maxrewrite":
+        section.maxrewrite = size(value)
+    elif name == "tune.http.maxhdr":
+        section.max_headers = whole(value, 1, 32767, f"'{name}'")
+    elif value in ("on", "off"):
+        section.fast_lane = value == "on"
+    else:
+        raise Refused("'tune.h1.fast-lane' expects 'on' or 'off'")
+
+
+def unregistered(word: str, line: Line, context: Context) -> bool:
+    """Deal with a global keyword nobody registered: without effect, or not served. False when it is unknown."""
+    if word in known.NO_EFFECT_GLOBAL or (word.startswith("tune.") and word in known.GLOBAL):
+        context.config.without_effect.setdefault(word, line.place)
+        return True
+    if word in known.GLOBAL:
+        context.unserved(word, line.place)
+        return True
+    return False

@@ -1,0 +1,287 @@
+"""Keywords any proxy may carry: mode, limits, timeouts, retries, options, error files (section 4.2)."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+
+from trilb.base.diagnostic import Refused, nearest
+from trilb.base.ip import Network
+from trilb.base.units import seconds, whole
+from trilb.config import known
+from trilb.config.expressions import NotServed
+from trilb.config.keywords.registry import Context, keyword, only
+from trilb.config.lexer import Line
+from trilb.config.model import ForwardFor, Mode, Proxy
+from trilb.config.sources import read_bytes
+
+
+@keyword("proxy", "mode")
+def mode(line: Line, proxy: Proxy, context: Context) -> None:
+    """`mode tcp|http`."""
+    (value,) = only(line, 1, "mode { tcp | http }")
+    if value in ("log", "spop", "haterm", "health"):
+        raise NotServed(f"mode {value}")
+    if value not in ("tcp", "http"):
+        raise Refused(f"unknown proxy mode '{value}'{nearest(value, ('tcp', 'http'))}", column=line.columns[1])
+    proxy.mode = Mode(value)
+
+
+@keyword("proxy", "id", where="FLB")
+def identifier(line: Line, proxy: Proxy, context: Context) -> None:
+    """`id N`: the proxy's number in statistics."""
+    (value,) = only(line, 1, "id <number>")
+    proxy.id = whole(value, 1, 2**31 - 1, "'id'")
+    for other in context.config.proxies:
+        if other is not proxy and other.id == proxy.id:
+            raise Refused(f"'id' {proxy.id} already used by {other.kind} '{other.name}' at {other.place}")
+
+
+@keyword("proxy", "disabled", "enabled")
+def disabled(line: Line, proxy: Proxy, context: Context) -> None:
+    """`disabled` and `enabled`."""
+    only(line, 0, line.words[0])
+    proxy.disabled = line.words[0] == "disabled"
+
+
+@keyword("proxy", "description")
+def description(line: Line, proxy: Proxy, context: Context) -> None:
+    """`description TEXT`."""
+    proxy.description = " ".join(line.words[1:])
+
+
+@keyword("proxy", "maxconn", where="DFL")
+def maxconn(line: Line, proxy: Proxy, context: Context) -> None:
+    """`maxconn N`: concurrent connections of a frontend."""
+    (value,) = only(line, 1, "maxconn <number>")
+    proxy.maxconn = whole(value, 0, 2**31 - 1, "'maxconn'")
+
+
+@keyword("proxy", "backlog", where="DFL")
+def backlog(line: Line, proxy: Proxy, context: Context) -> None:
+    """`backlog N`: the listen queue's length."""
+    (value,) = only(line, 1, "backlog <number>")
+    proxy.backlog = whole(value, 0, 2**31 - 1, "'backlog'")
+
+
+@keyword("proxy", "fullconn", where="DLB")
+def fullconn(line: Line, proxy: Proxy, context: Context) -> None:
+    """`fullconn N`: load at which servers with minconn reach their maxconn."""
+    (value,) = only(line, 1, "fullconn <number>")
+    proxy.fullconn = whole(value, 0, 2**31 - 1, "'fullconn'")
+
+
+_TIMEOUTS = {
+    "client": "client",
+    "clitimeout": "client",
+    "server": "server",
+    "srvtimeout": "server",
+    "connect": "connect",
+    "contimeout": "connect",
+    "queue": "queue",
+    "http-request": "http_request",
+    "http-keep-alive": "http_keep_alive",
+    "tunnel": "tunnel",
+    "client-fin": "client_fin",
+    "server-fin": "server_fin",
+    "client-hs": "client_hs",
+    "check": "check",
+    "tarpit": "tarpit",
+}
+
+
+@keyword("proxy", "timeout")
+def timeout(line: Line, proxy: Proxy, context: Context) -> None:
+    """`timeout NAME TIME`; milliseconds when no unit is given, 0 means none."""
+    if len(line.words) < 3:
+        raise Refused("'timeout' expects a name and a time; usage: timeout <event> <time>")
+    name = line.words[1]
+    if name not in _TIMEOUTS:
+        raise Refused(f"'timeout' does not know '{name}'{nearest(name, _TIMEOUTS)}", column=line.columns[1])
+    if len(line.words) > 3:
+        raise Refused(f"'timeout {name}' cannot handle unexpected argument '{line.words[3]}'", column=line.columns[3])
+    try:
+        value = seconds(line.words[2])
+    except Refused as refused:
+        raise Refused(f"'timeout {name}': {refused.text}", column=line.columns[2]) from None
+    setattr(proxy.timeouts, _TIMEOUTS[name], value or None)
+
+
+@keyword("proxy", "retries", where="DLB")
+def retries(line: Line, proxy: Proxy, context: Context) -> None:
+    """`retries N`: how often a failed connection is tried again."""
+    (value,) = only(line, 1, "retries <number>")
+    proxy.retries = whole(value, 0, 2**31 - 1, "'retries'")
+
+
+RETRY_ON = frozenset(
+    "none conn-failure empty-response junk-response response-timeout 0rtt-rejected all-retryable-errors "
+    "401 403 404 408 421 425 429 500 501 502 503 504".split()
+)
+_RETRYABLE = frozenset(
+    "conn-failure empty-response junk-response response-timeout 0rtt-rejected 500 502 503 504".split()
+)
+
+
+@keyword("proxy", "retry-on", where="DLB")
+def retry_on(line: Line, proxy: Proxy, context: Context) -> None:
+    """`retry-on EVENT...`: replaces what was set before."""
+    words = set(line.words[1:])
+    if not words:
+        raise Refused("'retry-on' expects at least one event")
+    for word in sorted(words - RETRY_ON):
+        raise Refused(f"'retry-on' does not know '{word}'{nearest(word, RETRY_ON)}")
+    if "none" in words and len(words) > 1:
+        raise Refused("'retry-on none' stands alone")
+    if "all-retryable-errors" in words:
+        words = (words - {"all-retryable-errors"}) | _RETRYABLE
+    proxy.retry_on = frozenset(words - {"none"})
+
+
+@keyword("proxy", "http-reuse", where="DLB")
+def http_reuse(line: Line, proxy: Proxy, context: Context) -> None:
+    """`http-reuse never|safe|aggressive|always`."""
+    (value,) = only(line, 1, "http-reuse { never | safe | aggressive | always }")
+    if value not in ("never", "safe", "aggressive", "always"):
+        raise Refused(f"'http-reuse' expects never, safe, aggressive or always, not '{value}'", column=line.columns[1])
+    proxy.reuse = value
+
+
+@keyword("proxy", "source", where="DLB")
+def source(line: Line, proxy: Proxy, context: Context) -> None:
+    """`source ADDRESS`: the address connections to servers leave from."""
+    if len(line.words) > 2:
+        raise NotServed(f"source {line.words[2]}")
+    (proxy.source,) = only(line, 1, "source <address>")
+
+
+@keyword("proxy", "errorfile")
+def errorfile(line: Line, proxy: Proxy, context: Context) -> None:
+    """`errorfile CODE FILE`: a whole answer, headers included; an empty file closes without a word."""
+    code, path = only(line, 2, "errorfile <code> <file>")
+    status = whole(code, 200, 599, "'errorfile'")
+    if status not in ERROR_STATUSES:
+        raise Refused(f"'errorfile' knows the codes {', '.join(map(str, ERROR_STATUSES))}, not {status}")
+    raw = read_bytes(os.path.join(context.base, path), "error file")
+    if len(raw) > context.config.globals.bufsize - context.config.globals.maxrewrite:
+        raise Refused(f"error file '{path}' is larger than a buffer")
+    if raw and not re.match(rb"HTTP/\d\.\d [1-5]\d\d(?: [^\r\n]*)?\r?\n", raw):
+        raise Refused(f"error file '{path}' must hold a whole answer, beginning with a line such as 'HTTP/1.0 {status} ...'")
+    proxy.errorfiles[status] = raw or None
+
+
+ERROR_STATUSES = (200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500, 501, 502, 503, 504)
+
+_BOTH, _FRONT, _BACK = "DFLB", "DFL", "DLB"
+SWITCHES: dict[str, str] = {
+    "dontlognull": _FRONT,
+    "dontlog-normal": _FRONT,
+    "logasap": _FRONT,
+    "log-separate-errors": _FRONT,
+    "http-server-close": _BOTH,
+    "httpclose": _BOTH,
+    "http-keep-alive": _BOTH,
+    "abortonclose": _BOTH,
+    "allbackups": _BACK,
+    "persist": _BACK,
+    "http-ignore-probes": _FRONT,
+    "h1-case-adjust-bogus-client": _FRONT,
+    "h1-case-adjust-bogus-server": _BACK,
+    "socket-stats": _FRONT,
+    "tcp-smart-connect": _BACK,
+    "tcp-smart-accept": _FRONT,
+    "tcpka": _BOTH,
+    "clitcpka": _FRONT,
+    "srvtcpka": _BACK,
+    "splice-auto": _BOTH,
+    "splice-request": _BOTH,
+    "splice-response": _BOTH,
+    "http-no-delay": _BOTH,
+    "nolinger": _BOTH,
+    "contstats": _FRONT,
+    "idle-close-on-response": _FRONT,
+    "http-pretend-keepalive": _BACK,
+    "prefer-last-server": _BACK,
+    "independent-streams": _BOTH,
+    "checkcache": _BACK,
+    "log-health-checks": _BACK,
+}
+"""`option NAME` that is on or off, and where it may stand."""
+
+_WITHOUT_EFFECT = frozenset(
+    "tcp-smart-connect tcp-smart-accept splice-auto splice-request splice-response contstats http-no-delay".split()
+)
+_NOT_SERVED = frozenset({"checkcache", "log-health-checks", "prefer-last-server"})
+_CONNECTION_MODES = frozenset({"http-server-close", "httpclose", "http-keep-alive"})
+
+
+@keyword("proxy", "option", negatable=True)
+def option(line: Line, proxy: Proxy, context: Context) -> None:
+    """`option NAME ...`, `no option NAME`."""
+    if len(line.words) < 2:
+        raise Refused("'option' expects an option name")
+    name, rest = line.words[1], line.words[2:]
+    if name in SWITCHES:
+        if rest:
+            raise Refused(f"'option {name}' does not take any argument", column=line.columns[2])
+        if name in _NOT_SERVED and not context.negated:
+            raise NotServed(f"option {name}")
+        if name in _WITHOUT_EFFECT:
+            context.config.without_effect.setdefault(f"option {name}", line.place)
+        if proxy.kind != "defaults" and not set(SWITCHES[name]) & {proxy.kind[0].upper()}:
+            context.report.warn(line.place, f"'option {name}' ignored because {proxy.kind} '{proxy.name}' has no use for it")
+        proxy.options -= {name}
+        if not context.negated:
+            if name in _CONNECTION_MODES:
+                proxy.options -= _CONNECTION_MODES
+            proxy.options |= {name}
+    elif name == "httplog" or name == "tcplog":
+        _log_kind(line, proxy, context)
+    elif name == "redispatch":
+        proxy.redispatch = 0 if context.negated else _interval(rest)
+    elif name == "forwardfor":
+        proxy.forwardfor = None if context.negated else _forwardfor(line)
+    elif name in known.OPTIONS:
+        if not context.negated:
+            raise NotServed(f"option {name}")
+    else:
+        raise Refused(
+            f"unknown option '{name}'{nearest(name, [*SWITCHES, *known.OPTIONS])}", column=line.columns[1]
+        )
+
+
+def _log_kind(line: Line, proxy: Proxy, context: Context) -> None:
+    name, rest = line.words[1], line.words[2:]
+    if rest == ("clf",):
+        raise NotServed(f"option {name} clf")
+    if rest:
+        raise Refused(f"'option {name}' only supports 'clf', not '{rest[0]}'", column=line.columns[2])
+    proxy.log_kind = "" if context.negated else name
+    proxy.log_format = None
+
+
+def _interval(rest: tuple[str, ...]) -> int:
+    if len(rest) > 1:
+        raise Refused("'option redispatch' takes at most one number")
+    return whole(rest[0], -(2**31), 2**31 - 1, "'option redispatch'") if rest else -1
+
+
+def _forwardfor(line: Line) -> ForwardFor:
+    result = ForwardFor()
+    words, i = line.words, 2
+    while i < len(words):
+        value = words[i + 1] if i + 1 < len(words) else ""
+        if words[i] == "if-none":
+            result = replace(result, if_none=True)
+            i += 1
+            continue
+        if words[i] == "except" and value:
+            result = replace(result, exclude=Network(value))
+        elif words[i] == "header" and value:
+            result = replace(result, header=value.lower())
+        else:
+            raise Refused("'option forwardfor' only supports 'except <network>', 'header <name>' and 'if-none'",
+                          column=line.columns[i])
+        i += 2
+    return result

@@ -1,0 +1,136 @@
+"""ACLs, rules and content switching (sections 4.2, 4.3 and 7)."""
+
+from __future__ import annotations
+
+import re
+
+from trilb.base.diagnostic import Refused, nearest
+from trilb.config import known
+from trilb.config.expressions import NotServed, parse_acl, parse_condition, split_condition
+from trilb.config.keywords.registry import Context, keyword, only
+from trilb.config.lexer import Line
+from trilb.config.model import Cond, Proxy, Rule, Spec, UseBackend
+
+_ACL_NAME = re.compile(r"[A-Za-z0-9_.:-]+\Z")
+_RESERVED = ("or", "if", "unless", "||", "{", "}")
+
+
+def condition(line: Line, words: list[str], proxy: Proxy, context: Context, at: str) -> Cond | None:
+    """Read the `if`/`unless` part of a rule; None when it has none."""
+    if not words:
+        return None
+    return parse_condition(words, context.scope(proxy, line.place, at), lambda name: name in proxy.acls)
+
+
+@keyword("proxy", "acl", where="FLB")
+def acl(line: Line, proxy: Proxy, context: Context) -> None:
+    """`acl NAME CRITERION [flags] [patterns]`; lines of one name add up."""
+    if len(line.words) < 3:
+        raise Refused("'acl' expects a name and a criterion")
+    name = line.words[1]
+    if not _ACL_NAME.match(name) or name in _RESERVED:
+        raise Refused(f"invalid ACL name '{name}'", column=line.columns[1])
+    try:
+        made = parse_acl(list(line.words[2:]), context.scope(proxy, line.place))
+    except NotServed as refused:
+        # The name exists all the same, so that rules which use it are not reported as well.
+        proxy.acls[name] = (*proxy.acls.get(name, ()),)
+        raise NotServed(refused.text, column=line.columns[2]) from None
+    except Refused as refused:
+        raise Refused(f"acl '{name}' : {refused.text}", column=line.columns[2]) from None
+    proxy.acls[name] = (*proxy.acls.get(name, ()), made)
+
+
+@keyword("proxy", "default_backend", where="DFL")
+def default_backend(line: Line, proxy: Proxy, context: Context) -> None:
+    """`default_backend NAME`."""
+    (proxy.default_backend,) = only(line, 1, "default_backend <backend>")
+    proxy.default_backend_place = line.at(1)
+
+
+@keyword("proxy", "use_backend", where="FL")
+def use_backend(line: Line, proxy: Proxy, context: Context) -> None:
+    """`use_backend NAME [if|unless CONDITION]`."""
+    words, when = split_condition(line.words[1:])
+    if len(words) != 1:
+        raise Refused("'use_backend' expects a backend name, then 'if' or 'unless' and a condition")
+    if "%[" in words[0]:
+        raise NotServed("use_backend with a log format")
+    proxy.use_backend.append(UseBackend(words[0], condition(line, when, proxy, context, "request"), line.at(1)))
+
+
+def _action(line: Line, proxy: Proxy, context: Context, family: str, at: str) -> Rule:
+    """Read `ACTION arguments [if|unless ...]` of a rule set."""
+    registry = context.language.actions[family]
+    words, when = split_condition(line.words[1:])
+    if not words:
+        raise Refused(f"'{family}' expects an action{nearest('', registry)}")
+    name, parenthesis, inner = words[0].partition("(")
+    entry = registry.get(name)
+    if entry is None:
+        names = {
+            "http-request": known.HTTP_REQUEST_ACTIONS,
+            "http-response": known.HTTP_RESPONSE_ACTIONS,
+        }[family]
+        if name in names or name.rstrip("0123456789") in {n.rstrip("0123456789<>-") for n in names}:
+            _unserved_rule(line, proxy, context, family, name, when, at)
+        raise Refused(f"unknown {family} action '{name}'{nearest(name, [*registry, *names])}", column=line.columns[1])
+    parse = entry.facts["parse"]
+    assert callable(parse)
+    arguments = parse([inner.rstrip(")"), *words[1:]] if parenthesis else words[1:], context.scope(proxy, line.place, at))
+    return Rule(Spec(name, arguments, line.place), condition(line, when, proxy, context, at), line.place)
+
+
+def _unserved_rule(line: Line, proxy: Proxy, context: Context, family: str, name: str, when: list[str], at: str) -> None:
+    proxy.unique_rules.add(family)
+    if when:
+        condition(line, when, proxy, context, at)
+    raise NotServed(f"{family} {name}", column=line.columns[1])
+
+
+@keyword("proxy", "http-request")
+def http_request(line: Line, proxy: Proxy, context: Context) -> None:
+    """`http-request ACTION [if|unless CONDITION]`."""
+    named_defaults_only(proxy, "http-request")
+    proxy.http_request.append(_action(line, proxy, context, "http-request", "request"))
+
+
+@keyword("proxy", "http-response")
+def http_response(line: Line, proxy: Proxy, context: Context) -> None:
+    """`http-response ACTION [if|unless CONDITION]`."""
+    named_defaults_only(proxy, "http-response")
+    proxy.http_response.append(_action(line, proxy, context, "http-response", "response"))
+
+
+@keyword("proxy", "redirect", where="FLB")
+def redirect(line: Line, proxy: Proxy, context: Context) -> None:
+    """`redirect ...`: the old spelling of `http-request redirect`."""
+    named = Line(line.place, ("http-request", *line.words), (line.columns[0], *line.columns))
+    proxy.http_request.append(_action(named, proxy, context, "http-request", "request"))
+
+
+@keyword("proxy", "tcp-request", "tcp-response", "http-after-response", "http-after-request")
+def later_rules(line: Line, proxy: Proxy, context: Context) -> None:
+    """Rule sets whose evaluation has its own issue: understood, not served."""
+    family = line.words[0]
+    if family.startswith("tcp") and len(line.words) > 1:
+        family = f"{family} {line.words[1]}"
+    if family.startswith("tcp-re") and line.words[1:2] not in (("connection",), ("session",), ("content",), ("inspect-delay",)):
+        raise Refused(f"'{line.words[0]}' expects 'connection', 'session', 'content' or 'inspect-delay'")
+    named_defaults_only(proxy, family)
+    raise NotServed(family)
+
+
+def named_defaults_only(proxy: Proxy, family: str) -> None:
+    """Rules may stand in a defaults section only when it has a name (section 4.2 of each rule set)."""
+    if proxy.kind == "defaults":
+        if not proxy.name:
+            raise Refused(f"'{family}' is not allowed in an anonymous defaults section; give the section a name")
+        proxy.unique_rules.add(family)
+
+
+@keyword("proxy", "stick-table", where="FLB")
+def stick_table(line: Line, proxy: Proxy, context: Context) -> None:
+    """`stick-table ...`: its name is known, the table comes with its issue."""
+    context.config.tables[proxy.name] = line.place
+    raise NotServed("stick-table")

@@ -1,0 +1,226 @@
+"""`bind`, `server`, `default-server`: where traffic comes in and goes out (sections 5.1 and 5.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from trilb.base.address import Address, Family
+from trilb.base.address import parse as parse_address
+from trilb.base.diagnostic import Refused, nearest
+from trilb.base.units import seconds, whole
+from trilb.config import known
+from trilb.config.expressions import NotServed
+from trilb.config.keywords.globals import lookup_id, octal
+from trilb.config.keywords.registry import Context, keyword
+from trilb.config.lexer import Line, expand_address
+from trilb.config.model import Bind, Proxy, ServerLine
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]+\Z")
+
+_BIND_VALUES: dict[str, Callable[[str], object]] = {
+    "name": str,
+    "id": lambda text: whole(text, 1, 2**31 - 1, "'id'"),
+    "maxconn": lambda text: whole(text, 1, 2**31 - 1, "'maxconn'"),
+    "backlog": lambda text: whole(text, 1, 2**31 - 1, "'backlog'"),
+    "mode": octal,
+    "uid": lambda text: whole(text, 0, 0xFFFFFFFE, "'uid'"),
+    "gid": lambda text: whole(text, 0, 0xFFFFFFFE, "'gid'"),
+    "user": lambda text: lookup_id("user", text),
+    "group": lambda text: lookup_id("group", text),
+    "interface": str,
+}
+_BIND_FLAGS = {"v6only": "v6only", "v4v6": "v4v6", "transparent": "transparent"}
+_BIND_WITHOUT_EFFECT = {"process": 1, "thread": 1, "nice": 1, "shards": 1, "tfo": 0, "defer-accept": 0, "mss": 1,
+                        "tcp-ut": 1, "severity-output": 1, "level": 1, "allow-0rtt": 0}
+_TLS_VALUES = ("ciphers", "ciphersuites", "curves", "ecdhe", "ssl-min-ver", "ssl-max-ver", "alpn", "npn", "ca-file",
+               "crl-file", "verify", "crt-list", "crt-ignore-err", "ca-ignore-err", "tls-ticket-keys", "sigalgs",
+               "client-sigalgs", "ca-verify-file", "ca-sign-file", "ca-sign-pass", "no-ca-names")
+
+
+@keyword("proxy", "bind", where="FL")
+def bind(line: Line, proxy: Proxy, context: Context) -> None:
+    """`bind ADDRESS[,ADDRESS...] [options]`."""
+    proxy.binds.append(read_bind(line, context))
+
+
+def read_bind(line: Line, context: Context) -> Bind:
+    """Read a `bind` line. Raises Refused or NotServed."""
+    if len(line.words) < 2:
+        raise Refused("'bind' expects an address and port as argument, for instance :80")
+    addresses: list[Address] = []
+    for part in expand_address(line.words[1], context.env).split(","):
+        try:
+            addresses += parse_address(part, port_required=True)
+        except Refused as refused:
+            raise Refused(f"'bind' : {refused.text}", column=line.columns[1]) from None
+    made = Bind(tuple(addresses), line.place)
+    if any(address.offset for address in addresses):
+        raise Refused("'bind' takes plain ports, not offsets", column=line.columns[1])
+    i, words = 2, line.words
+    unserved = ""
+    while i < len(words):
+        option = words[i]
+        column = line.columns[i]
+        i += 1
+        if option in _BIND_FLAGS:
+            setattr(made, _BIND_FLAGS[option], True)
+        elif option in _BIND_WITHOUT_EFFECT:
+            context.config.without_effect.setdefault(f"bind {option}", line.at(i - 1))
+            i += _BIND_WITHOUT_EFFECT[option]
+        elif option == "ssl":
+            made.ssl = True
+            unserved = unserved or "bind ssl"
+        elif option == "crt":
+            made.crt = (*made.crt, _value(words, i, option, column))
+            i += 1
+        elif option in _BIND_VALUES:
+            try:
+                value = _BIND_VALUES[option](_value(words, i, option, column))
+            except Refused as refused:
+                raise Refused(refused.text, column=column) from None
+            setattr(made, {"user": "uid", "group": "gid"}.get(option, option), value)
+            i += 1
+        elif option == "proto" and _value(words, i, option, column) in ("h1", "none"):
+            made.proto = words[i]
+            i += 1
+        elif option in known.BIND_OPTIONS or option == "ssl":
+            unserved = unserved or f"bind {option}"
+            break
+        else:
+            raise Refused(f"unknown 'bind' option '{option}'{nearest(option, [*known.BIND_OPTIONS])}", column=column)
+    if unserved:
+        context.unserved(unserved, line.place)
+    return made
+
+
+def _value(words: tuple[str, ...], i: int, option: str, column: int) -> str:
+    if i >= len(words):
+        raise Refused(f"'{option}' expects an argument", column=column)
+    return words[i]
+
+
+def _cookie_value(text: str) -> str:
+    if not text:
+        raise Refused("'cookie' expects a value")
+    return text
+
+
+_SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
+    "weight": ("weight", lambda text: whole(text, 0, 256, "'weight'")),
+    "maxconn": ("maxconn", lambda text: whole(text, 0, 2**31 - 1, "'maxconn'")),
+    "minconn": ("minconn", lambda text: whole(text, 0, 2**31 - 1, "'minconn'")),
+    "maxqueue": ("maxqueue", lambda text: whole(text, 0, 2**31 - 1, "'maxqueue'")),
+    "inter": ("inter", seconds),
+    "fastinter": ("fastinter", seconds),
+    "downinter": ("downinter", seconds),
+    "rise": ("rise", lambda text: whole(text, 1, 65535, "'rise'")),
+    "fall": ("fall", lambda text: whole(text, 1, 65535, "'fall'")),
+    "port": ("check_port", lambda text: whole(text, 1, 65535, "'port'")),
+    "addr": ("check_address", str),
+    "cookie": ("cookie", _cookie_value),
+    "id": ("id", lambda text: whole(text, 1, 2**31 - 1, "'id'")),
+    "redir": ("redirect_to", str),
+    "source": ("source", str),
+    "pool-max-conn": ("pool_max_conn", lambda text: whole(text, -1, 2**31 - 1, "'pool-max-conn'")),
+    "pool-purge-delay": ("pool_purge_delay", seconds),
+    "init-addr": ("init_address", str),
+}
+_SERVER_FLAGS: dict[str, tuple[str, bool]] = {
+    "check": ("check", True),
+    "no-check": ("check", False),
+    "backup": ("backup", True),
+    "no-backup": ("backup", False),
+    "disabled": ("disabled", True),
+    "enabled": ("disabled", False),
+}
+_SERVER_WITHOUT_EFFECT = {"tfo": 0, "no-tfo": 0, "pool-low-conn": 1, "log-bufsize": 1}
+_SERVER_DEFAULTS_AS_IS = frozenset(
+    "no-ssl no-send-proxy no-send-proxy-v2 no-check-ssl no-agent-check stick no-verifyhost".split()
+)
+_NOT_IN_DEFAULT = frozenset({"id"})
+
+
+def apply_server_options(made: ServerLine, words: tuple[str, ...], columns: tuple[int, ...], context: Context,
+                         default: bool) -> str:
+    """Apply the options of a `server` or `default-server` line; returns the first one not served, or ''."""
+    i, unserved = 0, ""
+    while i < len(words):
+        option, column = words[i], columns[i] if i < len(columns) else 0
+        i += 1
+        if default and option in _NOT_IN_DEFAULT:
+            raise Refused(f"'{option}' cannot stand in 'default-server'", column=column)
+        if option in _SERVER_FLAGS:
+            name, value = _SERVER_FLAGS[option]
+            setattr(made, name, value)
+        elif option in _SERVER_VALUES:
+            text = _value(words, i, option, column)
+            i += 1
+            name, read = _SERVER_VALUES[option]
+            try:
+                setattr(made, name, read(text))
+            except Refused as refused:
+                raise Refused(f"'{option}': {refused.text}", column=column) from None
+            if option == "id":
+                made.forced_id = True
+        elif option == "redirect":
+            continue
+        elif option in _SERVER_DEFAULTS_AS_IS:
+            continue
+        elif option in _SERVER_WITHOUT_EFFECT:
+            context.config.without_effect.setdefault(f"server {option}", made.place)
+            i += _SERVER_WITHOUT_EFFECT[option]
+        elif option in known.SERVER_OPTIONS:
+            return f"server {option}"
+        else:
+            raise Refused(f"unknown option '{option}'{nearest(option, [*known.SERVER_OPTIONS, *_SERVER_VALUES])}",
+                          column=column)
+    return unserved
+
+
+@keyword("proxy", "server", where="LB")
+def server(line: Line, proxy: Proxy, context: Context) -> None:
+    """`server NAME ADDRESS[:PORT] [options]`."""
+    if len(line.words) < 3:
+        raise Refused("'server' expects <name> and <addr>[:<port>] as arguments")
+    name = line.words[1]
+    if not _NAME.match(name):
+        raise Refused(f"character not permitted in server name '{name}'; use A-Z a-z 0-9 - _ . :", column=line.columns[1])
+    text = expand_address(line.words[2], context.env)
+    try:
+        addresses = parse_address(text)
+    except Refused as refused:
+        raise Refused(f"'server {name}' : {refused.text}", column=line.columns[2]) from None
+    if len(addresses) > 1:
+        raise Refused(f"'server {name}' : port range not supported in '{text}'", column=line.columns[2])
+    address = addresses[0]
+    if address.family is Family.FD:
+        raise Refused(f"'server {name}' : a server cannot be a file descriptor", column=line.columns[2])
+    if not address.port and address.family not in (Family.UNIX, Family.ABSTRACT):
+        # HAProxy: no port means the port of the incoming connection.
+        address = replace(address, offset=True)
+    if address.family is Family.ANY and not address.host:
+        raise NotServed("server with the address of the connection (0.0.0.0)")
+    if any(other.name == name for other in proxy.servers):
+        raise Refused(f"{proxy.kind} '{proxy.name}' : server '{name}' is already defined; give it another name",
+                      column=line.columns[1])
+    made = ServerLine(name, address, line.place)
+    unserved = ""
+    for words in proxy.default_server:
+        unserved = apply_server_options(made, words, (), context, True) or unserved
+    made.id, made.forced_id = 0, False
+    unserved = apply_server_options(made, line.words[3:], line.columns[3:], context, False) or unserved
+    proxy.servers.append(made)
+    if unserved:
+        context.unserved(unserved, line.place)
+
+
+@keyword("proxy", "default-server", where="DLB")
+def default_server(line: Line, proxy: Proxy, context: Context) -> None:
+    """`default-server OPTIONS`: what the server lines after it begin with."""
+    scratch = ServerLine("", Address(Family.ANY, ""), line.place)
+    unserved = apply_server_options(scratch, line.words[1:], line.columns[1:], context, True)
+    proxy.default_server = [*proxy.default_server, line.words[1:]]
+    if unserved:
+        context.unserved(unserved.replace("server", "default-server", 1), line.place)

@@ -1,0 +1,439 @@
+"""The configuration as read: plain data, compared by value, kept for the life of a generation.
+
+What lives here: one dataclass a thing, with HAProxy's names. What does not: text to be parsed, live state, or
+anything that serves. Only the reader writes these objects; everyone else reads them. A registered thing (an
+algorithm, a fetch, an action) is a `Spec`: its arguments are checked, it is not built yet.
+Times are seconds (float), sizes are bytes, None means "not set".
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, fields
+from enum import Enum, Flag
+
+from trilb.base.address import Address
+from trilb.base.diagnostic import NOWHERE, Place
+from trilb.base.ip import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A registered thing by name, with checked arguments."""
+
+    name: str
+    args: tuple[object, ...] = ()
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """`fetch(args),converter(args),...`; `text` is how it was written."""
+
+    fetch: Spec
+    converters: tuple[Spec, ...] = ()
+    text: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Fixed text of a log format."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A `%name` of a log format; `flags` are those in force: Q quotes, X hexadecimal, M marks missing, E escapes."""
+
+    name: str
+    flags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A `%[expression]` of a log format."""
+
+    expr: Expr
+    flags: frozenset[str] = frozenset()
+
+
+Format = tuple[Literal | Variable | Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AclSpec:
+    """One ACL line or anonymous ACL: an expression, how to match it, and what to match it with."""
+
+    expr: Expr
+    method: str
+    ignore_case: bool = False
+    patterns: tuple[str, ...] = ()
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of a condition: an ACL by name (all lines of that name, also later ones, add up) or in place."""
+
+    name: str
+    acl: AclSpec | None = None
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cond:
+    """`if` / `unless`: an OR of ANDs of terms."""
+
+    alternatives: tuple[tuple[Term, ...], ...]
+    unless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What to do, when, and where it was written (the log's last_rule_line)."""
+
+    act: Spec
+    when: Cond | None = None
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UseBackend:
+    """A `use_backend` line; `name` is the backend's name."""
+
+    name: str
+    when: Cond | None
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+class Mode(Enum):
+    """What a proxy speaks."""
+
+    TCP = "tcp"
+    HTTP = "http"
+
+
+class Side(Flag):
+    """Which sides a section has."""
+
+    FRONTEND = 1
+    BACKEND = 2
+    BOTH = 3
+
+
+@dataclass(slots=True)
+class Bind:
+    """A `bind` line: one or more addresses with their options."""
+
+    addresses: tuple[Address, ...]
+    place: Place
+    name: str = ""
+    id: int = 0
+    ssl: bool = False
+    crt: tuple[str, ...] = ()
+    maxconn: int = 0
+    backlog: int = 0
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    v6only: bool = False
+    v4v6: bool = False
+    interface: str = ""
+    transparent: bool = False
+    proto: str = ""
+
+
+@dataclass(slots=True)
+class ServerLine:
+    """A `server` line, defaults applied."""
+
+    name: str
+    address: Address
+    place: Place
+    id: int = 0
+    forced_id: bool = False
+    weight: int = 1
+    check: bool = False
+    inter: float = 2.0
+    fastinter: float | None = None
+    downinter: float | None = None
+    rise: int = 2
+    fall: int = 3
+    check_port: int = 0
+    check_address: str = ""
+    cookie: str | None = None
+    backup: bool = False
+    disabled: bool = False
+    maxconn: int = 0
+    minconn: int = 0
+    maxqueue: int = 0
+    redirect_to: str = ""
+    source: str = ""
+    pool_max_conn: int = -1
+    pool_purge_delay: float = 5.0
+    init_address: str = "last,libc"
+
+
+@dataclass(slots=True)
+class Timeouts:
+    """All `timeout` settings of a proxy, seconds."""
+
+    client: float | None = None
+    server: float | None = None
+    connect: float | None = None
+    queue: float | None = None
+    http_request: float | None = None
+    http_keep_alive: float | None = None
+    tunnel: float | None = None
+    client_fin: float | None = None
+    server_fin: float | None = None
+    client_hs: float | None = None
+    check: float | None = None
+    tarpit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardFor:
+    """`option forwardfor`: the header's name, whom it is not added for, and whether only when absent."""
+
+    header: str = "x-forwarded-for"
+    exclude: Network | None = None
+    if_none: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogTarget:
+    """A `log` line. Levels are syslog numbers, 0 (emerg) to 7 (debug)."""
+
+    address: Address | None
+    stream: str = ""
+    format: str = "rfc3164"
+    length: int = 1024
+    facility: int = 16
+    level: int = 7
+    minlevel: int = 0
+
+
+@dataclass(slots=True)
+class CookieLine:
+    """A `cookie` line (configuration.txt, `cookie`). Without rewrite, insert or prefix it is passive."""
+
+    name: str
+    rewrite: bool = False
+    insert: bool = False
+    prefix: bool = False
+    indirect: bool = False
+    nocache: bool = False
+    postonly: bool = False
+    preserve: bool = False
+    httponly: bool = False
+    secure: bool = False
+    domains: tuple[str, ...] = ()
+    maxidle: int = 0
+    maxlife: int = 0
+    attrs: tuple[str, ...] = ()
+    dynamic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HashType:
+    """A `hash-type` line. `avalanche` None means unset: plain `consistent` then turns it on."""
+
+    consistent: bool = False
+    function: str = ""
+    avalanche: bool = False
+
+
+@dataclass(slots=True)
+class Stats:
+    """The `stats` lines of a proxy."""
+
+    uri: str = "/haproxy?stats"
+    refresh: int = 0
+    auth: tuple[tuple[str, str], ...] = ()
+    realm: str = "HAProxy Statistics"
+    admin: tuple[Cond | None, ...] = ()
+    hide_version: bool = False
+
+
+@dataclass(slots=True)
+class Proxy:
+    """A frontend, backend, listen or defaults section."""
+
+    name: str
+    kind: str
+    place: Place
+    side: Side
+    inherits: str = ""
+    id: int = 0
+    mode: Mode = Mode.TCP
+    disabled: bool = False
+    maxconn: int = 0
+    fullconn: int = 0
+    backlog: int = 0
+    description: str = ""
+    options: frozenset[str] = frozenset()
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    binds: list[Bind] = field(default_factory=list)
+    servers: list[ServerLine] = field(default_factory=list)
+    default_server: list[tuple[str, ...]] = field(default_factory=list)
+    retries: int = 3
+    retry_on: frozenset[str] = frozenset({"conn-failure"})
+    redispatch: int = 0
+    forwardfor: ForwardFor | None = None
+    errorfiles: dict[int, bytes | None] = field(default_factory=dict)
+    logs: list[LogTarget] = field(default_factory=list)
+    log_global: bool = False
+    log_tag: str = ""
+    log_format: Format | None = None
+    log_kind: str = ""
+    acls: dict[str, tuple[AclSpec, ...]] = field(default_factory=dict)
+    http_request: list[Rule] = field(default_factory=list)
+    http_response: list[Rule] = field(default_factory=list)
+    use_backend: list[UseBackend] = field(default_factory=list)
+    default_backend: str = ""
+    default_backend_place: Place = NOWHERE
+    balance: Spec = field(default_factory=lambda: Spec("roundrobin"))
+    hash_type: HashType = field(default_factory=HashType)
+    hash_key: str = "id"
+    hash_balance_factor: int = 0
+    hash_preserve_affinity: str = "always"
+    cookie: CookieLine | None = None
+    dynamic_cookie_key: str = ""
+    persist_rdp: str = ""
+    force_persist: list[Cond] = field(default_factory=list)
+    ignore_persist: list[Cond] = field(default_factory=list)
+    stats: Stats | None = None
+    reuse: str = "safe"
+    source: str = ""
+    unique_rules: set[str] = field(default_factory=set)
+    """Families of rules a defaults section carries, which bind what may inherit from it."""
+
+    def has(self, option: str) -> bool:
+        """Is `option NAME` on?"""
+        return option in self.options
+
+    def inherit(self, name: str, kind: str, place: Place, side: Side) -> Proxy:
+        """A new section that starts from this defaults section: what defaults cannot give stays behind."""
+        child = copy.copy(self)
+        for item in fields(child):
+            value = getattr(child, item.name)
+            if isinstance(value, (list, dict, set, Timeouts, CookieLine, Stats)):
+                setattr(child, item.name, copy.copy(value))
+        child.name, child.kind, child.place, child.side, child.id = name, kind, place, side, 0
+        child.inherits = self.name
+        return child
+
+
+@dataclass(slots=True)
+class User:
+    """A user of a userlist; `password` is as written, `plain` says whether it is in clear."""
+
+    name: str
+    password: str
+    plain: bool
+    groups: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class UserList:
+    """A `userlist` section."""
+
+    name: str
+    place: Place
+    users: dict[str, User] = field(default_factory=dict)
+    groups: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Peer:
+    """A peer of a `peers` section."""
+
+    name: str
+    address: Address | None
+    place: Place
+
+
+@dataclass(slots=True)
+class PeersSection:
+    """A `peers` section: parsed and checked, served with the stick tables."""
+
+    name: str
+    place: Place
+    peers: list[Peer] = field(default_factory=list)
+    binds: list[Bind] = field(default_factory=list)
+    tables: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Socket:
+    """A `stats socket` line."""
+
+    address: Address
+    place: Place
+    level: str = "operator"
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    expose_fd: bool = False
+
+
+@dataclass(slots=True)
+class Global:
+    """The `global` sections, merged."""
+
+    logs: list[LogTarget] = field(default_factory=list)
+    log_tag: str = "haproxy"
+    log_hostname: str = ""
+    chroot: str = ""
+    user: str = ""
+    group: str = ""
+    uid: int | None = None
+    gid: int | None = None
+    daemon: bool = False
+    master_worker: bool = False
+    quiet: bool = False
+    maxconn: int = 0
+    pidfile: str = ""
+    node: str = ""
+    description: str = ""
+    localpeer: str = ""
+    stats_sockets: list[Socket] = field(default_factory=list)
+    stats_timeout: float = 10.0
+    stats_maxconn: int = 10
+    hard_stop_after: float | None = None
+    grace: float = 0.0
+    bufsize: int = 16384
+    maxrewrite: int = 1024
+    max_headers: int = 101
+    fast_lane: bool = True
+    case_adjust: dict[str, str] = field(default_factory=dict)
+    case_adjust_file: str = ""
+    ssl_bind_ciphers: str = ""
+    ssl_bind_options: tuple[str, ...] = ()
+    insecure_fork: bool = False
+    experimental: bool = False
+    pool_low: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """A keyword of HAProxy's that is understood as one and has no implementation here yet."""
+
+    keyword: str
+    place: Place
+
+
+@dataclass(slots=True)
+class Config:
+    """All that was read."""
+
+    globals: Global = field(default_factory=Global)
+    proxies: list[Proxy] = field(default_factory=list)
+    userlists: dict[str, UserList] = field(default_factory=dict)
+    peers: dict[str, PeersSection] = field(default_factory=dict)
+    tables: dict[str, Place] = field(default_factory=dict)
+    unserved: list[Unserved] = field(default_factory=list)
+    without_effect: dict[str, Place] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
