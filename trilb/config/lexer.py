@@ -16,7 +16,7 @@ from trilb.base.diagnostic import Place, Refused
 MAX_LINE = 65536
 """Characters; a longer line is refused. Arbitrary, well above what generators write."""
 
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", " ": " ", "#": "#", "\\": "\\", "'": "'", '"': '"', "$": "$"}
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", " ": " ", "#": "#", "\\": "\\", "'": "'", '"': '"'}
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_.][A-Za-z0-9_.]*)(\[\*\])?(?:-([^}]*))?\}|([A-Za-z_][A-Za-z0-9_]*))")
 _HEX = re.compile(r"[0-9A-Fa-f]{2}")
 
@@ -76,7 +76,7 @@ def tokenize(text: str, place: Place, env: Mapping[str, str]) -> Line:
                     parts[-1] += c
                 i += 1
             elif c == "\\":
-                char, i = _escape(text, i)
+                char, i = _escape(text, i, quote)
                 parts[-1] += char
             elif c == '"':
                 quote, quoted_at = ("", 0) if quote else ('"', i)
@@ -104,8 +104,12 @@ def tokenize(text: str, place: Place, env: Mapping[str, str]) -> Line:
         columns.extend([start + 1] * len(parts))
 
 
-def _escape(text: str, i: int) -> tuple[str, int]:
-    """Resolve the backslash at `i`; an unknown escape keeps its backslash, so that regular expressions survive."""
+def _escape(text: str, i: int, quote: str) -> tuple[str, int]:
+    """Resolve the backslash at `i`; an unknown escape keeps its backslash, so that regular expressions survive.
+
+    `\\$` means something only inside double quotes, where `$` does. A backslash at the end stays one: there is
+    no line continuation.
+    """
     following = text[i + 1 : i + 2]
     if following == "x":
         match = _HEX.match(text, i + 2)
@@ -113,8 +117,8 @@ def _escape(text: str, i: int) -> tuple[str, int]:
             raise Refused("invalid or incomplete '\\x' sequence; write two hexadecimal digits", column=i + 1)
         # Latin-1: one character per byte, so that any byte can be written.
         return chr(int(match[0], 16)), i + 4
-    if not following:
-        raise Refused("a backslash may not end a line; nothing is left to escape", column=i + 1)
+    if following and quote and following == "$":
+        return "$", i + 2
     if following in _ESCAPES:
         return _ESCAPES[following], i + 2
     return "\\", i + 1

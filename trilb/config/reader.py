@@ -23,6 +23,7 @@ from trilb.config.sources import Source
 
 _PROXIES = {"defaults": Side.BOTH, "frontend": Side.FRONTEND, "backend": Side.BACKEND, "listen": Side.BOTH}
 _SERVED_SECTIONS = frozenset({*_PROXIES, "global", "userlist", "peers"})
+_DIRECTIVES = (".if", ".elif", ".else", ".endif", ".notice", ".warning", ".alert", ".diag")
 _LETTER = {"defaults": "D", "frontend": "F", "listen": "L", "backend": "B"}
 
 
@@ -58,7 +59,11 @@ class _Reader:
         self.config.env["HAPROXY_CFGFILES"] = ";".join(
             filter(None, [self.config.env.get("HAPROXY_CFGFILES", ""), source.name])
         )
-        for number, text in enumerate(source.text.split("\n"), 1):
+        texts = source.text.split("\n")
+        if texts[-1]:
+            end = Place(source.name, len(texts), len(texts[-1]) + 1)
+            self.report.alert(end, "missing LF on last line, the file might have been truncated; end it with a line feed")
+        for number, text in enumerate(texts, 1):
             place = Place(source.name, number)
             try:
                 if "\0" in text:
@@ -69,8 +74,7 @@ class _Reader:
             except NotServed as refused:
                 self.context.unserved(refused.text, Place(place.file, place.line, refused.column))
             except Refused as refused:
-                if not self.skipping():
-                    self.report.alert(refused.place or Place(place.file, place.line, refused.column), refused.text)
+                self.report.alert(refused.place or Place(place.file, place.line, refused.column), refused.text)
         for level in self.levels:
             self.report.alert(level.place, "'.if' without a matching '.endif'")
         self.levels.clear()
@@ -80,7 +84,8 @@ class _Reader:
 
     def line(self, line: Line) -> None:
         word = line.words[0]
-        if word.startswith(".") and self.directive(word, line):
+        if word.startswith("."):
+            self.directive(word, line)
             return
         if self.skipping():
             return
@@ -95,10 +100,14 @@ class _Reader:
                 return
         self.keyword(word, line)
 
-    def directive(self, word: str, line: Line) -> bool:
-        """`.if` and its kin; True when the word was one of them."""
+    def directive(self, word: str, line: Line) -> None:
+        """`.if` and its kin."""
         text = " ".join(line.words[1:])
         outer = not self.skipping()
+        most = {".else": 1, ".endif": 1, ".notice": 2, ".warning": 2, ".alert": 2, ".diag": 2}.get(word)
+        if most is not None and len(line.words) > most:
+            hint = "; use quotes if the message should contain spaces" if most == 2 else ""
+            raise Refused(f"unexpected argument '{line.words[most]}' for '{word}'{hint}", column=line.columns[most])
         if word == ".if":
             self.levels.append(_Level(line.place, outer and evaluate(text, self.facts), outer))
         elif word in (".elif", ".else", ".endif"):
@@ -118,10 +127,9 @@ class _Reader:
             if outer:
                 severity = {".warning": Severity.WARNING, ".alert": Severity.ALERT}.get(word, Severity.NOTICE)
                 if word != ".diag":
-                    self.report.entries.append(Diagnostic(severity, line.place, text))
+                    self.report.entries.append(Diagnostic(severity, line.place, f"'{text}'."))
         else:
-            return False
-        return True
+            raise Refused(f"unknown directive '{word}'{nearest(word, _DIRECTIVES)}", column=line.columns[0])
 
     def begin(self, line: Line) -> None:
         """Open a section."""

@@ -1,0 +1,80 @@
+"""A message head: what the lane and the record both produce, and what rules edit.
+
+Names are lower case already, values are stripped; both are bytes. `fields` keeps the order of the wire.
+"""
+
+from __future__ import annotations
+
+Field = tuple[bytes, bytes]
+
+NO_LENGTH = -1
+
+
+class Head:
+    """A request's or a response's head.
+
+    Framing: `chunked`, or `length` bytes (NO_LENGTH when the message says none). `upgrade` is the lower-cased
+    protocol asked for or agreed to, when the connection header names it. `version` is 10 or 11.
+    """
+
+    __slots__ = (
+        "chunked",
+        "connection",
+        "fields",
+        "length",
+        "method",
+        "reason",
+        "status",
+        "target",
+        "upgrade",
+        "version",
+    )
+
+    def __init__(self, method: bytes, target: bytes, version: int, fields: list[Field]) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.fields = fields
+        self.status = 0
+        self.reason = b""
+        self.length = NO_LENGTH
+        self.chunked = False
+        self.connection = 0
+        self.upgrade = b""
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of that (lower-case) name."""
+        for field in self.fields:
+            if field[0] == name:
+                return field[1]
+        return None
+
+    def all(self, name: bytes) -> list[bytes]:
+        """Every value of that (lower-case) name, in order."""
+        return [value for key, value in self.fields if key == name]
+
+    def remove(self, name: bytes) -> None:
+        """Drop every field of that name."""
+        self.fields = [field for field in self.fields if field[0] != name]
+
+    def set(self, name: bytes, value: bytes) -> None:
+        """Replace every field of that name by one at the end, as `set-header` does."""
+        self.remove(name)
+        self.fields.append((name, value))
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Append a field."""
+        self.fields.append((name, value))
+
+
+CLOSE, KEEP_ALIVE, UPGRADE = 1, 2, 4
+"""Bits of Head.connection: what the connection header asked for."""
+
+
+class Refusal(Exception):
+    """A message that cannot be passed on: the status to answer (0: close silently) and the reason for counters."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason

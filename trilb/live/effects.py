@@ -1,0 +1,36 @@
+"""What a rule asks the shell to do. A closed union: adding one is adding I/O, in the session loops."""
+
+from __future__ import annotations
+
+from trilb.http.head import Field
+
+
+class Deny:
+    """Answer with an error status and stop; counted as a denied request or response."""
+
+    __slots__ = ("status",)
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+class Reply:
+    """Answer with these fields and body. `keep` tells whether the connection may live on, HAProxy's way."""
+
+    __slots__ = ("body", "fields", "status")
+
+    def __init__(self, status: int, fields: list[Field], body: bytes = b"") -> None:
+        self.status = status
+        self.fields = fields
+        self.body = body
+
+
+class Allow:
+    """Stop evaluating this rule set."""
+
+    __slots__ = ()
+
+
+ALLOW = Allow()
+
+Effect = Deny | Reply | Allow

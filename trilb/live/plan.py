@@ -1,0 +1,135 @@
+"""Plans: what a proxy does, as tuples of closures made at load. A feature that is off is absent from its tuple."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from trilb.config.model import ServerLine
+from trilb.live.effects import Effect
+from trilb.live.proxy import Backend
+from trilb.live.server import Server
+from trilb.live.stream import Stream
+
+Step = Callable[[Stream], Effect | None]
+Writer = Callable[[Stream], None]
+Edit = Callable[[Stream], None]
+Key = Callable[[Stream], bytes | int | None]
+
+
+class Balance(Protocol):
+    """A balancing algorithm: rebuilt when servers change, asked once a request."""
+
+    def rebuild(self, servers: list[Server]) -> None:
+        """Take the servers that may be chosen from now on. Cold."""
+
+    def pick(self, key: bytes | int | None, avoid: Server | None) -> Server | None:
+        """The server for a key; None when all are full or there is none. Hot."""
+
+
+class FrontendPlan:
+    """A frontend's work, in the order of the phases. Timeouts are seconds or None."""
+
+    __slots__ = (
+        "backend",
+        "case_adjust",
+        "client_fin",
+        "client_timeout",
+        "close_mode",
+        "dontlog_normal",
+        "dontlognull",
+        "errors",
+        "ignore_probes",
+        "keep_alive_timeout",
+        "log",
+        "log_separate_errors",
+        "logasap",
+        "request",
+        "request_timeout",
+        "response",
+        "switch",
+        "tarpit",
+    )
+
+    def __init__(self) -> None:
+        self.request: tuple[Step, ...] = ()
+        self.response: tuple[Step, ...] = ()
+        self.switch: tuple[tuple[Callable[[Stream], bool] | None, Backend], ...] = ()
+        self.backend: Backend | None = None
+        self.log: tuple[Writer, ...] = ()
+        self.errors: dict[int, bytes | None] = {}
+        self.client_timeout: float | None = None
+        self.client_fin: float | None = None
+        self.request_timeout: float | None = None
+        self.keep_alive_timeout: float | None = None
+        self.tarpit: float | None = None
+        self.close_mode = ""
+        self.dontlognull = False
+        self.dontlog_normal = False
+        self.log_separate_errors = False
+        self.logasap = False
+        self.ignore_probes = False
+        self.case_adjust: dict[bytes, bytes] | None = None
+
+
+class BackendPlan:
+    """A backend's work."""
+
+    __slots__ = (
+        "abortonclose",
+        "balance",
+        "case_adjust",
+        "close_mode",
+        "connect_timeout",
+        "cookie_flags",
+        "cookie_response",
+        "errors",
+        "force_persist",
+        "keep",
+        "key",
+        "persist",
+        "persist_option",
+        "prepare",
+        "queue_timeout",
+        "redispatch",
+        "request",
+        "response",
+        "retries",
+        "retry_on",
+        "reuse",
+        "server_fin",
+        "server_timeout",
+        "stats",
+        "tunnel_timeout",
+    )
+
+    balance: Balance
+
+    def __init__(self) -> None:
+        self.request: tuple[Step, ...] = ()
+        self.response: tuple[Step, ...] = ()
+        self.persist: Callable[[Stream], None] | None = None
+        self.force_persist: Callable[[Stream], bool] | None = None
+        self.persist_option = False
+        self.cookie_flags = False
+        self.key: Key | None = None
+        self.prepare: tuple[Edit, ...] = ()
+        self.cookie_response: Edit | None = None
+        self.errors: dict[int, bytes | None] = {}
+        self.connect_timeout: float | None = None
+        self.server_timeout: float | None = None
+        self.server_fin: float | None = None
+        self.tunnel_timeout: float | None = None
+        self.queue_timeout: float | None = None
+        self.retries = 3
+        self.redispatch = 0
+        self.retry_on: frozenset[str] = frozenset()
+        self.reuse = "safe"
+        self.abortonclose = False
+        self.close_mode = ""
+        self.keep = False
+        self.case_adjust: dict[bytes, bytes] | None = None
+        self.stats: Step | None = None
+
+
+__all__ = ["Balance", "BackendPlan", "Edit", "FrontendPlan", "Key", "ServerLine", "Step", "Writer"]

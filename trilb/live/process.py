@@ -1,0 +1,29 @@
+"""What belongs to the whole process while serving: limits, totals, identity."""
+
+from __future__ import annotations
+
+from trilb.base.clock import Clock, Rate
+
+
+class ProcessState:
+    """Counters and identity of the process; one instance a process, made by the runtime."""
+
+    __slots__ = (
+        "actconn", "clock", "conn_rate", "cum_conn", "cum_req", "hostname", "maxconn", "node", "pid", "req_rate",
+        "started_wall", "stopping", "unique",
+    )
+
+    def __init__(self, clock: Clock, pid: int, hostname: str, maxconn: int) -> None:
+        self.clock = clock
+        self.pid = pid
+        self.hostname = hostname
+        self.node = hostname
+        self.maxconn = maxconn
+        self.actconn = 0
+        self.cum_conn = 0
+        self.cum_req = 0
+        self.unique = 0
+        self.conn_rate = Rate()
+        self.req_rate = Rate()
+        self.started_wall = clock.wall
+        self.stopping = False

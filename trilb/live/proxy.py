@@ -1,0 +1,64 @@
+"""Frontends and backends while serving. What they do is in their plans, which runtime makes."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from trilb.config.model import Proxy
+from trilb.live.counters import Counters
+from trilb.live.server import Server, Waiting
+
+if TYPE_CHECKING:
+    from trilb.live.plan import BackendPlan, FrontendPlan
+
+
+class Backend:
+    """The serving side of a backend or listen section."""
+
+    __slots__ = ("backups", "by_name", "config", "counters", "fullconn", "name", "plan", "queue", "servers")
+
+    plan: BackendPlan
+
+    def __init__(self, config: Proxy) -> None:
+        self.config = config
+        self.name = config.name
+        self.counters = Counters()
+        self.fullconn = config.fullconn or 1
+        self.queue: deque[Waiting] = deque()
+        self.servers = [Server(line, self) for line in config.servers]
+        self.by_name = {server.name: server for server in self.servers}
+        self.backups = any(server.line.backup for server in self.servers)
+
+    def queued(self) -> int:
+        """How many streams wait, in the backend's queue and in those of its servers."""
+        return len(self.queue) + sum(len(server.queue) for server in self.servers)
+
+    def usable(self) -> list[Server]:
+        """The servers balancing may choose from: primaries, or else the first backup (all with allbackups)."""
+        primaries = [s for s in self.servers if s.effective > 0 and not s.line.backup]
+        if primaries:
+            return primaries
+        backups = [s for s in self.servers if s.effective > 0 and s.line.backup]
+        return backups if "allbackups" in self.config.options else backups[:1]
+
+    def changed(self) -> None:
+        """A server's weight or state changed: the algorithm rebuilds its ring from who is left."""
+        for server in self.servers:
+            server.refresh()
+        self.plan.balance.rebuild(self.usable())
+
+
+class Frontend:
+    """The serving side of a frontend or listen section."""
+
+    __slots__ = ("config", "counters", "maxconn", "name", "plan", "stopped")
+
+    plan: FrontendPlan
+
+    def __init__(self, config: Proxy, maxconn: int) -> None:
+        self.config = config
+        self.name = config.name
+        self.maxconn = maxconn
+        self.counters = Counters()
+        self.stopped = False

@@ -1,0 +1,121 @@
+"""A server while serving: its address, its weight, its state, who uses it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from trilb.config.model import ServerLine
+from trilb.live.counters import Counters
+
+if TYPE_CHECKING:
+    from trilb.live.proxy import Backend
+
+
+class Idle(Protocol):
+    """What a pool keeps: anything that can be closed."""
+
+    reused: bool
+
+    def close(self) -> None: ...
+
+
+class Waiting(Protocol):
+    """Somebody in a queue."""
+
+    def wake(self, reason: int = 0) -> None: ...
+
+
+MAINT, DRAIN = 1, 2
+"""Bits of Server.admin."""
+
+
+class Server:
+    """One server of a backend.
+
+    `weight` is the configured weight, `effective` the one balancing uses: zero while draining. `running` tells
+    whether a connection may be tried at all (up, not in maintenance): a draining server still runs.
+    """
+
+    __slots__ = (
+        "address",
+        "admin",
+        "backend",
+        "cookie",
+        "counters",
+        "effective",
+        "family",
+        "health",
+        "id",
+        "idle",
+        "last_change",
+        "last_check",
+        "line",
+        "maxconn",
+        "name",
+        "port_offset",
+        "queue",
+        "running",
+        "source",
+        "up",
+        "used",
+        "weight",
+    )
+
+    def __init__(self, line: ServerLine, backend: Backend) -> None:
+        self.line = line
+        self.backend = backend
+        self.name = line.name
+        self.id = line.id
+        self.weight = line.weight
+        self.maxconn = line.maxconn
+        self.family = 0
+        self.address: tuple[str, int] | tuple[str, int, int, int] | str | None = None
+        self.source: tuple[str, int] | None = None
+        self.port_offset: int | None = None
+        self.cookie: bytes | None = line.cookie.encode("latin-1") if line.cookie is not None else None
+        self.admin = MAINT if line.disabled else 0
+        self.up = True
+        # A checked server begins up, one failure away from down, as HAProxy's does.
+        self.health = line.rise
+        self.used = 0
+        self.queue: deque[Waiting] = deque()
+        self.idle: list[Idle] = []
+        self.counters = Counters()
+        self.last_check = ""
+        self.last_change = 0.0
+        self.running = False
+        self.effective = 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Recompute what follows from weight, health and administration."""
+        self.running = self.up and not self.admin & MAINT
+        self.effective = self.weight if self.running and not self.admin & DRAIN else 0
+
+    @property
+    def full(self) -> bool:
+        """At its maxconn."""
+        return 0 < self.limit() <= self.used
+
+    def limit(self) -> int:
+        """The current limit of connections, between minconn and maxconn by the backend's load; 0 is none."""
+        low, high = self.line.minconn, self.maxconn
+        if not high or not low or low >= high:
+            return high
+        full = self.backend.fullconn
+        load = self.backend.counters.scur
+        return high if load >= full else max(low, load * high // full)
+
+    def status(self) -> str:
+        """The words of the statistics page."""
+        if self.admin & MAINT:
+            return "MAINT"
+        if not self.line.check:
+            return "DRAIN" if self.admin & DRAIN else "no check"
+        rise, fall = self.line.rise, self.line.fall
+        if self.up:
+            if self.admin & DRAIN:
+                return "DRAIN"
+            return "UP" if self.health >= rise + fall - 1 else f"UP {self.health - rise + 1}/{fall}"
+        return f"DOWN {self.health}/{rise}" if self.health else "DOWN"

@@ -1,0 +1,101 @@
+"""One request and its answer, or one TCP connection: everything rules, cookies, balancing and logs look at.
+
+Slots only. A feature's slot holds None until its first use; nothing here allocates what may not be needed.
+Times are the loop's seconds, 0.0 (or -1.0 where noted) while not reached.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trilb.http.head import Head
+
+if TYPE_CHECKING:
+    from trilb.live.proxy import Backend, Frontend
+    from trilb.live.server import Server
+    from trilb.live.session import Session
+
+
+class Stream:
+    """The life of one request. `cause` and `during` are the two letters of the log's termination state."""
+
+    __slots__ = (
+        "accepted",
+        "accepted_wall",
+        "backend",
+        "bytes_in",
+        "bytes_out",
+        "cause",
+        "chosen_by_cookie",
+        "connected",
+        "cookie_first",
+        "cookie_in",
+        "cookie_last",
+        "cookie_out",
+        "dispatched",
+        "during",
+        "frontend",
+        "idle_since",
+        "ignore_persist",
+        "log_levels",
+        "logged",
+        "picked",
+        "queue_backend",
+        "queue_server",
+        "queued",
+        "received",
+        "redispatched",
+        "request",
+        "responded",
+        "response",
+        "response_started",
+        "retries",
+        "server",
+        "session",
+        "status",
+        "target",
+        "unusable",
+    )
+
+    def __init__(self, session: Session, frontend: Frontend) -> None:
+        self.session = session
+        self.frontend = frontend
+        self.backend: Backend | None = None
+        self.server: Server | None = None
+        self.picked: Server | None = None
+        self.request: Head | None = None
+        self.response: Head | None = None
+        self.target = b""
+        self.status = -1
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.accepted = session.accepted
+        self.accepted_wall = session.accepted_wall
+        self.idle_since = 0.0
+        self.received = 0.0
+        self.queued = 0.0
+        self.dispatched = 0.0
+        self.connected = 0.0
+        self.responded = 0.0
+        self.response_started = False
+        self.retries = 0
+        self.redispatched = False
+        self.cause = "-"
+        self.during = "-"
+        self.cookie_in = "N"
+        self.cookie_out = "N"
+        self.cookie_first = 0
+        self.cookie_last = 0
+        self.chosen_by_cookie = False
+        self.ignore_persist = False
+        self.unusable: Server | None = None
+        self.queue_server = 0
+        self.queue_backend = 0
+        self.log_levels = -1
+        self.logged = False
+
+    def end(self, cause: str, during: str) -> None:
+        """Set the termination letters, unless something earlier already did."""
+        if self.cause == "-":
+            self.cause = cause
+            self.during = during

@@ -1,0 +1,47 @@
+"""What a sample can be, and what the room's factories look like.
+
+Types by their names in facts: `bool` bool, `sint` int, `addr` packed address, `str`, `bin` and `meth` bytes.
+A missing sample is None. A fetch with several values (`hdr`) also has `every`, which ACLs use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from trilb.base.registry import Kind, Registry
+from trilb.live.stream import Stream
+
+Value = bool | int | bytes
+Fetch = Callable[[Stream], Value | None]
+Every = Callable[[Stream], Iterable[Value]]
+Convert = Callable[[Value], Value | None]
+Match = Callable[[Value], bool]
+
+fetches: Registry[Callable[..., Fetch]] = Registry("sample fetch")
+converters: Registry[Callable[..., Convert]] = Registry("converter")
+matchers: Registry[Callable[[tuple[str, ...], bool], Match]] = Registry("match method")
+
+fetch = fetches.register
+converter = converters.register
+matcher = matchers.register
+
+
+class Resolver(Protocol):
+    """Gives the live object behind a reference in an argument."""
+
+    def resolve(self, kind: Kind, name: str) -> Any:  # noqa: ANN401 - frontend, backend or server, by kind
+        """The frontend, backend or server of that name, as seen from the rule's proxy."""
+
+
+def as_bytes(value: Value | None) -> bytes:
+    """A sample as text, the cast to `str` (section 7.3.1); missing is empty."""
+    if value is None:
+        return b""
+    if type(value) is bytes:
+        return value
+    if value is True:
+        return b"1"
+    if value is False:
+        return b"0"
+    return str(value).encode()
