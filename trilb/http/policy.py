@@ -1,0 +1,283 @@
+"""What a proxy must decide about a head that parsed: framing, connection, host, limits. HOT.
+
+The lane and the record produce the same Head; this module gives it meaning, for both. Where h11 is laxer than a
+proxy may be, or HAProxy stricter, it refuses; where the field is hop-by-hop, it takes it out. Rules: observed of
+HAProxy, RFC 9112 sections 6.1, 6.3 and 9.3; a test per line.
+"""
+
+from __future__ import annotations
+
+import re
+
+from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Field, Head, Refusal
+
+_SPECIAL_REQUEST = frozenset(
+    (b"content-length", b"transfer-encoding", b"connection", b"host", b"te", b"upgrade", b"http2-settings")
+)
+_SPECIAL_RESPONSE = frozenset((b"content-length", b"transfer-encoding", b"connection"))
+_DIGITS = re.compile(rb"[0-9]++\Z")
+_TARGET = re.compile(rb"[!\"$-~]++\Z")
+_ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*+)://([^/?]*+)(.*+)\Z")
+_AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.%]++\]|[^:@/?\[\]]++)(?::([0-9]*+))?\Z")
+_LENGTH_DIGITS = 18
+"""Longer lengths are refused: past 2**63 nobody agrees on what they mean."""
+_DEFAULT_PORTS = {b"http": b"80", b"https": b"443", b"ws": b"80", b"wss": b"443"}
+
+_BODILESS_10 = frozenset((b"GET", b"HEAD", b"DELETE"))
+
+
+class Limits:
+    """How large a head may be: bytes in HAProxy's accounting (buffer less reserve), and fields."""
+
+    __slots__ = ("bytes", "fields", "raw")
+
+    def __init__(self, bufsize: int = 16384, maxrewrite: int = 1024, max_headers: int = 101) -> None:
+        self.raw = bufsize
+        self.bytes = bufsize - maxrewrite - 48
+        self.fields = max_headers - 1
+
+
+def _measure(head: Head, limits: Limits, status: int) -> None:
+    """HAProxy keeps a head as blocks of 8 bytes plus their text; what does not fit the buffer is refused."""
+    if len(head.fields) > limits.fields:
+        raise Refusal(status, "too many header fields")
+    size = 8 + 20 + len(head.method) + len(head.target) + 8 + 9
+    for name, value in head.fields:
+        size += 8 + len(name) + len(value)
+    if size > limits.bytes:
+        raise Refusal(status, "head too large")
+
+
+def _length(value: bytes, current: int, status: int) -> int:
+    """One content-length value, which may be a list of equal numbers. Raises Refusal."""
+    for part in value.split(b",") if b"," in value else (value,):
+        number = part.strip(b" \t")
+        if not _DIGITS.match(number) or len(number.lstrip(b"0")) > _LENGTH_DIGITS:
+            raise Refusal(status, "invalid content-length")
+        length = int(number)
+        if current not in (-1, length):
+            raise Refusal(status, "conflicting content-length")
+        current = length
+    return current
+
+
+def _connection(head: Head, value: bytes, rest: list[bytes]) -> None:
+    """Read one connection header; the elements that stay go to `rest`."""
+    for part in value.split(b","):
+        element = part.strip(b" \t")
+        word = element.lower()
+        if word == b"close":
+            head.connection |= CLOSE
+        elif word == b"keep-alive":
+            head.connection |= KEEP_ALIVE
+        elif element:
+            if word == b"upgrade":
+                head.connection |= UPGRADE
+            rest.append(element)
+
+
+def request(head: Head, size: int, limits: Limits) -> None:
+    """Give a request its framing and connection bits, and take out what must not travel. Raises Refusal.
+
+    Afterwards `length` is never NO_LENGTH: a request without framing has no body.
+    """
+    fields = head.fields
+    if size > 8000 or len(fields) > limits.fields:
+        _measure(head, limits, 400)
+    special = [field for field in fields if field[0] in _SPECIAL_REQUEST]
+    hosts, host = 0, b""
+    simple = True
+    for name, value in special:
+        if name == b"host":
+            hosts += 1
+            host = value
+        else:
+            simple = False
+    if hosts > 1:
+        raise Refusal(400, "more than one host")
+    target = head.target
+    if not target.startswith(b"/") or head.method == b"CONNECT":
+        _target(head, host, hosts)
+    elif b"#" in target or not _TARGET.match(target):
+        raise Refusal(400, "invalid character in the target")
+    if head.method == b"PRI":
+        raise Refusal(405, "HTTP/2 preface on an HTTP/1 connection")
+    if simple:
+        head.length = 0
+        return
+    _request_framing(head, special)
+
+
+def _request_framing(head: Head, special: list[Field]) -> None:
+    length, chunked, codings = -1, False, 0
+    rest: list[bytes] = []
+    te = b""
+    drop: set[bytes] = {b"connection", b"te"}
+    for name, value in special:
+        if name == b"content-length":
+            length = _length(value, length, 400)
+        elif name == b"transfer-encoding":
+            codings += 1
+            if value.lower() != b"chunked" or codings > 1:
+                raise Refusal(400, "unsupported transfer-encoding")
+            chunked = True
+        elif name == b"connection":
+            _connection(head, value, rest)
+        elif name == b"te":
+            if any(part.strip(b" \t").lower() == b"trailers" for part in value.split(b",")):
+                te = b"trailers"
+        elif name == b"upgrade":
+            head.upgrade = value.lower()
+    if head.version == 10:
+        if chunked and head.method not in _BODILESS_10:
+            raise Refusal(400, "transfer-encoding in HTTP/1.0")
+        if head.method in _BODILESS_10 and (chunked or length > 0):
+            raise Refusal(413, "body on a bodiless HTTP/1.0 request")
+    if chunked and length >= 0:
+        # RFC 9112, 6.3: transfer-encoding wins, and the connection is not to be trusted afterwards.
+        drop.add(b"content-length")
+        head.connection |= CLOSE
+    head.chunked = chunked
+    head.length = 0 if chunked or length < 0 else length
+    if head.method == b"CONNECT":
+        drop |= {b"content-length", b"transfer-encoding"}
+        head.chunked, head.length = False, 0
+    if not head.connection & UPGRADE:
+        head.upgrade = b""
+    elif head.upgrade == b"h2c":
+        drop |= {b"upgrade", b"http2-settings"}
+        rest = [e for e in rest if e.lower() not in (b"upgrade", b"http2-settings")]
+        head.upgrade = b""
+    elif head.upgrade and (head.chunked or head.length):
+        drop.add(b"upgrade")
+        head.upgrade = b""
+    if head.upgrade == b"websocket" and not head.get(b"sec-websocket-key"):
+        raise Refusal(400, "websocket upgrade without a key")
+    _rebuild(head, drop, length if length >= 0 else None, rest)
+    if te:
+        head.fields.append((b"te", te))
+
+
+def _rebuild(head: Head, drop: set[bytes], length: int | None, rest: list[bytes]) -> None:
+    """The fields without those in `drop`, with one content-length, and what is left of connection in its place."""
+    out: list[Field] = []
+    seen_length = seen_connection = False
+    for field in head.fields:
+        name = field[0]
+        if name == b"connection":
+            if rest and not seen_connection:
+                out.append((name, b", ".join(rest)))
+                seen_connection = True
+            continue
+        if name in drop:
+            continue
+        if name == b"content-length":
+            if seen_length:
+                continue
+            seen_length = True
+            out.append((name, field[1].partition(b",")[0].strip()) if b"," in field[1] else field)
+            continue
+        out.append(field)
+    head.fields = out
+
+
+def _authority(text: bytes) -> tuple[bytes, bytes | None]:
+    match = _AUTHORITY.match(text)
+    if match is None:
+        raise Refusal(400, "invalid authority")
+    return match[1].lower(), match[2]
+
+
+def _target(head: Head, host: bytes, hosts: int) -> None:
+    """Targets that are no path: absolute-form, authority-form, asterisk (RFC 9112, 3.2)."""
+    target, method = head.target, head.method
+    if b"#" in target or not _TARGET.match(target):
+        raise Refusal(400, "invalid character in the target")
+    if method == b"PRI":
+        raise Refusal(405, "HTTP/2 preface on an HTTP/1 connection")
+    if method == b"CONNECT":
+        name, port = _authority(target)
+        if not port:
+            raise Refusal(400, "CONNECT without a port")
+        if hosts:
+            wanted, wanted_port = _authority(host)
+            if wanted != name or (wanted_port or b"") not in ((port,) if wanted_port else (b"",)):
+                raise Refusal(400, "host differs from the target")
+            if not wanted_port and port not in (b"80", b"443"):
+                raise Refusal(400, "host differs from the target")
+            if port in (b"80", b"443") and wanted_port:
+                _set_host(head, host.rpartition(b":")[0])
+        return
+    if target == b"*":
+        if method != b"OPTIONS":
+            raise Refusal(400, "asterisk target without OPTIONS")
+        return
+    match = _ABSOLUTE.match(target)
+    if match is None:
+        raise Refusal(400, "invalid target")
+    scheme, authority, path = match[1], match[2], match[3]
+    userinfo, at, place = authority.rpartition(b"@")
+    default = _DEFAULT_PORTS.get(scheme.lower())
+    name, colon, port = place.rpartition(b":") if re.search(rb":[0-9]*\Z", place) else (place, b"", b"")
+    cut = name if colon and port in (b"", default) else place
+    changed = cut != place
+    if hosts:
+        host_name, host_colon, host_port = host.rpartition(b":") if re.search(rb":[0-9]*\Z", host) else (host, b"", b"")
+        host_cut = host_name if host_colon and host_port in (b"", default) else host
+        if host_cut.lower() != cut.lower():
+            raise Refusal(400, "host differs from the target")
+        if changed and host_cut != host:
+            _set_host(head, host_cut)
+    if not path:
+        path = b"/"
+    head.target = scheme + b"://" + userinfo + at + cut + path
+
+
+def _set_host(head: Head, value: bytes) -> None:
+    head.fields = [(name, value if name == b"host" else old) for name, old in head.fields]
+
+
+NO_BODY = frozenset((204, 304))
+
+
+def response(head: Head, size: int, limits: Limits, method: bytes) -> None:
+    """Give a response its framing; `length` stays NO_LENGTH when the body runs to the end. Raises Refusal (502)."""
+    if size > 8000 or len(head.fields) > limits.fields:
+        _measure(head, limits, 502)
+    status = head.status
+    if not 100 <= status <= 999:
+        raise Refusal(502, "invalid status")
+    special = [field for field in head.fields if field[0] in _SPECIAL_RESPONSE]
+    length, chunked, codings = -1, False, 0
+    if special:
+        rest: list[bytes] = []
+        other = False
+        for name, value in special:
+            if name == b"content-length":
+                length = _length(value, length, 502)
+                other = other or b"," in value
+            elif name == b"connection":
+                _connection(head, value, rest)
+                other = True
+            else:
+                codings += 1
+                if value.lower() != b"chunked" or codings > 1:
+                    raise Refusal(502, "unsupported transfer-encoding")
+                chunked = True
+        if chunked and length >= 0:
+            head.connection |= CLOSE
+            _rebuild(head, {b"content-length", b"connection"}, None, rest)
+        elif other or len(special) > 1:
+            _rebuild(head, {b"connection"}, None, rest)
+        if chunked and head.version == 10:
+            head.connection |= CLOSE
+    head.chunked = chunked
+    head.length = length
+    if status < 200 and status != 101:
+        head.chunked, head.length = False, 0
+    elif method == b"HEAD" or status in NO_BODY:
+        head.chunked, head.length = False, 0
+    elif method == b"CONNECT" and 200 <= status < 300:
+        head.chunked, head.length = False, 0
+    elif chunked:
+        head.length = -1

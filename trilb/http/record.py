@@ -1,0 +1,120 @@
+"""h11 as the parser of record: one `h11.Connection` per message, asked only for the head.
+
+h11 never writes here and never decides a connection's life. What it leaves to a proxy is checked before it (line
+ends, which it is lax about) and after it (policy). A head that is not complete yet answers None.
+"""
+
+from __future__ import annotations
+
+import re
+
+import h11
+
+from trilb.http.head import Head, Refusal
+
+_HOST = re.compile(rb"\r\nhost:", re.IGNORECASE)
+_STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
+_NO_LIMIT = 1 << 30
+
+
+def skip_empty_lines(data: bytes) -> int:
+    """How many bytes of empty lines stand in front of a message; they are ignored (RFC 9112, 2.2)."""
+    at = 0
+    while data.startswith(b"\r\n", at):
+        at += 2
+    return at
+
+
+def _split(data: bytes, limit: int) -> int:
+    """The length of the head at the beginning of `data`, 0 while it is not complete. Raises Refusal."""
+    end = data.find(b"\r\n\r\n")
+    stray = _STRAY.search(data, 0, end if end >= 0 else max(0, len(data) - 1))
+    if stray is not None:
+        raise Refusal(400, "bare CR, bare LF or NUL in the head")
+    if end < 0:
+        if len(data) >= limit:
+            raise Refusal(400, "head too large")
+        return 0
+    return end + 4
+
+
+def request(data: bytes, limit: int) -> tuple[Head, int] | None:
+    """A request's head and its length, or None while incomplete. Raises Refusal."""
+    line = data.find(b"\r\n")
+    if line >= 0 and data[:line].count(b" ") == 1 and not data[:line].startswith((b" ", b"\t")):
+        # HTTP/0.9 style: there will be no head to wait for.
+        raise Refusal(400, "request line without a version")
+    size = _split(data, limit)
+    if not size:
+        return None
+    raw = data[:size]
+    if b"\r\n " in raw or b"\r\n\t" in raw:
+        raise Refusal(400, "folded line")
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_NO_LIMIT)
+    no_host = _HOST.search(raw) is None
+    if no_host:
+        # h11 demands a Host in HTTP/1.1, HAProxy does not.
+        raw = raw[:-2] + b"host: none\r\n\r\n"
+    try:
+        connection.receive_data(raw)
+        event = connection.next_event()
+    except h11.RemoteProtocolError as error:
+        raise Refusal(_coding_status(raw) if error.error_status_hint == 501 else 400, str(error)) from None
+    if not isinstance(event, h11.Request):
+        raise Refusal(400, "not a request")
+    version = 10 if event.http_version in (b"1.0", b"0.9") else 11
+    if event.http_version == b"0.9":
+        raise Refusal(400, "HTTP/0.9")
+    head = Head(event.method, event.target, version, _fields(raw, event.headers))
+    if no_host:
+        head.fields.pop()
+    return head, size
+
+
+def _coding_status(raw: bytes) -> int:
+    """422 for known framing behind an unknown coding (`gzip, chunked`), 400 for anything else."""
+    codings: list[bytes] = []
+    for line in raw.lower().split(b"\r\n"):
+        if line.startswith(b"transfer-encoding:"):
+            codings += [coding.strip() for coding in line[18:].split(b",")]
+    return 422 if codings[-1:] == [b"chunked"] and codings.count(b"chunked") == 1 else 400
+
+
+def _fields(raw: bytes, headers: h11.Headers) -> list[tuple[bytes, bytes]]:
+    """h11's fields, with those it rewrites taken as they were sent (it folds equal lengths, lowers codings)."""
+    fields = [(bytes(name), bytes(value)) for name, value in headers]
+    if not any(name in (b"content-length", b"transfer-encoding") for name, _ in fields):
+        return fields
+    lines = raw[raw.index(b"\r\n") + 2 : -4].split(b"\r\n")
+    if any(line[:1] in (b" ", b"\t") for line in lines):
+        raise Refusal(502, "folded line beside a content-length or transfer-encoding")
+    plain = []
+    for line in lines:
+        name, _, value = line.partition(b":")
+        plain.append((name.lower(), value.strip(b" \t")))
+    return plain
+
+
+def response(data: bytes, limit: int) -> tuple[Head, int] | None:
+    """A response's head and its length, or None while incomplete. Raises Refusal."""
+    size = _split(data, limit)
+    if not size:
+        return None
+    raw = data[:size]
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_NO_LIMIT)
+    # h11 wants to have sent something before it reads an answer; a GET gives no answer a special framing.
+    # The upgrade lets it accept a 101; whether one was asked for is policy's question.
+    ask = [("host", "x"), ("connection", "upgrade"), ("upgrade", "x")]
+    connection.send(h11.Request(method="GET", target="/", headers=ask))
+    connection.send(h11.EndOfMessage())
+    try:
+        connection.receive_data(raw)
+        event = connection.next_event()
+    except h11.RemoteProtocolError as error:
+        raise Refusal(502, str(error)) from None
+    if not isinstance(event, (h11.Response, h11.InformationalResponse)):
+        raise Refusal(502, "not a response")
+    head = Head(b"", b"", 10 if event.http_version == b"1.0" else 11, _fields(raw, event.headers))
+    head.status = event.status_code
+    head.reason = bytes(event.reason)
+    return head, size
