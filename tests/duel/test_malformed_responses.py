@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.duel import Duel
-from tests.support.origin import Held, Origin
+from tests.support.duel import Duel, Side
+from tests.support.origin import Held, Kept, Origin
 from tests.support.rows import KEPT_RULES, How, Row, check, post, request
+from tests.support.wire import Client
 
 if TYPE_CHECKING:
     from tests.duel.conftest import DuelFactory
@@ -272,8 +273,6 @@ def test_response(sides: Duel, row: Row) -> None:
 )
 def test_server_connection_reuse(duel: DuelFactory, answer: bytes, connections: int) -> None:
     """Two requests of one client use one server connection only after a sound, persistent answer."""
-    from tests.support.duel import Side
-    from tests.support.wire import Client
 
     def act(side: Side) -> int:
         with Client(side.port) as client:
@@ -282,5 +281,5 @@ def test_server_connection_reuse(duel: DuelFactory, answer: bytes, connections: 
                 client.read_response()
         return side.origin.connections
 
-    pair = duel(CONFIG, lambda raw, origin: Reusable(answer))
+    pair = duel(CONFIG, lambda raw, origin: Kept(answer))
     assert pair.both(act) == (connections, connections)

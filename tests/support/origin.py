@@ -20,6 +20,10 @@ class Held(bytes):
     """An answer after which the origin keeps the connection open until the peer closes."""
 
 
+class Kept(bytes):
+    """An answer after which the origin reads the next request, whatever the answer says."""
+
+
 def reply(
     body: bytes = b"ok", *, status: str = "200 OK", headers: tuple[str, ...] = (), version: str = "HTTP/1.1"
 ) -> bytes:
@@ -39,7 +43,7 @@ class Origin:
 
     A self-delimited answer keeps the connection (unless it says `connection: close`), any other
     closes it after the bytes, `linger` keeps it until the peer closes. 101 and 2xx to CONNECT echo.
-    A `Held` answer does so once; `Held(b"")` never answers.
+    A `Held` answer does so once (`Held(b"")` never answers), a `Kept` one is always followed by another.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class Origin:
         self.stopping = threading.Event()
         self._changed = threading.Condition()
         self._open: set[socket.socket] = set()
-        self._receiving: set[socket.socket] = set()
+        self._receiving: dict[socket.socket, bytes] = {}
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=256)
         self._spawn(self._accept)
@@ -82,6 +86,12 @@ class Origin:
             if not self._changed.wait_for(lambda: len(self.partials) >= count, timeout):
                 raise AssertionError(f"{self.name}: {len(self.partials)} of {count} cut requests: {self.partials!r}")
             return list(self.partials)
+
+    def wait_bytes(self, mark: bytes, timeout: float = 5.0) -> None:
+        """Return as soon as some unfinished request contains mark."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: any(mark in b for b in self._receiving.values()), timeout):
+                raise AssertionError(f"{self.name}: no {mark!r} in {list(self._receiving.values())!r}")
 
     def settle(self, timeout: float = 2.0) -> tuple[list[bytes], list[bytes]]:
         """Return (requests, partials) once something was recorded and no request is half received."""
@@ -148,8 +158,10 @@ class Origin:
                 if not data:
                     self._record(sock, self.partials, buffer)
                     return
-                self._receiving.add(sock)
                 buffer += data
+                with self._changed:
+                    self._receiving[sock] = buffer
+                    self._changed.notify_all()
             request, buffer = buffer[:size], buffer[size:]
             self._record(sock, self.requests, request)
             answer = self.respond(request, self)
@@ -164,12 +176,12 @@ class Origin:
                 while sock.recv(65536):
                     pass
                 return
-            if not _self_delimited(answer, method):
+            if not isinstance(answer, Kept) and not _self_delimited(answer, method):
                 return
 
     def _record(self, sock: socket.socket, where: list[bytes], data: bytes) -> None:
         with self._changed:
-            self._receiving.discard(sock)
+            self._receiving.pop(sock, None)
             if data:
                 where.append(data)
             self._changed.notify_all()

@@ -25,6 +25,7 @@ _KEPT = b"HTTP/1.1 204 No Content\r\n\r\n"
 How = Literal[
     "responses",  # read one response per request, then probe whether the connection is kept
     "half_close",  # shut down our sending side after raw, read until the peer closes
+    "cut",  # wait until `then` reached the origin, shut down our sending side, read until the peer closes
     "close",  # read until the peer closes
     "idle",  # read one response, send `then`, read until the peer closes
     "tunnel",  # read one response head, send `then`, shut down, read until the peer closes
@@ -121,7 +122,10 @@ def observe(side: Side, row: Row, timeout: float = 5.0) -> Seen:
         elif row.how == "reset":
             client.reset()
         else:
-            if row.how in ("idle", "tunnel"):
+            if row.how == "cut":
+                side.origin.wait_bytes(row.then)
+                client.send(b"", half_close=True)
+            elif row.how in ("idle", "tunnel"):
                 client.read_response(methods[0])
                 client.send(row.then, half_close=row.how == "tunnel")
             client.read_all()
@@ -132,7 +136,7 @@ def observe(side: Side, row: Row, timeout: float = 5.0) -> Seen:
         assert "/marker" in side.syslog.take(1, timeout)[0]
         side.origin.wait(1)
         side.origin.clear()
-    reached = any(re.search(r" be\S*/s\d (?:[-\dN]+/){2}N", line) for line in logs)
+    reached = any(re.search(r" \S+/s\d (?:[-\dN]+/){2}N", line) for line in logs)
     requests, partials = side.origin.settle(2.0 if reached else 0)
     answer = b"".join(one_chunk(m) for m in split_responses(answer, methods))
     return Seen(answer, kept, [one_chunk(m) for m in requests], [one_chunk(m) for m in partials], logs)
@@ -160,5 +164,3 @@ def check(duel: Duel, row: Row, timeout: float = 5.0) -> None:
     with ThreadPoolExecutor(2) as pool:
         expected, found = pool.map(lambda side: observe(side, row, timeout), (duel.haproxy, duel.trilb))
     assert found == expected
-
-

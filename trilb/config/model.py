@@ -173,6 +173,7 @@ class ServerLine:
     pool_max_conn: int = -1
     pool_purge_delay: float = 5.0
     init_address: str = "last,libc"
+    hash_key: str = "id"
 
 
 @dataclass(slots=True)
@@ -296,7 +297,6 @@ class Proxy:
     default_backend_place: Place = NOWHERE
     balance: Spec = field(default_factory=lambda: Spec("roundrobin"))
     hash_type: HashType = field(default_factory=HashType)
-    hash_key: str = "id"
     hash_balance_factor: int = 0
     hash_preserve_affinity: str = "always"
     cookie: CookieLine | None = None

@@ -98,6 +98,10 @@ class Server:
         """At its maxconn."""
         return 0 < self.limit() <= self.used
 
+    def available(self) -> bool:
+        """Nobody waits for it and it has a free slot; asked only of servers with a maxconn."""
+        return not self.queue and self.used < self.limit()
+
     def limit(self) -> int:
         """The current limit of connections, between minconn and maxconn by the backend's load; 0 is none."""
         low, high = self.line.minconn, self.maxconn

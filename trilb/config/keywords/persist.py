@@ -73,17 +73,6 @@ def hash_preserve_affinity(line: Line, proxy: Proxy, context: Context) -> None:
     proxy.hash_preserve_affinity = value
 
 
-@keyword("proxy", "hash-key", where="DLB")
-def hash_key_line(line: Line, proxy: Proxy, context: Context) -> None:
-    """`hash-key id|id32|addr|addr-port`, for every server of the proxy (a server option since HAProxy 3.0)."""
-    (value,) = only(line, 1, "hash-key { id | id32 | addr | addr-port }")
-    if value == "guid":
-        raise NotServed("hash-key guid")
-    if value not in ("id", "id32", "addr", "addr-port"):
-        raise Refused(f"'hash-key' expects id, id32, addr or addr-port, not '{value}'")
-    proxy.hash_key = value
-
-
 _COOKIE_FLAGS = frozenset("rewrite insert prefix indirect nocache postonly preserve httponly secure dynamic".split())
 
 

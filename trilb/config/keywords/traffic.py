@@ -107,6 +107,14 @@ def _cookie_value(text: str) -> str:
     return text
 
 
+def _hash_key(text: str) -> str:
+    if text == "guid":
+        raise NotServed("server hash-key guid")
+    if text not in ("id", "id32", "addr", "addr-port"):
+        raise Refused(f"expects id, id32, addr or addr-port, not '{text}'")
+    return text
+
+
 _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "weight": ("weight", lambda text: whole(text, 0, 256, "'weight'")),
     "maxconn": ("maxconn", lambda text: whole(text, 0, 2**31 - 1, "'maxconn'")),
@@ -126,6 +134,7 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "pool-max-conn": ("pool_max_conn", lambda text: whole(text, -1, 2**31 - 1, "'pool-max-conn'")),
     "pool-purge-delay": ("pool_purge_delay", seconds),
     "init-addr": ("init_address", str),
+    "hash-key": ("hash_key", _hash_key),
 }
 _SERVER_FLAGS: dict[str, tuple[str, bool]] = {
     "check": ("check", True),
@@ -160,6 +169,8 @@ def apply_server_options(made: ServerLine, words: tuple[str, ...], columns: tupl
             name, read = _SERVER_VALUES[option]
             try:
                 setattr(made, name, read(text))
+            except NotServed:
+                raise
             except Refused as refused:
                 raise Refused(f"'{option}': {refused.text}", column=column) from None
             if option == "id":

@@ -1,0 +1,302 @@
+"""Algorithms that need no key: roundrobin, static-rr, leastconn, first, random (configuration.txt, `balance`). HOT.
+
+All skip servers at their maxconn; when every server is full, pick answers None and the stream waits in the
+backend's queue. The orders are HAProxy's, observed (tests/duel/test_balance.py).
+"""
+
+from __future__ import annotations
+
+import random as _random
+from bisect import bisect_right
+from heapq import heapify, heappop, heappush
+from itertools import accumulate
+from math import gcd
+
+from trilb.balance.registry import algorithm, nothing
+from trilb.base.diagnostic import Refused
+from trilb.base.units import whole
+from trilb.config.model import Proxy
+from trilb.live.server import Server
+
+
+def weighted_map(servers: list[Server]) -> list[Server]:
+    """Servers repeated by weight over the shortest table that holds the proportions, interleaved evenly."""
+    if not servers:
+        return []
+    common = gcd(*(server.effective for server in servers))
+    weights = [server.effective // common for server in servers]
+    total = sum(weights)
+    scores = [0] * len(servers)
+    table: list[Server] = []
+    for _ in range(total):
+        best, highest = 0, 0
+        for i, weight in enumerate(weights):
+            scores[i] += weight
+            score = (scores[i] + total) // total
+            if score > highest:
+                best, highest = i, score
+        scores[best] -= total
+        table.append(servers[best])
+    return table
+
+
+class RoundRobin:
+    """Each server returns after total/weight turns; new ones enter by weight, the heaviest first.
+
+    `_turns` is a heap of (turn, -weight, serial, index); `_fresh` are the servers not yet served, lightest first.
+    """
+
+    __slots__ = ("_fresh", "_now", "_rest", "_serial", "_servers", "_total", "_turns")
+
+    def __init__(self) -> None:
+        self.rebuild([])
+
+    def rebuild(self, servers: list[Server]) -> None:
+        """Start anew over the servers that may be chosen."""
+        self._servers = servers
+        self._total = sum(server.effective for server in servers)
+        self._rest = [0] * len(servers)
+        self._turns: list[tuple[int, int, int, int]] = []
+        self._fresh = sorted(range(len(servers)), key=lambda i: (servers[i].effective, -i))
+        self._now = 0
+        self._serial = 0
+
+    def pick(self, key: bytes | int | None, avoid: Server | None) -> Server | None:
+        """The server whose turn it is; `avoid` only when there is no other."""
+        servers, turns = self._servers, self._turns
+        skipped: list[tuple[int, int, int, int]] = []
+        passed: list[int] = []
+        chosen, turn, spare = -1, 0, None
+        while True:
+            if turns and (turns[0][0] <= self._now or not self._fresh):
+                entry = heappop(turns)
+                index, at = entry[3], entry[0]
+                fresh = False
+            elif self._fresh:
+                index, at = self._fresh.pop(), self._now
+                fresh = True
+            else:
+                break
+            server = servers[index]
+            if server is not avoid and (not server.maxconn or server.available()):
+                chosen, turn = index, at
+                break
+            if server is avoid and (not server.maxconn or server.available()):
+                spare = (index, at, fresh)
+            if fresh:
+                passed.append(index)
+            else:
+                skipped.append(entry)
+        if chosen < 0 and spare is not None:
+            chosen, turn, fresh = spare
+            if fresh:
+                passed.remove(chosen)
+            else:
+                skipped = [entry for entry in skipped if entry[3] != chosen]
+        for entry in skipped:
+            heappush(turns, entry)
+        while passed:
+            self._fresh.append(passed.pop())
+        if chosen < 0:
+            return None
+        weight = servers[chosen].effective or 1
+        step, rest = divmod(self._total, weight)
+        rest += self._rest[chosen]
+        if rest >= weight:
+            rest -= weight
+            step += 1
+        self._rest[chosen] = rest
+        self._serial += 1
+        heappush(turns, (turn + step, -weight, self._serial, chosen))
+        self._now += 1
+        return servers[chosen]
+
+
+class StaticRoundRobin:
+    """A table of servers walked in order."""
+
+    __slots__ = ("_at", "_table")
+
+    def __init__(self) -> None:
+        self._table: list[Server] = []
+        self._at = 0
+
+    def rebuild(self, servers: list[Server]) -> None:
+        """Fill the table anew."""
+        self._table = weighted_map(servers)
+        self._at = 0
+
+    def pick(self, key: bytes | int | None, avoid: Server | None) -> Server | None:
+        """The next server of the table that has room."""
+        table = self._table
+        size = len(table)
+        spare = -1
+        for step in range(size):
+            at = (self._at + step) % size
+            server = table[at]
+            if not server.maxconn or server.available():
+                if server is not avoid:
+                    self._at = (at + 1) % size
+                    return server
+                if spare < 0:
+                    spare = at
+        if spare < 0:
+            return None
+        self._at = (spare + 1) % size
+        return table[spare]
+
+
+class LeastConnections:
+    """The server with the fewest connections for its weight; among equals the one idle longest.
+
+    A heap of (load, stamp, index); an entry is stale when the server's stamp has moved on.
+    """
+
+    __slots__ = ("_heap", "_index", "_servers", "_stamp", "_stamps")
+
+    def __init__(self) -> None:
+        self.rebuild([])
+
+    def rebuild(self, servers: list[Server]) -> None:
+        """Start anew."""
+        self._servers = servers
+        self._index = {server: i for i, server in enumerate(servers)}
+        self._stamps = list(range(len(servers)))
+        self._stamp = len(servers)
+        self._heap = [(self._load(server), i, i) for i, server in enumerate(servers)]
+        heapify(self._heap)
+
+    @staticmethod
+    def _load(server: Server) -> float:
+        inflight = server.used + len(server.queue)
+        return (inflight + 1) / server.effective if inflight and server.effective else 0.0
+
+    def moved(self, server: Server) -> None:
+        """A connection to the server began or ended."""
+        index = self._index.get(server)
+        if index is None:
+            return
+        self._stamp = stamp = self._stamp + 1
+        self._stamps[index] = stamp
+        heappush(self._heap, (self._load(server), stamp, index))
+        if len(self._heap) > 64 + 8 * len(self._servers):
+            self._heap = [entry for entry in self._heap if entry[1] == self._stamps[entry[2]]]
+            heapify(self._heap)
+
+    def pick(self, key: bytes | int | None, avoid: Server | None) -> Server | None:
+        """The least loaded server with room."""
+        heap, skipped = self._heap, []
+        chosen: Server | None = None
+        spare: Server | None = None
+        while heap:
+            entry = heap[0]
+            if entry[1] != self._stamps[entry[2]]:
+                heappop(heap)
+                continue
+            server = self._servers[entry[2]]
+            if not server.maxconn or server.available():
+                if server is not avoid:
+                    chosen = server
+                    break
+                spare = server
+            skipped.append(heappop(heap))
+        for entry in skipped:
+            heappush(heap, entry)
+        return chosen or spare
+
+
+class First:
+    """The first server, by id, that has room."""
+
+    __slots__ = ("_servers",)
+
+    def __init__(self) -> None:
+        self._servers: list[Server] = []
+
+    def rebuild(self, servers: list[Server]) -> None:
+        """Order by id."""
+        self._servers = sorted(servers, key=lambda server: server.id)
+
+    def pick(self, key: bytes | int | None, avoid: Server | None) -> Server | None:
+        """The first with room."""
+        spare = None
+        for server in self._servers:
+            if not server.maxconn or server.available():
+                if server is not avoid:
+                    return server
+                spare = server
+        return spare
+
+
+class Random:
+    """The least loaded of a few servers drawn by weight (the power of two choices)."""
+
+    __slots__ = ("_bounds", "_draws", "_random", "_servers")
+
+    def __init__(self, draws: int) -> None:
+        self._draws = draws
+        self._random = _random.Random()
+        self._servers: list[Server] = []
+        self._bounds: list[int] = []
+
+    def rebuild(self, servers: list[Server]) -> None:
+        """Sum the weights."""
+        self._servers = servers
+        self._bounds = list(accumulate(server.effective for server in servers))
+
+    def pick(self, key: bytes | int | None, avoid: Server | None) -> Server | None:
+        """Draw; full servers count as never drawn while others have room."""
+        best: Server | None = None
+        lowest = 0.0
+        if not self._bounds:
+            return None
+        for _ in range(self._draws):
+            server = self._servers[bisect_right(self._bounds, self._random.random() * self._bounds[-1])]
+            if server is avoid or (server.maxconn and not server.available()):
+                continue
+            load = (server.used + 1) / server.effective
+            if best is None or load < lowest:
+                best, lowest = server, load
+        if best is not None:
+            return best
+        for wanted in (True, False):
+            for server in self._servers:
+                if (server is not avoid) is wanted and (not server.maxconn or server.available()):
+                    return server
+        return None
+
+
+@algorithm("roundrobin", source="balance", parse=nothing)
+def roundrobin(proxy: Proxy) -> RoundRobin:
+    """Turns by weight; weights may change while serving."""
+    return RoundRobin()
+
+
+@algorithm("static-rr", source="balance", parse=nothing)
+def staticrr(proxy: Proxy) -> StaticRoundRobin:
+    """Turns by weight over a fixed table."""
+    return StaticRoundRobin()
+
+
+@algorithm("leastconn", source="balance", parse=nothing)
+def leastconn(proxy: Proxy) -> LeastConnections:
+    """The server with the fewest connections."""
+    return LeastConnections()
+
+
+@algorithm("first", source="balance", parse=nothing)
+def first(proxy: Proxy) -> First:
+    """The first server with a free slot."""
+    return First()
+
+
+def _draws(words: list[str]) -> tuple[object, ...]:
+    if len(words) > 1:
+        raise Refused("'balance random' takes at most the number of draws: random(2)")
+    return (whole(words[0], 1, 1000, "'balance random' draws"),) if words and words[0] else (2,)
+
+
+@algorithm("random", source="balance", parse=_draws)
+def random(proxy: Proxy, draws: int) -> Random:
+    """The least loaded of `draws` random servers."""
+    return Random(draws)
