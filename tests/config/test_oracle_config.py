@@ -1175,7 +1175,7 @@ def check(place: Path, row: Row, flags: list[str]) -> list[str]:
 
 def shown(stderr: str) -> tuple[str, list[str]]:
     """The place of the first alert, and the line and caret under it if shown."""
-    match = re.search(r"\[ALERT\] +\(\d+\) : config : parsing (\[row\.cfg:\d+\]) ?:.*\n((?:  .*\n *\^\n)?)", stderr)
+    match = re.search(r"\[ALERT\] .* : config : (?:parsing )?(\[row\.cfg:\d+\]) ?:.*\n((?:  .*\n *\^\n)?)", stderr)
     return (match[1], match[2].splitlines()) if match else ("", [])
 
 

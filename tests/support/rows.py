@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+import pytest
+
 from tests.support.duel import Duel, Side
 from tests.support.syslog import mask
 from tests.support.wire import Client, exchange, request_methods, split_responses
@@ -150,7 +152,9 @@ def _comparable(line: str) -> str:
 
 def check(duel: Duel, row: Row, timeout: float = 5.0) -> None:
     """Assert that trilb does what HAProxy does, or what the row says of 3.x."""
-    if not SELF_CHECK and (row.status3 or row.forwarded3):
+    if row.status3 or row.forwarded3:
+        if SELF_CHECK:
+            pytest.skip("HAProxy 3.x differs")
         got = observe(duel.trilb, row, timeout)
         if row.status3:
             assert got.status == row.status3

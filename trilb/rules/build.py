@@ -1,0 +1,48 @@
+"""Rules to steps: one closure a rule, its condition inside. Runs at load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trilb.config.model import AclSpec, Rule
+from trilb.live.effects import Allow, Effect
+from trilb.live.plan import Step
+from trilb.live.stream import Stream
+from trilb.rules.registry import Builder, families
+from trilb.samples import build
+
+
+def rule_set(family: str, rules: list[Rule], acls: Mapping[str, tuple[AclSpec, ...]], builder: Builder) -> Step | None:
+    """All rules of one set as one step; None when there are none."""
+    steps = [_step(family, rule, acls, builder) for rule in rules]
+    if not steps:
+        return None
+    if len(steps) == 1:
+        return _without_allow(steps[0])
+    fixed = tuple(steps)
+
+    def run(stream: Stream) -> Effect | None:
+        for step in fixed:
+            effect = step(stream)
+            if effect is not None:
+                return None if type(effect) is Allow else effect
+        return None
+
+    return run
+
+
+def _without_allow(step: Step) -> Step:
+    def run(stream: Stream) -> Effect | None:
+        effect = step(stream)
+        return None if type(effect) is Allow else effect
+
+    return run
+
+
+def _step(family: str, rule: Rule, acls: Mapping[str, tuple[AclSpec, ...]], builder: Builder) -> Step:
+    entry = families[family].entries[rule.act.name]
+    act = entry.factory(*rule.act.args, builder)
+    if rule.when is None:
+        return act
+    when = build.condition(rule.when, acls, builder)
+    return lambda stream: act(stream) if when(stream) else None
