@@ -162,6 +162,11 @@ LINES = [
     Row("no header", b"GET / HTTP/1.1\r\n\r\n"),
 ]
 
+VERSIONS = [
+    *("HTTP/0.9", "HTTP/1.0", "HTTP/1.2", "HTTP/1.9", "HTTP/2.0", "HTTP/3.7", "HTTP/11.1", "HTTP/1.10", "HTTP/1."),
+    *("HTTP/1", "HTTP/", "HTTP", "HTTP/a.b", "HTTP/1.1x", "HTTP/1,1", "HTTP/-1.1", "http/1.1", "Http/1.1"),
+    *("HTTPS/1.1", "RTSP/1.0"),
+]
 REQUEST_LINE = [
     Row("method in lower case", request(method=b"get")),
     Row("unknown method", request(method=b"FOO")),
@@ -209,13 +214,7 @@ REQUEST_LINE = [
     Row("binary", b"\0\1\2\3\r\n\r\n"),
     Row("http/0.9", b"GET /\r\n"),
     Row("http/0.9 post", b"POST /\r\n\r\n"),
-    *(
-        Row(f"version {v}", request(version=v.encode()))
-        for v in (
-            "HTTP/0.9 HTTP/1.0 HTTP/1.2 HTTP/1.9 HTTP/2.0 HTTP/3.7 HTTP/11.1 HTTP/1.10 HTTP/1. HTTP/1 HTTP/ HTTP HTTP/a.b "
-            "http/1.1 Http/1.1 HTTPS/1.1 RTSP/1.0 HTTP/1.1x HTTP/1,1 HTTP/-1.1"
-        ).split()
-    ),
+    *(Row(f"version {v}", request(version=v.encode())) for v in VERSIONS),
     # reg-tests h1_to_h2_upgrade and tcp_to_http_upgrade: 405 where the preface is not an upgrade; 2.6: 400
     Row("pri", b"PRI * HTTP/2.0\r\n\r\n", "close", status3=405),
     Row("preface to h1", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "close", port="port_h1", status3=405),
@@ -314,9 +313,10 @@ CHUNKS = [
     Row("empty body with trailers", chunked(b"0\r\nX-T:  v \r\nx-u:\r\nA: b\r\n c\r\n\r\n")),
     Row("announced trailer", chunked(b"3\r\nabc\r\n0\r\nX-T: v\r\n\r\n", b"Trailer: X-T", b"TE: trailers")),
     Row("length as trailer", chunked(b"3\r\nabc\r\n0\r\nContent-Length: 3\r\nX: y\r\n\r\n")),
-    Row("bad trailer name", chunked(b"3\r\nabc\r\n0\r\nX T: v\r\n\r\n"), answers=1),
+    # 2.6 checks trailer names or not, differently from one process to the next; a bad name is an error
+    Row("bad trailer name", chunked(b"3\r\nabc\r\n0\r\nX T: v\r\n\r\n"), answers=1, status3=400),
     Row("trailer without colon", chunked(b"3\r\nabc\r\n0\r\nnocolon\r\n\r\n"), answers=1),
-    Row("trailer folded first", chunked(b"3\r\nabc\r\n0\r\n : v\r\n\r\n"), answers=1),
+    Row("trailer folded first", chunked(b"3\r\nabc\r\n0\r\n : v\r\n\r\n"), answers=1, status3=400),
     Row("too many trailers", chunked(b"0\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(105)) + b"\r\n"), answers=1),
     Row("last line missing at eof", chunked(b"3\r\nabc\r\n0\r\n"), "cut", b"abc"),
     Row("last chunk missing at eof", chunked(b"3\r\nabc\r\n"), "cut", b"abc"),

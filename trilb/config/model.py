@@ -281,7 +281,7 @@ class Proxy:
     default_server: list[tuple[str, ...]] = field(default_factory=list)
     retries: int = 3
     retry_on: frozenset[str] = frozenset({"conn-failure"})
-    redispatch: int = 0
+    redispatch: int | None = None
     forwardfor: ForwardFor | None = None
     errorfiles: dict[int, bytes | None] = field(default_factory=dict)
     logs: list[LogTarget] = field(default_factory=list)

@@ -27,11 +27,23 @@ class Balance(Protocol):
         """The server for a key; None when all are full or there is none. Hot."""
 
 
+class Route:
+    """What a frontend and a backend decide together: edits of requests on this way, and who closes."""
+
+    __slots__ = ("backend", "client_close", "edits", "rules", "server_close")
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.edits: tuple[Edit, ...] = ()
+        self.rules: tuple[Step, ...] = ()
+        self.client_close = False
+        self.server_close = False
+
+
 class FrontendPlan:
     """A frontend's work, in the order of the phases. Timeouts are seconds or None."""
 
     __slots__ = (
-        "backend",
         "case_adjust",
         "client_fin",
         "client_timeout",
@@ -47,6 +59,7 @@ class FrontendPlan:
         "request",
         "request_timeout",
         "response",
+        "route",
         "switch",
         "tarpit",
     )
@@ -54,8 +67,8 @@ class FrontendPlan:
     def __init__(self) -> None:
         self.request: tuple[Step, ...] = ()
         self.response: tuple[Step, ...] = ()
-        self.switch: tuple[tuple[Callable[[Stream], bool] | None, Backend], ...] = ()
-        self.backend: Backend | None = None
+        self.switch: tuple[tuple[Callable[[Stream], bool] | None, Route], ...] = ()
+        self.route: Route | None = None
         self.log: tuple[Writer, ...] = ()
         self.errors: dict[int, bytes | None] = {}
         self.client_timeout: float | None = None
@@ -78,6 +91,9 @@ class BackendPlan:
     __slots__ = (
         "abortonclose",
         "balance",
+        "moved",
+        "hashed",
+        "payload",
         "case_adjust",
         "close_mode",
         "connect_timeout",
@@ -85,11 +101,9 @@ class BackendPlan:
         "cookie_response",
         "errors",
         "force_persist",
-        "keep",
         "key",
         "persist",
         "persist_option",
-        "prepare",
         "queue_timeout",
         "redispatch",
         "request",
@@ -113,7 +127,9 @@ class BackendPlan:
         self.persist_option = False
         self.cookie_flags = False
         self.key: Key | None = None
-        self.prepare: tuple[Edit, ...] = ()
+        self.hashed = False
+        self.payload = False
+        self.moved: Callable[[Server], None] | None = None
         self.cookie_response: Edit | None = None
         self.errors: dict[int, bytes | None] = {}
         self.connect_timeout: float | None = None
@@ -122,14 +138,13 @@ class BackendPlan:
         self.tunnel_timeout: float | None = None
         self.queue_timeout: float | None = None
         self.retries = 3
-        self.redispatch = 0
+        self.redispatch: int | None = None
         self.retry_on: frozenset[str] = frozenset()
         self.reuse = "safe"
         self.abortonclose = False
         self.close_mode = ""
-        self.keep = False
         self.case_adjust: dict[bytes, bytes] | None = None
         self.stats: Step | None = None
 
 
-__all__ = ["Balance", "BackendPlan", "Edit", "FrontendPlan", "Key", "ServerLine", "Step", "Writer"]
+__all__ = ["Balance", "BackendPlan", "Edit", "FrontendPlan", "Key", "Route", "ServerLine", "Step", "Writer"]

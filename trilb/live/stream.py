@@ -34,6 +34,7 @@ class Stream:
         "cookie_out",
         "dispatched",
         "during",
+        "forced",
         "frontend",
         "idle_since",
         "ignore_persist",
@@ -54,7 +55,6 @@ class Stream:
         "session",
         "status",
         "target",
-        "unusable",
     )
 
     def __init__(self, session: Session, frontend: Frontend) -> None:
@@ -88,7 +88,7 @@ class Stream:
         self.cookie_last = 0
         self.chosen_by_cookie = False
         self.ignore_persist = False
-        self.unusable: Server | None = None
+        self.forced = False
         self.queue_server = 0
         self.queue_backend = 0
         self.log_levels = -1

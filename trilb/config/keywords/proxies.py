@@ -239,7 +239,7 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
     elif name == "httplog" or name == "tcplog":
         _log_kind(line, proxy, context)
     elif name == "redispatch":
-        proxy.redispatch = 0 if context.negated else _interval(rest)
+        proxy.redispatch = None if context.negated else _interval(rest)
     elif name == "forwardfor":
         proxy.forwardfor = None if context.negated else _forwardfor(line)
     elif name in known.OPTIONS:

@@ -1,0 +1,121 @@
+"""The statistics page: a plain table of proxies and servers, served as a rule of its proxy (pure)."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Callable, Mapping
+from html import escape
+
+from trilb import __version__
+from trilb.admin.views import csv, rows
+from trilb.config.model import Stats
+from trilb.http.head import Field
+from trilb.live.effects import Effect, Reply
+from trilb.live.plan import Step
+from trilb.live.process import ProcessState
+from trilb.live.proxy import Backend, Frontend
+from trilb.live.stream import Stream
+
+_STYLE = (
+    "body{font:14px/1.4 system-ui,sans-serif;margin:2em;color:#222}table{border-collapse:collapse;margin:0 0 2em}"
+    "th,td{padding:.25em .7em;border:1px solid #ccc;text-align:right}th{background:#eee}td:nth-child(-n+2),"
+    "th:nth-child(-n+2){text-align:left}.up{background:#dfd}.down{background:#fdd}.maint{background:#ffd}"
+)
+_COLUMNS = ("pxname", "svname", "status", "weight", "qcur", "scur", "smax", "slim", "stot", "bin", "bout", "econ",
+            "eresp", "wretr", "wredis", "hrsp_2xx", "hrsp_4xx", "hrsp_5xx")
+
+
+class View:
+    """What the page shows: the live objects, read at the moment of the request."""
+
+    def __init__(
+        self, process: ProcessState, frontends: Mapping[str, Frontend], backends: Mapping[str, Backend]
+    ) -> None:
+        self.process = process
+        self.frontends = frontends
+        self.backends = backends
+
+
+def step(stats: Stats, view: View, admin: list[Callable[[Stream], bool]]) -> Step:
+    """The step that answers requests below `stats uri`, and lets all others pass."""
+    uri = stats.uri.encode("latin-1")
+    accounts = [base64.b64encode(f"{user}:{password}".encode()) for user, password in stats.auth]
+    realm = stats.realm.replace('"', "'").encode("latin-1")
+
+    def run(stream: Stream) -> Effect | None:
+        head = stream.request
+        assert head is not None
+        target = head.target
+        if not target.startswith(uri):
+            return None
+        rest = target[len(uri) :]
+        if rest and rest[:1] not in (b";", b"?", b"/"):
+            return None
+        if accounts and not _known(head.get(b"authorization"), accounts):
+            return _unauthorized(realm)
+        if head.method not in (b"GET", b"HEAD"):
+            return Reply(405, [(b"content-length", b"0"), (b"allow", b"GET, HEAD")])
+        # HAProxy counts its own pages as served: times are set, the log names <STATS>.
+        stream.dispatched = stream.connected = stream.responded = stream.received
+        common: list[Field] = [(b"cache-control", b"no-cache")]
+        if b";csv" in rest:
+            return _reply(csv(view.frontends, view.backends).encode(), b"text/plain", common)
+        if stats.refresh:
+            common.append((b"refresh", b"%d" % stats.refresh))
+        return _reply(_html(view, stats).encode(), b"text/html", common)
+
+    return run
+
+
+def _known(authorization: bytes | None, accounts: list[bytes]) -> bool:
+    if authorization is None or authorization[:6].lower() != b"basic ":
+        return False
+    given = authorization[6:].strip()
+    return any([hmac.compare_digest(given, account) for account in accounts])
+
+
+def _unauthorized(realm: bytes) -> Reply:
+    from trilb.http.replies import page
+
+    body = page(401)
+    fields = [
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-cache"),
+        (b"content-type", b"text/html"),
+        (b"www-authenticate", b'Basic realm="%b"' % realm),
+    ]
+    return Reply(401, fields, body)
+
+
+def _reply(body: bytes, kind: bytes, common: list[Field]) -> Reply:
+    return Reply(200, [*common, (b"content-type", kind), (b"content-length", b"%d" % len(body))], body)
+
+
+def _html(view: View, stats: Stats) -> str:
+    process = view.process
+    version = "" if stats.hide_version else f" {escape(__version__)}"
+    out = [
+        f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>trilb statistics</title><style>{_STYLE}</style>",
+        f"<h1>trilb{version}: statistics of process {process.pid} on {escape(process.node)}</h1>",
+        f"<p>up {int(process.clock.wall - process.started_wall)} s, {process.actconn} connections, "
+        f"{process.conn_rate.read(process.clock.now)} new a second; "
+        f"{process.req_rate.read(process.clock.now)} requests a second</p>",
+    ]
+    current = None
+    for row in rows(view.frontends, view.backends):
+        if row["pxname"] != current:
+            if current is not None:
+                out.append("</table>")
+            current = row["pxname"]
+            out.append(f"<h2>{escape(str(current))}</h2><table><tr>")
+            out.extend(f"<th>{column}</th>" for column in _COLUMNS)
+            out.append("</tr>")
+        status = str(row["status"])
+        kind = "up" if status.startswith(("UP", "OPEN")) else "down" if status.startswith("DOWN") else ""
+        kind = "maint" if status.startswith(("MAINT", "DRAIN")) else kind
+        out.append(f"<tr class={kind or 'none'}>")
+        out.extend(f"<td>{escape(str(row.get(column, '')))}</td>" for column in _COLUMNS)
+        out.append("</tr>")
+    out.append("</table></html>\n")
+    return "".join(out)

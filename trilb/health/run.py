@@ -1,0 +1,64 @@
+"""The checks themselves: a TCP connection to each checked server, one task a server (the room's only I/O)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import trio
+
+from trilb.health.state import Change, interval, observe
+from trilb.live.server import MAINT, Server
+from trilb.net.conn import Broken, connect, connect_error
+from trilb.net.poller import Expired, Poller, Waiter
+from trilb.net.timers import Wheel
+
+Tell = Callable[[Server, Change, str], None]
+
+
+async def watch(poller: Poller, wheel: Wheel, server: Server, offset: float, timeout: float | None, tell: Tell) -> None:
+    """Check one server until cancelled; `offset` spreads the first checks, `tell` hears of every result."""
+    await trio.sleep(offset)
+    waiter = Waiter(wheel)
+    try:
+        while True:
+            if not server.admin & MAINT:
+                begun = wheel.clock.now
+                reason = await _try(poller, server, waiter, timeout)
+                change = observe(server, not reason, wheel.clock.now)
+                took = int((wheel.clock.now - begun) * 1000)
+                server.last_check = f"{reason or 'L4OK'} in {took}ms"
+                tell(server, change, reason)
+            await trio.sleep(interval(server))
+    finally:
+        waiter.finish()
+
+
+async def _try(poller: Poller, server: Server, waiter: Waiter, timeout: float | None) -> str:
+    """Connect and close; the reason when that failed, in HAProxy's words, or an empty string."""
+    line = server.line
+    address = server.address
+    if address is None:
+        return "L4CON"
+    if isinstance(address, tuple) and (line.check_port or line.check_address):
+        address = (line.check_address or address[0], line.check_port or address[1])
+    try:
+        conn, ready = connect(server.family, address, poller)
+    except Broken:
+        return "L4CON"
+    try:
+        if ready:
+            return ""
+        waiter.arm(min(timeout, line.inter) if timeout else line.inter)
+        while True:
+            await waiter.park(conn.watch)
+            code = connect_error(conn)
+            if code == 0:
+                conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                return ""
+            if code is not None:
+                return "L4CON"
+    except Expired:
+        return "L4TOUT"
+    finally:
+        conn.close()

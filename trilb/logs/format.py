@@ -1,0 +1,148 @@
+"""The fixed log lines, httplog and tcplog, as one function each, and the syslog envelope around any line. HOT.
+
+The default formats are written out because they run for every request; the same text as a log-format gives the
+same bytes (tests/logs/test_format.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from trilb.base import ip
+from trilb.config.model import LogTarget, Mode
+from trilb.live.process import ProcessState
+from trilb.live.stream import Stream
+from trilb.samples.logformat import (
+    DateCache,
+    backend_name,
+    cookie_flags,
+    elapsed,
+    request_line,
+    server_name,
+    wait_connect,
+    wait_queue,
+    wait_response,
+)
+
+Line = Callable[[Stream], bytes]
+
+HTTPLOG = (
+    "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r"
+)
+TCPLOG = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq"
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def httplog(process: ProcessState, asap: bool) -> Line:
+    """The line of `option httplog`; with `option logasap` the running figures carry a `+`."""
+    dates = DateCache()
+    clock = process.clock
+    plus = "+" if asap else ""
+    text_of: dict[bytes, str] = {}
+
+    def write(stream: Stream) -> bytes:
+        session = stream.session
+        client = text_of.get(session.client)
+        if client is None:
+            if len(text_of) > 4096:
+                text_of.clear()
+            client = text_of[session.client] = ip.text(session.client)
+        backend, server = stream.backend, stream.server
+        frontend = stream.frontend
+        bad = stream.request is None
+        return (
+            f"{client}:{session.client_port} [{dates.get(stream.accepted_wall)}] {frontend.name} "
+            f"{backend_name(stream)}/{server_name(stream)} "
+            f"{-1 if bad else elapsed(stream.accepted, stream.received)}/{wait_queue(stream)}/{wait_connect(stream)}/"
+            f"{wait_response(stream)}/{plus}{int((clock.now - stream.accepted) * 1000 + 0.5)} {stream.status} "
+            f"{plus}{stream.bytes_out} - - {stream.cause}{stream.during}{cookie_flags(stream)} "
+            f"{process.actconn}/{frontend.counters.scur}/{backend.counters.scur if backend is not None else 0}/"
+            f"{server.used if server is not None else 0}/{'+' if stream.redispatched else ''}{stream.retries} "
+            f'{stream.queue_server}/{stream.queue_backend} "'
+        ).encode("latin-1") + request_line(stream) + b'"'
+
+    return write
+
+
+def tcplog(process: ProcessState, asap: bool) -> Line:
+    """The line of `option tcplog`."""
+    dates = DateCache()
+    clock = process.clock
+    plus = "+" if asap else ""
+
+    def write(stream: Stream) -> bytes:
+        session = stream.session
+        backend, server = stream.backend, stream.server
+        frontend = stream.frontend
+        return (
+            f"{ip.text(session.client)}:{session.client_port} [{dates.get(session.accepted_wall)}] {frontend.name} "
+            f"{backend_name(stream)}/{server_name(stream)} "
+            f"{elapsed(session.accepted, stream.dispatched)}/{wait_connect(stream)}/"
+            f"{plus}{int((clock.now - session.accepted) * 1000 + 0.5)} {plus}{stream.bytes_out} "
+            f"{stream.cause}{stream.during} "
+            f"{process.actconn}/{frontend.counters.scur}/{backend.counters.scur if backend is not None else 0}/"
+            f"{server.used if server is not None else 0}/{'+' if stream.redispatched else ''}{stream.retries} "
+            f"{stream.queue_server}/{stream.queue_backend}"
+        ).encode("latin-1")
+
+    return write
+
+
+def connect_line(process: ProcessState) -> Line:
+    """The line of a proxy with no log format of its own."""
+
+    def write(stream: Stream) -> bytes:
+        session = stream.session
+        mode = "HTTP" if stream.frontend.config.mode is Mode.HTTP else "TCP"
+        return (
+            f"Connect from {ip.text(session.client)}:{session.client_port} to "
+            f"{ip.text(session.local)}:{session.local_port} ({stream.frontend.name}/{mode})"
+        ).encode("latin-1")
+
+    return write
+
+
+def envelope(target: LogTarget, tag: str, hostname: str, pid: int) -> Callable[[bytes, int, float], bytes]:
+    """The function that wraps a line: (line, level, seconds since the epoch) to a datagram ending in LF.
+
+    The level is raised to the target's minimum level; the datagram is cut to the target's length.
+    """
+    facility, lowest, most = target.facility << 3, target.minlevel, target.length
+    ident = f"{tag}[{pid}]: ".encode()
+    cache: dict[int, bytes] = {}
+
+    if target.format == "raw":
+        return lambda line, level, wall: line[: most - 1] + b"\n"
+
+    if target.format == "rfc5424":
+        middle = f" {hostname or '-'} {tag} {pid} - - ".encode()
+
+        def modern(line: bytes, level: int, wall: float) -> bytes:
+            second = int(wall)
+            if second not in cache:
+                cache.clear()
+                offset = time.strftime("%z", time.localtime(second))
+                begin = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(second))
+                cache[second] = f"{begin}.%06d{offset[:3]}:{offset[3:]}".encode()
+            date = cache[second] % int((wall - second) * 1_000_000)
+            full = b"<%d>1 %b%b%b" % (facility | max(level, lowest), date, middle, line)
+            return full[: most - 1] + b"\n"
+
+        return modern
+
+    host = f"{hostname} ".encode() if hostname else b""
+
+    def classic(line: bytes, level: int, wall: float) -> bytes:
+        second = int(wall)
+        date = cache.get(second)
+        if date is None:
+            cache.clear()
+            t = time.localtime(second)
+            date = cache[second] = (
+                f"{_MONTHS[t.tm_mon - 1]} {t.tm_mday:2d} {t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} ".encode()
+            )
+        full = b"<%d>%b%b%b%b" % (facility | max(level, lowest), date, host, ident, line)
+        return full[: most - 1] + b"\n"
+
+    return classic

@@ -1,0 +1,91 @@
+"""Where log lines leave: UDP, unix datagrams, standard output. Never blocks, never raises, counts what it drops."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+
+from trilb.base.address import Address, Family
+from trilb.base.diagnostic import Refused
+from trilb.config.model import LogTarget
+from trilb.logs.format import envelope
+from trilb.net.listen import resolve
+
+Envelope = Callable[[bytes, int, float], bytes]
+
+
+class Channel:
+    """One datagram socket or descriptor; shared by all targets of the same address."""
+
+    __slots__ = ("_address", "_fd", "_sock", "dropped")
+
+    def __init__(self, address: Address | None, stream: str) -> None:
+        """Open it. Raises Refused when the address cannot be used at all; a missing /dev/log is no error."""
+        self.dropped = 0
+        self._sock: socket.socket | None = None
+        self._fd = -1
+        self._address: object = None
+        if stream:
+            self._fd = 1 if stream == "stdout" else 2
+            return
+        assert address is not None
+        if address.family is Family.FD:
+            self._fd = int(address.host)
+            return
+        family, self._address = resolve(address)
+        self._sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+
+    def send(self, data: bytes) -> None:
+        """Send or drop."""
+        try:
+            if self._sock is not None:
+                self._sock.sendto(data, self._address)  # type: ignore[arg-type]
+            else:
+                os.write(self._fd, data)
+        except OSError:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._sock is not None:
+            self._sock.close()
+
+
+class Sink:
+    """A `log` line at work: filters by level, wraps, sends."""
+
+    __slots__ = ("_channel", "_envelope", "_level")
+
+    def __init__(self, target: LogTarget, channel: Channel, tag: str, hostname: str, pid: int) -> None:
+        self._channel = channel
+        self._envelope: Envelope = envelope(target, tag, hostname, pid)
+        self._level = target.level
+
+    def write(self, line: bytes, level: int, wall: float) -> None:
+        """Send a line of a syslog level (0 emerg to 7 debug), unless the target does not want it."""
+        if level <= self._level:
+            self._channel.send(self._envelope(line, level, wall))
+
+
+class Channels:
+    """The open channels of a process, by address."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, str], Channel] = {}
+
+    def get(self, target: LogTarget) -> Channel:
+        """The channel of a target. Raises Refused."""
+        key = (str(target.address), target.stream)
+        if key not in self._open:
+            try:
+                self._open[key] = Channel(target.address, target.stream)
+            except OSError as error:
+                raise Refused(f"cannot open log target '{target.address}' : {error.strerror}") from None
+        return self._open[key]
+
+    def close(self) -> None:
+        """Close them all."""
+        for channel in self._open.values():
+            channel.close()
+        self._open.clear()

@@ -1,0 +1,119 @@
+"""Non-blocking connections: try first, say plainly what happened. HOT.
+
+`receive` answers bytes, b"" at the end of the stream, or None when it would block; `send` answers how many bytes
+went. Anything the system reports as a failure becomes Broken, with a word for the log.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from trilb.net.poller import Poller, Watch
+
+Sockaddr = tuple[str, int] | tuple[str, int, int, int] | str
+
+
+class Broken(Exception):
+    """The connection failed: reset by the peer, or closed under us."""
+
+
+class Conn:
+    """A connected (or connecting) stream socket.
+
+    `inbox` holds bytes that were read and not used yet. `reused` says that an earlier stream used it. `drained`
+    says that the last receive emptied the socket, so trying again before an event is a waste.
+    """
+
+    __slots__ = ("_poller", "_recv", "_send", "closed", "drained", "failed", "fd", "inbox", "requests", "reused", "sock", "since", "watch")
+
+    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self._poller = poller
+        self._recv = sock.recv
+        self._send = sock.send
+        self.watch: Watch = poller.add(self.fd)
+        self.inbox = b""
+        self.reused = False
+        self.closed = False
+        self.drained = False
+        self.failed = False
+        self.requests = 0
+        self.since = 0.0
+
+    def receive(self, size: int = 16384) -> bytes | None:
+        """Read what is there."""
+        try:
+            data = self._recv(size)
+        except BlockingIOError:
+            self.drained = True
+            return None
+        except OSError as error:
+            self.failed = True
+            raise Broken(error.strerror) from None
+        self.drained = len(data) < size and not self.watch.hangup
+        return data
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Write what fits."""
+        try:
+            return self._send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self.failed = True
+            raise Broken(error.strerror) from None
+
+    def shutdown(self) -> None:
+        """Tell the peer that no more will come."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno not in (errno.ENOTCONN, errno.EPIPE):
+                raise Broken(error.strerror) from None
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close; with `reset`, throw away what was not delivered."""
+        if self.closed:
+            return
+        self.closed = True
+        self._poller.remove(self.watch)
+        if reset:
+            try:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            except OSError:
+                pass
+        self.sock.close()
+
+
+def connect(
+    family: int, address: Sockaddr, poller: Poller, source: tuple[str, int] | None = None
+) -> tuple[Conn, bool]:
+    """Begin a connection; returns it and whether it is established already. Raises Broken when refused at once."""
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        if family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(source)
+        code = sock.connect_ex(address)
+        if code not in (0, errno.EINPROGRESS, errno.EAGAIN):
+            raise OSError(code, "connect")
+    except OSError as error:
+        sock.close()
+        raise Broken(error.strerror) from None
+    return Conn(sock, poller), code == 0
+
+
+def connect_error(conn: Conn) -> int | None:
+    """After a wait: 0 when the connection stands, an errno when it failed, None when it is still under way."""
+    code = conn.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        return code
+    try:
+        conn.sock.getpeername()
+    except OSError as error:
+        return None if error.errno == errno.ENOTCONN else error.errno
+    return 0

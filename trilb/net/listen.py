@@ -1,0 +1,103 @@
+"""Listening sockets, names to addresses, and the failures of accept that are nobody's fault."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+
+from trilb.base.address import Address, Family
+from trilb.base.diagnostic import Refused
+from trilb.config.model import Bind
+from trilb.net.conn import Sockaddr
+
+ACCEPT_GONE = frozenset((errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTDOWN, errno.ENETUNREACH))
+"""The client left before it was accepted: take the next one."""
+ACCEPT_FULL = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""Out of descriptors or memory: wait a moment, existing sessions will end."""
+
+
+def resolve(address: Address) -> tuple[int, Sockaddr]:
+    """The socket family and address to connect to. Raises Refused for a name nobody knows."""
+    if address.family is Family.UNIX:
+        return socket.AF_UNIX, address.host
+    if address.family is Family.ABSTRACT:
+        return socket.AF_UNIX, "\0" + address.host
+    port = 0 if address.offset else address.port
+    wanted = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}.get(address.family, socket.AF_UNSPEC)
+    host = address.host or "127.0.0.1"
+    try:
+        found = socket.getaddrinfo(host, port, wanted, socket.SOCK_STREAM)
+    except OSError:
+        raise Refused(f"could not resolve address '{address.host}'") from None
+    found.sort(key=lambda item: item[0] != socket.AF_INET)
+    family, _, _, _, sockaddr = found[0]
+    return family, (str(sockaddr[0]), int(sockaddr[1]))
+
+
+def open_listener(address: Address, bind: Bind, backlog: int) -> socket.socket:
+    """A listening, non-blocking socket for one address of a bind line. Raises Refused with the reason."""
+    try:
+        return _open(address, bind, backlog)
+    except OSError as error:
+        raise Refused(f"cannot bind socket ({error.strerror}) for [{address}]", place=bind.place) from None
+
+
+def _open(address: Address, bind: Bind, backlog: int) -> socket.socket:
+    if address.family is Family.FD:
+        # The driver's sockets are bound, listening and may be named twice: duplicate, never bind again.
+        sock = socket.socket(fileno=os.dup(int(address.host)))
+        sock.setblocking(False)
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 0:
+            sock.listen(backlog)
+        return sock
+    if address.family in (Family.UNIX, Family.ABSTRACT):
+        return _open_unix(address, bind, backlog)
+    six = address.family is Family.IPV6 or (address.family is Family.ANY and bind.v4v6)
+    sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if six:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bind.v6only or not bind.v4v6))
+        if bind.interface:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, bind.interface.encode() + b"\0")
+        if bind.transparent:
+            sock.setsockopt(socket.SOL_IP, 19, 1)  # IP_TRANSPARENT
+        if address.family is Family.NAME:
+            _, target = resolve(address)
+        else:
+            target = (address.host or ("::" if six else "0.0.0.0"), address.port)
+        sock.bind(target)
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _open_unix(address: Address, bind: Bind, backlog: int) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    if address.family is Family.ABSTRACT:
+        sock.bind("\0" + address.host)
+        sock.listen(backlog)
+        return sock
+    path = address.host
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        if os.path.exists(path) and not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise OSError(errno.EEXIST, "a file of that name exists and is no socket")
+        # Bind beside and rename over: whoever connects finds the old socket or the new one, never none.
+        sock.bind(temporary)
+        if bind.uid is not None or bind.gid is not None:
+            os.chown(temporary, -1 if bind.uid is None else bind.uid, -1 if bind.gid is None else bind.gid)
+        if bind.mode is not None:
+            os.chmod(temporary, bind.mode)
+        sock.listen(backlog)
+        os.rename(temporary, path)
+    except OSError:
+        sock.close()
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+    return sock

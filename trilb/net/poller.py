@@ -1,0 +1,176 @@
+"""One edge-triggered epoll inside trio's, and the waiting that goes with it. HOT.
+
+Theory of operation. A session is one task that may wait for two descriptors at once; trio waits for one. So every
+descriptor is registered once, edge-triggered, in an epoll of our own; one task waits (through trio) for that epoll
+to be readable, takes its events and reschedules the sessions they belong to.
+
+Rules. I/O is tried first and parked only after EAGAIN. An edge nobody waits for is remembered in `Watch.edge`, so
+none is lost between a try and a park. A session has one `Waiter`; whoever wakes it (an event, its deadline, a
+queue) releases its watches first, so a late edge never wakes a task that sleeps elsewhere.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+
+import outcome
+import trio
+
+from trilb.base.clock import Clock
+from trilb.net.timers import Wheel
+
+_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_HANGUP = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_READABLE = select.EPOLLIN | _HANGUP
+_MOST_EVENTS = 512
+"""Events taken in one round. Arbitrary: large enough to amortise the round, small enough to stay fair."""
+
+WOKEN, EXPIRED, ABORTED = 0, 1, 2
+
+
+class Expired(Exception):
+    """The waiter's deadline passed while it was parked."""
+
+
+class Watch:
+    """A registered descriptor: who waits for it, and whether something happened that nobody saw."""
+
+    __slots__ = ("edge", "fd", "hangup", "idle", "waiter")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.edge = False
+        self.hangup = False
+        self.waiter: Waiter | None = None
+        self.idle: Callable[[], None] | None = None
+
+
+class Waiter:
+    """A task's way to sleep: on one or two watches, or on nothing but a wake, until its deadline.
+
+    `expires` is in the loop's seconds; set it with `arm`. 0.0 means never.
+    """
+
+    __slots__ = ("_a", "_b", "_parked", "_wheel", "expires", "filed", "task")
+
+    def __init__(self, wheel: Wheel) -> None:
+        self._wheel = wheel
+        self._a: Watch | None = None
+        self._b: Watch | None = None
+        self._parked = False
+        self.expires = 0.0
+        self.filed = 0
+        self.task = trio.lowlevel.current_task()
+
+    def arm(self, seconds: float | None) -> None:
+        """Let the next parks fail with Expired after `seconds`; None is never."""
+        if seconds is None:
+            self.expires = 0.0
+            return
+        self.until(self._wheel.clock.now + seconds)
+
+    def until(self, when: float) -> None:
+        """Let the next parks fail with Expired at `when` (the loop's seconds); 0.0 is never."""
+        self.expires = when
+        if when and (not self.filed or when < self._wheel.time_of(self.filed)):
+            self._wheel.file(self)
+
+    def finish(self) -> None:
+        """The task ends: forget the deadline."""
+        self.expires = 0.0
+        if self.filed:
+            self._wheel.drop(self)
+
+    async def park(self, a: Watch | None, b: Watch | None = None) -> int:
+        """Sleep until something happens on a watch, or `wake`. Raises Expired at the deadline.
+
+        Returns at once when an edge was remembered; the caller tries its I/O again in any case.
+        """
+        if a is not None and a.edge:
+            a.edge = False
+            if b is not None:
+                b.edge = False
+            return WOKEN
+        if b is not None and b.edge:
+            b.edge = False
+            return WOKEN
+        if a is not None:
+            a.waiter = self
+        if b is not None:
+            b.waiter = self
+        self._a, self._b = a, b
+        self._parked = True
+        reason: int = await trio.lowlevel.wait_task_rescheduled(self._abort)
+        if reason == EXPIRED:
+            raise Expired
+        return reason
+
+    def wake(self, reason: int = WOKEN) -> None:
+        """Wake the task, if it is parked. Safe to call twice."""
+        if self._parked:
+            self._release()
+            trio.lowlevel.reschedule(self.task, outcome.Value(reason))
+
+    def expire(self) -> None:
+        """Called by the wheel when the deadline has passed."""
+        self.wake(EXPIRED)
+
+    def _release(self) -> None:
+        self._parked = False
+        if self._a is not None:
+            self._a.waiter = None
+        if self._b is not None:
+            self._b.waiter = None
+
+    def _abort(self, raise_cancel: object) -> trio.lowlevel.Abort:
+        self._release()
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class Poller:
+    """The nested epoll and its task."""
+
+    __slots__ = ("_epoll", "_watches", "clock")
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._epoll = select.epoll()
+        self._watches: dict[int, Watch] = {}
+
+    def add(self, fd: int) -> Watch:
+        """Register a non-blocking descriptor."""
+        watch = Watch(fd)
+        self._watches[fd] = watch
+        self._epoll.register(fd, _EVENTS)
+        return watch
+
+    def remove(self, watch: Watch) -> None:
+        """Forget a descriptor; call it before closing."""
+        if self._watches.pop(watch.fd, None) is not None:
+            self._epoll.unregister(watch.fd)
+
+    async def run(self) -> None:
+        """Dispatch events until cancelled."""
+        epoll, watches = self._epoll, self._watches
+        fd = epoll.fileno()
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(fd)
+                self.clock.refresh()
+                for ready, events in epoll.poll(0, _MOST_EVENTS):
+                    watch = watches.get(ready)
+                    if watch is None:
+                        continue
+                    if events & _HANGUP:
+                        watch.hangup = True
+                    waiter = watch.waiter
+                    if waiter is not None:
+                        waiter.wake()
+                    elif watch.idle is not None:
+                        if events & _READABLE:
+                            watch.idle()
+                    else:
+                        watch.edge = True
+        finally:
+            epoll.close()

@@ -1,0 +1,123 @@
+"""Accepting: one task a listening socket, errno policy, maxconn, and one task a session. HOT per connection."""
+
+from __future__ import annotations
+
+import socket
+
+import trio
+
+from trilb.base import ip
+from trilb.config.model import Mode
+from trilb.live.proxy import Frontend
+from trilb.live.session import Session
+from trilb.net.conn import Conn
+from trilb.net.listen import ACCEPT_FULL, ACCEPT_GONE
+from trilb.net.poller import Watch
+from trilb.proxy.http1 import HttpSession
+from trilb.proxy.plane import Plane
+from trilb.proxy.tcp import TcpSession
+
+_BATCH = 16
+"""Connections accepted in a row before others get a turn."""
+_FULL_PAUSE = 0.1
+"""Seconds to wait when the process is out of descriptors, as HAProxy does."""
+_UNIX = b"\0\0\0\0"
+
+AnySession = HttpSession | TcpSession
+
+
+class Acceptor:
+    """A listening socket at work for a frontend."""
+
+    def __init__(
+        self, plane: Plane, frontend: Frontend, sock: socket.socket, name: str, number: int, sessions: set[AnySession]
+    ) -> None:
+        self.plane = plane
+        self.frontend = frontend
+        self.sock = sock
+        self.name = name
+        self.number = number
+        self.sessions = sessions
+        self.unix = sock.family == socket.AF_UNIX
+        self.stopped = False
+        self._watch: Watch | None = None
+
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Accept until cancelled or stopped; sessions run in `nursery`."""
+        sock, frontend, plane = self.sock, self.frontend, self.plane
+        while not self.stopped:
+            if self._saturated():
+                await trio.sleep(0.01)
+                continue
+            try:
+                await trio.lowlevel.wait_readable(sock)
+            except (OSError, trio.ClosedResourceError):
+                return
+            plane.clock.refresh()
+            for _ in range(_BATCH):
+                if self._saturated():
+                    break
+                try:
+                    accepted, peer = sock.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno in ACCEPT_GONE:
+                        continue
+                    if error.errno in ACCEPT_FULL:
+                        await trio.sleep(_FULL_PAUSE)
+                        break
+                    if self.stopped:
+                        return
+                    raise
+                nursery.start_soon(self._session, accepted, peer, name=frontend.name)
+
+    def _saturated(self) -> bool:
+        frontend, process = self.frontend, self.plane.process
+        full = frontend.maxconn and frontend.counters.scur >= frontend.maxconn
+        return bool(full or (process.maxconn and process.actconn >= process.maxconn))
+
+    def stop(self) -> None:
+        """Take no more connections."""
+        self.stopped = True
+        self.sock.close()
+
+    async def _session(self, sock: socket.socket, peer: object) -> None:
+        plane, frontend = self.plane, self.frontend
+        clock, process = plane.clock, plane.process
+        now = clock.now
+        sock.setblocking(False)
+        address, port = _UNIX, 0
+        if isinstance(peer, tuple) and len(peer) >= 2 and not self.unix:
+            address, port = ip.unmapped(ip.packed(peer[0])), peer[1]
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        session = Session(frontend, address, port)
+        if not self.unix:
+            try:
+                local = sock.getsockname()
+            except OSError:
+                sock.close()
+                return
+            session.local, session.local_port = ip.unmapped(ip.packed(local[0])), local[1]
+        session.accepted = now
+        session.accepted_wall = clock.wall
+        session.listener_name, session.listener_id = self.name, self.number
+        process.actconn += 1
+        process.cum_conn += 1
+        process.conn_rate.add(now)
+        frontend.counters.enter(now)
+        frontend.counters.conn_tot += 1
+        conn = Conn(sock, plane.poller)
+        served: AnySession
+        if frontend.config.mode is Mode.HTTP:
+            served = HttpSession(plane, session, conn)
+        else:
+            served = TcpSession(plane, session, conn)
+        self.sessions.add(served)
+        try:
+            await served.serve()
+        finally:
+            self.sessions.discard(served)
+            conn.close()
+            process.actconn -= 1
+            frontend.counters.scur -= 1

@@ -1,0 +1,227 @@
+"""From a stream to a connection: choose, queue, reuse or dial, retry, redispatch. HOT up to the dial.
+
+Retries follow configuration.txt, `retries`, `option redispatch` and `retry-on`, and what was observed where the
+manual is silent: a server chosen by turns is left at once, one chosen by cookie or hash only at the retry that the
+option names, and a retry on the same server waits for min(timeout connect, 1s).
+"""
+
+from __future__ import annotations
+
+import os
+
+from trilb.live.server import Server
+from trilb.live.stream import Stream
+from trilb.net.conn import Broken, Conn, connect, connect_error
+from trilb.net.poller import Expired, Waiter
+from trilb.proxy import pool, queue
+from trilb.proxy.plane import Plane
+
+TURN_AROUND = 1.0
+"""Seconds before a retry on the same server, unless `timeout connect` is shorter (configuration.txt, `retries`)."""
+
+
+class Failed(Exception):
+    """No connection: the status to answer (0: the client is gone) and the termination letters."""
+
+    def __init__(self, status: int, cause: str, during: str) -> None:
+        super().__init__(status, cause, during)
+        self.status = status
+        self.cause = cause
+        self.during = during
+
+
+def release(stream: Stream) -> None:
+    """Give back the slot the stream holds, if any."""
+    server = stream.picked
+    if server is not None:
+        stream.picked = None
+        queue.leave(server, server.backend.plan.moved)
+
+
+async def establish(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, first: bool, fresh: bool = False) -> Conn:
+    """A connection to a server for this stream. Raises Failed.
+
+    `first` says that the session had no request before (http-reuse); `fresh` that no idle connection will do.
+    """
+    backend = stream.backend
+    assert backend is not None
+    plan = backend.plan
+    if stream.picked is None:
+        await assign(plane, stream, waiter, client, None)
+    while True:
+        server = stream.server
+        assert server is not None
+        if not fresh and server.idle:
+            conn = pool.take(server, plan.reuse, first)
+            if conn is not None:
+                server.counters.reuse += 1
+                stream.connected = plane.clock.now
+                return conn
+        try:
+            conn = await dial(plane, stream, server, waiter, client)
+        except Broken:
+            cause = "S"
+        except Expired:
+            cause = "s"
+        else:
+            stream.connected = plane.clock.now
+            return conn
+        if stream.retries >= plan.retries or "conn-failure" not in plan.retry_on:
+            server.counters.econ += 1
+            backend.counters.econ += 1
+            raise Failed(503, cause, "C")
+        await retry(plane, stream, waiter, client, wait=cause == "S")
+
+
+async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, wait: bool) -> None:
+    """Account for a retry, and move to another server if it is time to. `wait` for the turn-around otherwise."""
+    backend, server = stream.backend, stream.server
+    assert backend is not None and server is not None
+    plan = backend.plan
+    stream.retries += 1
+    if may_redispatch(stream):
+        server.counters.wredis += 1
+        backend.counters.wredis += 1
+        if stream.chosen_by_cookie:
+            stream.chosen_by_cookie = False
+            stream.cookie_in = "D"
+        stream.server = None
+        release(stream)
+        await assign(plane, stream, waiter, client, server)
+        if stream.server is not server:
+            stream.redispatched = True
+        return
+    server.counters.wretr += 1
+    backend.counters.wretr += 1
+    if wait:
+        pause = min(plan.connect_timeout or TURN_AROUND, TURN_AROUND)
+        until = plane.clock.now + pause
+        waiter.until(until)
+        try:
+            while plane.clock.now < until:
+                await waiter.park(client.watch if plan.abortonclose else None)
+                if plan.abortonclose and client.watch.hangup:
+                    raise Failed(0, "C", "C")
+        except Expired:
+            pass
+        if not plan.hashed and not stream.chosen_by_cookie and plan.redispatch is not None:
+            stream.dispatched = plane.clock.now
+
+
+def may_redispatch(stream: Stream) -> bool:
+    """Is this retry one that may leave the server?"""
+    backend = stream.backend
+    assert backend is not None
+    plan = backend.plan
+    every = plan.redispatch
+    if every is None or stream.forced:
+        return False
+    if not stream.chosen_by_cookie and not plan.hashed and len(backend.usable()) > 1:
+        return True
+    if every > 0:
+        return stream.retries % every == 0
+    return every < 0 and stream.retries == plan.retries + 1 + every
+
+
+async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avoid: Server | None) -> None:
+    """Choose a server and take a slot on it, waiting in a queue when there is none. Raises Failed."""
+    backend = stream.backend
+    assert backend is not None
+    plan = backend.plan
+    server = stream.server
+    if server is None:
+        server = plan.balance.pick(plan.key(stream) if plan.key is not None else None, avoid)
+        if server is None and not any(s.effective for s in backend.servers):
+            raise Failed(503, "S", "C")
+        if server is not None:
+            server.counters.lbtot += 1
+            backend.counters.lbtot += 1
+        stream.server = server
+    if server is None:
+        await _wait(plane, stream, waiter, client, None)
+    elif server.maxconn and not server.available():
+        if stream.chosen_by_cookie and 0 < server.line.maxqueue <= len(server.queue):
+            if plan.redispatch is None:
+                raise Failed(503, "S", "Q")
+            stream.chosen_by_cookie, stream.cookie_in, stream.server = False, "D", None
+            await assign(plane, stream, waiter, client, server)
+            return
+        await _wait(plane, stream, waiter, client, server)
+    else:
+        server.used += 1
+        if plan.moved is not None:
+            plan.moved(server)
+        stream.picked = server
+    stream.dispatched = plane.clock.now
+    assert stream.server is not None
+    stream.server.counters.enter(plane.clock.now)
+
+
+async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, server: Server | None) -> None:
+    """Wait in the queue of `server`, or of the backend. Raises Failed."""
+    backend = stream.backend
+    assert backend is not None
+    plan = backend.plan
+    line = backend.queue if server is None else server.queue
+    pending = queue.Pending(waiter, plane.clock.now)
+    line.append(pending)
+    if server is None:
+        stream.queue_backend = len(line)
+        backend.counters.qmax = max(backend.counters.qmax, len(line))
+    else:
+        stream.queue_server = len(line)
+        server.counters.qmax = max(server.counters.qmax, len(line))
+    timeout = plan.queue_timeout or plan.connect_timeout
+    waiter.arm(timeout)
+    try:
+        while pending.server is None:
+            await waiter.park(client.watch if plan.abortonclose else None)
+            if pending.server is not None:
+                break
+            if plan.abortonclose and client.watch.hangup:
+                stream.dispatched = plane.clock.now
+                raise Failed(0, "C", "Q")
+            if server is not None and not server.running:
+                # It went down while we waited: whoever is left may serve.
+                stream.server, stream.chosen_by_cookie = None, False
+                break
+    except Expired:
+        stream.dispatched = plane.clock.now
+        raise Failed(503, "s", "Q") from None
+    finally:
+        if pending in line:
+            line.remove(pending)
+        if pending.server is not None:
+            stream.picked = pending.server
+            stream.server = pending.server
+    if pending.server is None:
+        await assign(plane, stream, waiter, client, server)
+
+
+async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, client: Conn) -> Conn:
+    """A new connection to the server. Raises Broken, Expired, Failed (the client left, abortonclose)."""
+    address = server.address
+    if address is None:
+        raise Broken("no address")
+    if server.port_offset is not None and isinstance(address, tuple):
+        address = (address[0], (stream.session.local_port + server.port_offset) & 0xFFFF)
+    plan = server.backend.plan
+    conn, ready = connect(server.family, address, plane.poller, server.source)
+    server.counters.conn_tot += 1
+    if ready:
+        return conn
+    waiter.arm(plan.connect_timeout)
+    abort = plan.abortonclose
+    try:
+        while True:
+            await waiter.park(conn.watch, client.watch if abort else None)
+            code = connect_error(conn)
+            if code == 0:
+                return conn
+            if code is not None:
+                raise Broken(os.strerror(code))
+            if abort and client.watch.hangup:
+                raise Failed(0, "C", "C")
+    except BaseException:
+        conn.close()
+        raise

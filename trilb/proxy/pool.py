@@ -1,0 +1,62 @@
+"""Idle connections to servers: which may be taken, which must go. Bookkeeping only; the caller closes. HOT.
+
+`http-reuse`: never - only what this session used before; safe - a session's first request gets a connection of its
+own; aggressive - a first request may take one that was reused already; always - any (configuration.txt,
+`http-reuse`).
+"""
+
+from __future__ import annotations
+
+from trilb.live.server import Server
+from trilb.net.conn import Conn
+
+_MOST = 4096
+"""Idle connections kept per server without `pool-max-conn`. Arbitrary; descriptors are finite."""
+
+
+def take(server: Server, reuse: str, first: bool) -> Conn | None:
+    """An idle connection that may carry the next request, or None. Dead ones met on the way are closed."""
+    idle = server.idle
+    if not idle or (first and reuse == "safe"):
+        return None
+    if first and reuse == "aggressive":
+        for at in range(len(idle) - 1, -1, -1):
+            if idle[at].reused:
+                conn = idle.pop(at)
+                break
+        else:
+            return None
+    else:
+        conn = idle.pop()
+    assert isinstance(conn, Conn)
+    conn.watch.idle = None
+    conn.reused = True
+    return conn
+
+
+def put(server: Server, conn: Conn, now: float) -> bool:
+    """Keep an idle connection; False when it must be closed instead."""
+    most = server.line.pool_max_conn
+    if (0 <= most <= len(server.idle)) or len(server.idle) >= _MOST or conn.watch.hangup or not server.running:
+        return False
+    conn.since = now
+    conn.watch.edge = False
+
+    def gone() -> None:
+        # The server closed, or said something nobody asked for: either way it is of no use.
+        if conn in server.idle:
+            server.idle.remove(conn)
+        conn.close()
+
+    conn.watch.idle = gone
+    server.idle.append(conn)
+    return True
+
+
+def stale(server: Server, now: float) -> list[Conn]:
+    """Take out connections idle for longer than `pool-purge-delay`; the caller closes them."""
+    limit = now - server.line.pool_purge_delay
+    old = [conn for conn in server.idle if isinstance(conn, Conn) and conn.since < limit]
+    if old:
+        server.idle[:] = [conn for conn in server.idle if conn not in old]
+    return old

@@ -1,0 +1,76 @@
+"""Waiting for a server: slots, queues, and who is next (configuration.txt, `maxconn` of servers, `timeout queue`).
+
+A slot is held from the moment a connection is tried until the stream is done with the server. Whoever gives one
+back hands it to the stream that waited longest, in the server's queue or the backend's.
+"""
+
+from __future__ import annotations
+
+from trilb.live.proxy import Backend
+from trilb.live.server import Server
+from trilb.net.poller import Waiter
+
+
+class Pending:
+    """A stream in a queue. `server` is set, its slot taken, when the turn has come."""
+
+    __slots__ = ("queue_server", "server", "since", "waiter")
+
+    def __init__(self, waiter: Waiter, since: float) -> None:
+        self.waiter = waiter
+        self.since = since
+        self.server: Server | None = None
+        self.queue_server: Server | None = None
+
+    def wake(self, reason: int = 0) -> None:
+        """The turn has come."""
+        self.waiter.wake(reason)
+
+
+def enter(server: Server, moved: object) -> None:
+    """Take a slot."""
+    server.used += 1
+    if callable(moved):
+        moved(server)
+
+
+def leave(server: Server, moved: object) -> None:
+    """Give a slot back, to the next in line if there is one."""
+    server.used -= 1
+    if callable(moved):
+        moved(server)
+    if server.queue or server.backend.queue:
+        dispatch(server)
+
+
+def dispatch(server: Server) -> None:
+    """Give a server's free slots to those who wait."""
+    backend = server.backend
+    while (server.queue or backend.queue) and not server.full:
+        queue = server.queue
+        if not queue or (backend.queue and server.effective and _since(backend.queue[0]) < _since(queue[0])):
+            if not server.effective or not backend.queue:
+                return
+            queue = backend.queue
+        if queue is server.queue and not server.running:
+            return
+        pending = queue.popleft()
+        assert isinstance(pending, Pending)
+        pending.server = server
+        enter(server, backend.plan.moved)
+        pending.wake()
+
+
+def dispatch_all(backend: Backend) -> None:
+    """After a change of states: see who can be served now, and send on those who wait for a server that is gone."""
+    for server in backend.servers:
+        if not server.running and server.queue:
+            while server.queue:
+                pending = server.queue.popleft()
+                pending.wake()
+        dispatch(server)
+
+
+def _since(pending: object) -> float:
+    assert isinstance(pending, Pending)
+    return pending.since

@@ -1,0 +1,228 @@
+"""A TCP session: one tunnel, both directions in one task, half-close passed on, spliced from the first byte."""
+
+from __future__ import annotations
+
+import socket
+
+from trilb.http.framing import CloseBody
+from trilb.live.plan import FrontendPlan
+from trilb.live.session import Session
+from trilb.live.stream import Stream
+from trilb.net.conn import Broken, Conn
+from trilb.net.poller import Expired, Waiter
+from trilb.proxy import connect, relay
+from trilb.proxy.connect import Failed
+from trilb.proxy.plane import Plane
+
+PAYLOAD_WAIT = 5.0
+"""Seconds to wait for the first bytes where balancing needs them (rdp-cookie). Arbitrary: RDP clients speak first."""
+
+
+def _direction(src: Conn, dst: Conn, out: bytes) -> relay.AnyFlow:
+    if not out and not src.inbox:
+        try:
+            return relay.Splice(src, dst, -1)
+        except OSError:
+            pass
+    return relay.Flow(src, dst, CloseBody(), out)
+
+
+async def tunnel(
+    plane: Plane,
+    stream: Stream,
+    waiter: Waiter,
+    client: Conn,
+    server: Conn,
+    *,
+    out_client: bytes = b"",
+    out_server: bytes = b"",
+    client_timeout: float | None,
+    server_timeout: float | None,
+    tunnel_timeout: float | None,
+    client_fin: float | None = None,
+    server_fin: float | None = None,
+) -> int:
+    """Move bytes until both sides ended, one failed, or nothing moved for too long; sets the termination letters.
+
+    Returns the bytes moved to the client. Timeouts are seconds; `tunnel_timeout` replaces both once bytes have
+    gone both ways, the `fin` ones apply after one side has ended (configuration.txt, `timeout tunnel`).
+    """
+    clock = plane.clock
+    up = _direction(client, server, out_server)
+    down = _direction(server, client, out_client)
+    up_shut = down_shut = False
+    client_seen = server_seen = clock.now
+    try:
+        while not (up_shut and down_shut):
+            moved = False
+            if not up.done:
+                moved_up = up.step()
+                if moved_up:
+                    client_seen = clock.now
+                    moved = True
+            if not down.done:
+                moved_down = down.step()
+                if moved_down:
+                    server_seen = clock.now
+                    moved = True
+            if up.done and not up_shut:
+                up_shut = True
+                server.shutdown()
+                client_seen = clock.now
+            if down.done and not down_shut:
+                down_shut = True
+                client.shutdown()
+                server_seen = clock.now
+            if up_shut and down_shut:
+                break
+            if moved:
+                await relay.breathe()
+                continue
+            limits = _limits(
+                clock.now, client_seen, server_seen, up.moved, down.moved, up_shut, down_shut,
+                client_timeout, server_timeout, tunnel_timeout, client_fin, server_fin,
+            )
+            waiter.until(min((when for when, _ in limits), default=0.0))
+            try:
+                await waiter.park(client.watch, server.watch)
+            except Expired:
+                due = min(limits)
+                stream.end(due[1], "D")
+                break
+    except Broken:
+        stream.end("C" if client.failed and not server.failed else "S", "D")
+    finally:
+        up.close()
+        down.close()
+        server.close()
+        stream.bytes_in += up.moved
+    return down.moved + len(out_client)
+
+
+def _limits(
+    now: float, client_seen: float, server_seen: float, up: int, down: int, up_shut: bool, down_shut: bool,
+    client_timeout: float | None, server_timeout: float | None, tunnel_timeout: float | None,
+    client_fin: float | None, server_fin: float | None,
+) -> list[tuple[float, str]]:
+    """When each side is overdue, with its letter."""
+    seen = max(client_seen, server_seen)
+    if tunnel_timeout is not None and up and down and not up_shut and not down_shut:
+        return [(seen + tunnel_timeout, "c")]
+    limits: list[tuple[float, str]] = []
+    if not up_shut:
+        wanted = client_fin if down_shut and client_fin is not None else client_timeout
+        if wanted is not None:
+            limits.append((seen + wanted, "c"))
+    if not down_shut:
+        wanted = server_fin if up_shut and server_fin is not None else server_timeout
+        if wanted is not None:
+            limits.append((seen + wanted, "s"))
+    return limits
+
+
+class TcpSession:
+    """The life of a client connection in mode tcp."""
+
+    __slots__ = ("client", "inflight", "plan", "plane", "session", "waiter")
+
+    def __init__(self, plane: Plane, session: Session, client: Conn) -> None:
+        self.plane = plane
+        self.session = session
+        self.client = client
+        self.plan: FrontendPlan = session.frontend.plan
+        self.waiter = Waiter(plane.wheel)
+        self.inflight = True
+
+    async def serve(self) -> None:
+        """Serve the one stream of the connection. Never raises but for cancellation."""
+        stream = Stream(self.session, self.session.frontend)
+        stream.cookie_in = stream.cookie_out = "-"
+        try:
+            await self._run(stream)
+        except Broken:
+            stream.end("C", "D")
+        finally:
+            self.waiter.finish()
+            self._finish(stream)
+
+    async def _run(self, stream: Stream) -> None:
+        plan, plane, client = self.plan, self.plane, self.client
+        route = plan.route
+        for when, target in plan.switch:
+            if when is None or when(stream):
+                route = target
+                break
+        if route is None:
+            stream.end("S", "C")
+            return
+        backend = route.backend
+        stream.backend = backend
+        backend.counters.enter(plane.clock.now)
+        if backend.plan.payload:
+            await self._peek(stream)
+        try:
+            server = await connect.establish(plane, stream, self.waiter, client, True)
+        except Failed as failed:
+            stream.end(failed.cause, failed.during)
+            if client.watch.hangup or failed.status == 0:
+                backend.counters.cli_abrt += 1
+            client.close(reset=failed.status != 0)
+            return
+        if plan.logasap:
+            stream.logged = True
+            self._log(stream)
+        stream.bytes_out += await tunnel(
+            plane, stream, self.waiter, client, server,
+            client_timeout=plan.client_timeout, server_timeout=backend.plan.server_timeout,
+            tunnel_timeout=backend.plan.tunnel_timeout, client_fin=plan.client_fin,
+            server_fin=backend.plan.server_fin,
+        )
+        counters = (stream.frontend.counters, backend.counters)
+        for one in counters:
+            if stream.cause in "Cc":
+                one.cli_abrt += 1
+            elif stream.cause in "Ss":
+                one.srv_abrt += 1
+
+    async def _peek(self, stream: Stream) -> None:
+        """Look at the first bytes without taking them; they are balanced on (rdp-cookie)."""
+        self.waiter.arm(min(PAYLOAD_WAIT, self.plan.client_timeout or PAYLOAD_WAIT))
+        try:
+            while True:
+                try:
+                    data = self.client.sock.recv(512, socket.MSG_PEEK)
+                except BlockingIOError:
+                    await self.waiter.park(self.client.watch)
+                    continue
+                except OSError:
+                    return
+                stream.target = data
+                if not data or len(data) >= 11:
+                    return
+                await self.waiter.park(self.client.watch)
+        except Expired:
+            return
+
+    def _finish(self, stream: Stream) -> None:
+        connect.release(stream)
+        backend = stream.backend
+        tallies = [stream.frontend.counters]
+        if backend is not None:
+            backend.counters.scur -= 1
+            tallies.append(backend.counters)
+            if stream.server is not None:
+                tallies.append(stream.server.counters)
+        for counters in tallies:
+            counters.bin += stream.bytes_in
+            counters.bout += stream.bytes_out
+        if not stream.logged:
+            self._log(stream)
+
+    def _log(self, stream: Stream) -> None:
+        plan = self.plan
+        if plan.dontlognull and not stream.bytes_in and not stream.logged:
+            return
+        if plan.dontlog_normal and stream.cause == "-":
+            return
+        for write in plan.log:
+            write(stream)

@@ -1,0 +1,360 @@
+"""From a Config to live objects with their plans: the one place that knows every room. No I/O of its own.
+
+`build` makes frontends, backends and servers, resolves references between them, and compiles rules, logs, cookies
+and balancing into the plans that the data plane follows. Names are resolved to addresses here through net, which is
+allowed to ask the system.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from trilb.admin import page
+from trilb.affinity.cookie import CookiePersistence
+from trilb.affinity.dynamic import dynamic_value
+from trilb.balance.registry import algorithms
+from trilb.base.clock import Clock
+from trilb.base.diagnostic import Refused
+from trilb.base.registry import Kind
+from trilb.config.keywords.logs import LEVELS
+from trilb.config.model import Cond, Config, Format, ForwardFor, LogTarget, Proxy, Side
+from trilb.http.policy import Limits
+from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
+from trilb.live.process import ProcessState
+from trilb.live.proxy import Backend, Frontend
+from trilb.live.server import Server
+from trilb.live.stream import Stream
+from trilb.logs import format as log_format
+from trilb.logs.sinks import Channels, Sink
+from trilb.net.conn import Sockaddr
+from trilb.net.listen import resolve
+from trilb.proxy.plane import Plane
+from trilb.rules.build import rule_set
+from trilb.samples import build as samples
+from trilb.samples.logformat import compile_format
+
+DEFAULT_MAXCONN = 2000
+"""A frontend's connections when neither it nor the process says a number (configuration.txt, `maxconn`)."""
+
+
+@dataclass(slots=True)
+class Runtime:
+    """Everything alive: what the process serves, watches and shows."""
+
+    config: Config
+    plane: Plane
+    process: ProcessState
+    frontends: dict[str, Frontend] = field(default_factory=dict)
+    backends: dict[str, Backend] = field(default_factory=dict)
+    channels: Channels = field(default_factory=Channels)
+    sinks: dict[str, list[Sink]] = field(default_factory=dict)
+
+    def say(self, proxy: str, text: str, level: str) -> None:
+        """Log a line about a proxy's state to that proxy's targets."""
+        for sink in self.sinks.get(proxy, ()):
+            sink.write(text.encode("latin-1", "replace"), LEVELS.index(level), self.plane.clock.wall)
+
+
+class _Builder:
+    """Builds what rules and expressions of one proxy need."""
+
+    def __init__(self, runtime: Runtime, proxy: Proxy) -> None:
+        self.runtime = runtime
+        self.proxy = proxy
+
+    def resolve(self, kind: Kind, name: str) -> Frontend | Backend | Server:
+        if kind is Kind.FRONTEND:
+            return self.runtime.frontends[name]
+        if kind is Kind.BACKEND:
+            return self.runtime.backends[name]
+        backend, _, server = name.rpartition("/")
+        return self.runtime.backends[backend or self.proxy.name].by_name[server]
+
+    def writer(self, text: Format) -> Callable[[Stream], bytes]:
+        return compile_format(text, self, self.runtime.process)
+
+    def condition(self, when: Cond) -> Callable[[Stream], bool]:
+        return samples.condition(when, self.proxy.acls, self)
+
+
+def build(config: Config, clock: Clock | None = None) -> Runtime:
+    """Make everything that will serve. Raises Refused for what only shows now (names, missing addresses)."""
+    clock = clock or Clock()
+    settings = config.globals
+    process = ProcessState(clock, os.getpid(), settings.log_hostname or os.uname().nodename, settings.maxconn)
+    process.node = settings.node or process.hostname
+    limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
+    plane = Plane(clock, process, limits, lane=settings.fast_lane)
+    runtime = Runtime(config, plane, process)
+    alive = [proxy for proxy in config.proxies if not proxy.disabled]
+    for proxy in alive:
+        if proxy.side & Side.FRONTEND:
+            most = proxy.maxconn or settings.maxconn or DEFAULT_MAXCONN
+            runtime.frontends[proxy.name] = Frontend(proxy, most)
+        if proxy.side & Side.BACKEND:
+            runtime.backends[proxy.name] = _backend(proxy)
+        runtime.sinks[proxy.name] = _sinks(runtime, proxy)
+    case = {low.encode(): wanted.encode() for low, wanted in settings.case_adjust.items()} or None
+    for backend in runtime.backends.values():
+        backend.plan = _backend_plan(runtime, backend, case)
+        backend.changed()
+    for frontend in runtime.frontends.values():
+        frontend.plan = _frontend_plan(runtime, frontend, case)
+    return runtime
+
+
+def _backend(proxy: Proxy) -> Backend:
+    backend = Backend(proxy)
+    for server in backend.servers:
+        line = server.line
+        try:
+            server.family, server.address = resolve(line.address)
+        except Refused as refused:
+            if "none" not in line.init_address:
+                raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
+            server.admin = 1
+        if line.address.offset:
+            server.port_offset = line.address.port
+        source = line.source or proxy.source
+        if source:
+            server.source = (source.partition(":")[0], int(source.partition(":")[2] or 0))
+        if proxy.cookie is not None and proxy.cookie.dynamic and server.cookie is None and proxy.dynamic_cookie_key:
+            server.cookie = dynamic_value(proxy.dynamic_cookie_key, server)
+    return backend
+
+
+def _sinks(runtime: Runtime, proxy: Proxy) -> list[Sink]:
+    settings = runtime.config.globals
+    targets: list[LogTarget] = [*(settings.logs if proxy.log_global else ()), *proxy.logs]
+    tag = proxy.log_tag or settings.log_tag
+    return [
+        Sink(target, runtime.channels.get(target), tag, settings.log_hostname, runtime.process.pid)
+        for target in targets
+    ]
+
+
+def _errors(*proxies: Proxy) -> dict[int, bytes | None]:
+    errors: dict[int, bytes | None] = {}
+    for proxy in proxies:
+        errors.update(proxy.errorfiles)
+    return errors
+
+
+def _close_mode(proxy: Proxy) -> str:
+    for option in ("httpclose", "http-server-close"):
+        if option in proxy.options:
+            return option
+    return ""
+
+
+# -- backends ----------------------------------------------------------------------------------------------------
+
+
+def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] | None) -> BackendPlan:
+    config = backend.config
+    plan = BackendPlan()
+    builder = _Builder(runtime, config)
+    times = config.timeouts
+    plan.connect_timeout, plan.server_timeout, plan.server_fin = times.connect, times.server, times.server_fin
+    plan.tunnel_timeout, plan.queue_timeout = times.tunnel, times.queue
+    plan.retries, plan.redispatch, plan.retry_on = config.retries, config.redispatch, config.retry_on
+    plan.reuse = config.reuse
+    plan.abortonclose = "abortonclose" in config.options
+    plan.errors = _errors(config)
+    plan.close_mode = _close_mode(config)
+    if "h1-case-adjust-bogus-server" in config.options:
+        plan.case_adjust = case
+    entry = algorithms.entries[config.balance.name]
+    plan.balance = entry.factory(config, *config.balance.args)
+    make_key = entry.facts.get("key")
+    if callable(make_key):
+        plan.key = cast(Key, make_key(*config.balance.args))
+        plan.hashed = True
+    plan.payload = bool(entry.facts.get("payload"))
+    plan.moved = getattr(plan.balance, "moved", None)
+    response = rule_set("http-response", config.http_response, config.acls, builder)
+    plan.response = (response,) if response is not None else ()
+    if config.cookie is not None and not (config.cookie.dynamic and not config.dynamic_cookie_key and not any(
+        server.cookie is not None for server in backend.servers
+    )):
+        _persistence(runtime, backend, plan, builder)
+    return plan
+
+
+def _persistence(runtime: Runtime, backend: Backend, plan: BackendPlan, builder: _Builder) -> None:
+    config = backend.config
+    assert config.cookie is not None
+    line = config.cookie
+    clock = runtime.plane.clock
+    cookie = CookiePersistence(line, backend, lambda: clock.wall)
+    always = "persist" in config.options
+    forced = [builder.condition(when) for when in config.force_persist]
+    ignored = [builder.condition(when) for when in config.ignore_persist]
+
+    def persist(stream: Stream) -> None:
+        cookie.request(stream, False, always)
+
+    def persist_by_rules(stream: Stream) -> None:
+        force = any(when(stream) for when in forced)
+        stream.forced = force
+        if any(when(stream) for when in ignored):
+            stream.ignore_persist = True
+        cookie.request(stream, force, always)
+        if stream.ignore_persist:
+            stream.server = None
+            stream.chosen_by_cookie = False
+            if stream.cookie_in != "N":
+                stream.cookie_in = "U"
+
+    plan.persist = persist_by_rules if forced or ignored else persist
+    plan.cookie_response = cookie.response
+    plan.cookie_flags = any(
+        (line.rewrite, line.insert, line.prefix, line.indirect, line.nocache, line.postonly, line.preserve)
+    )
+
+
+# -- frontends ---------------------------------------------------------------------------------------------------
+
+
+def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes] | None) -> FrontendPlan:
+    config = frontend.config
+    plan = FrontendPlan()
+    builder = _Builder(runtime, config)
+    times = config.timeouts
+    plan.client_timeout, plan.client_fin = times.client, times.client_fin
+    plan.request_timeout, plan.keep_alive_timeout = times.http_request, times.http_keep_alive
+    plan.tarpit = times.tarpit
+    plan.errors = _errors(config)
+    plan.close_mode = _close_mode(config)
+    options = config.options
+    plan.dontlognull = "dontlognull" in options
+    plan.dontlog_normal = "dontlog-normal" in options
+    plan.log_separate_errors = "log-separate-errors" in options
+    plan.logasap = "logasap" in options
+    plan.ignore_probes = "http-ignore-probes" in options
+    if "h1-case-adjust-bogus-client" in options:
+        plan.case_adjust = case
+    steps: list[Step] = []
+    rules = rule_set("http-request", config.http_request, config.acls, builder)
+    if rules is not None:
+        steps.append(rules)
+    if config.stats is not None:
+        steps.append(_stats(runtime, config, builder))
+    plan.request = tuple(steps)
+    own = runtime.backends.get(config.name) if config.side & Side.BACKEND else None
+    if own is None:
+        response = rule_set("http-response", config.http_response, config.acls, builder)
+        plan.response = (response,) if response is not None else ()
+    switch: list[tuple[Callable[[Stream], bool] | None, Route]] = []
+    for rule in config.use_backend:
+        target = runtime.backends.get(rule.name)
+        if target is not None:
+            when = builder.condition(rule.when) if rule.when is not None else None
+            switch.append((when, _route(runtime, frontend, target)))
+    plan.switch = tuple(switch)
+    default = runtime.backends.get(config.default_backend) if config.default_backend else own
+    if default is not None:
+        plan.route = _route(runtime, frontend, default)
+    plan.log = _log_writers(runtime, frontend, builder)
+    return plan
+
+
+def _stats(runtime: Runtime, config: Proxy, builder: _Builder) -> Step:
+    assert config.stats is not None
+    admin = [builder.condition(when) for when in config.stats.admin if when is not None]
+    view = page.View(runtime.process, runtime.frontends, runtime.backends)
+    return page.step(config.stats, view, admin)
+
+
+def _route(runtime: Runtime, frontend: Frontend, backend: Backend) -> Route:
+    route = Route(backend)
+    front, back = frontend.config, backend.config
+    same = front is back
+    modes = (_close_mode(front), _close_mode(back))
+    route.client_close = "httpclose" in modes
+    route.server_close = any(modes)
+    if "http-keep-alive" in back.options and not _close_mode(back) and not same:
+        # A mode set in the backend replaces the frontend's, unless that one closes both sides.
+        route.server_close = route.client_close
+    if not same:
+        builder = _Builder(runtime, back)
+        rules = rule_set("http-request", back.http_request, back.acls, builder)
+        steps = [rules] if rules is not None else []
+        if back.stats is not None:
+            steps.append(_stats(runtime, back, builder))
+        route.rules = tuple(steps)
+    forward = _forwardfor(front.forwardfor, None if same else back.forwardfor)
+    if forward is not None:
+        route.edits = (forward,)
+    return route
+
+
+def _forwardfor(front: ForwardFor | None, back: ForwardFor | None) -> Callable[[Stream], None] | None:
+    """One header at the most: the backend's name wins, an exception of either side counts, if-none needs both."""
+    chosen = back or front
+    if chosen is None:
+        return None
+    sides = [side for side in (front, back) if side is not None]
+    name = chosen.header.encode("latin-1")
+    excluded = [side.exclude for side in sides if side.exclude is not None]
+    if_none = all(side.if_none for side in sides)
+    from trilb.base import ip
+
+    spelled: dict[bytes, bytes] = {}
+
+    def edit(stream: Stream) -> None:
+        client = stream.session.client
+        for network in excluded:
+            if client in network:
+                return
+        head = stream.request
+        assert head is not None
+        if if_none and head.get(name) is not None:
+            return
+        text = spelled.get(client)
+        if text is None:
+            if len(spelled) > 4096:
+                spelled.clear()
+            text = spelled[client] = ip.text(client).encode()
+        head.fields.append((name, text))
+
+    return edit
+
+
+def _log_writers(runtime: Runtime, frontend: Frontend, builder: _Builder) -> tuple[Callable[[Stream], None], ...]:
+    config = frontend.config
+    sinks = runtime.sinks[config.name]
+    if not sinks:
+        return ()
+    process, clock = runtime.process, runtime.plane.clock
+    asap = "logasap" in config.options
+    if config.log_format is not None:
+        line = compile_format(config.log_format, builder, process)
+    elif config.log_kind == "httplog":
+        line = log_format.httplog(process, asap)
+    elif config.log_kind == "tcplog":
+        line = log_format.tcplog(process, asap)
+    else:
+        line = log_format.connect_line(process)
+    separate = "log-separate-errors" in config.options
+    info, err = LEVELS.index("info"), LEVELS.index("err")
+
+    def write(stream: Stream) -> None:
+        level = err if separate and stream.cause not in "-L" else info
+        text = line(stream)
+        for sink in sinks:
+            sink.write(text, level, clock.wall)
+
+    return (write,)
+
+
+def addresses(runtime: Runtime) -> list[tuple[str, Sockaddr | None]]:
+    """Every server with the address it resolved to, for the start-up check."""
+    return [
+        (f"{backend.name}/{server.name}", server.address)
+        for backend in runtime.backends.values()
+        for server in backend.servers
+    ]
