@@ -29,8 +29,7 @@ from trilb.live.server import Server
 from trilb.live.stream import Stream
 from trilb.logs import format as log_format
 from trilb.logs.sinks import Channels, Sink
-from trilb.net.conn import Sockaddr
-from trilb.net.listen import resolve
+from trilb.net.address import Sockaddr, resolve
 from trilb.proxy.plane import Plane
 from trilb.rules.build import rule_set
 from trilb.samples import build as samples

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from tests.support.duel import Duel, Side
+from tests.support.duel import Side
 from tests.support.origin import Origin, default_respond
 from tests.support.syslog import mask
-from tests.support.wire import Client, WireTimeout, exchange
+from tests.support.wire import Client, WireTimeout
 
 if TYPE_CHECKING:
     from tests.duel.conftest import DuelFactory
@@ -205,7 +205,10 @@ GOOD = [
     Row("connect", (b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", b"data"), "close"),
 ]
 OWN = [
-    *(Row(path, (get(f"/{path}"),)) for path in ("deny", "deny429", "tarpit", "redirect", "return", "monitor", "reject")),
+    *(
+        Row(path, (get(f"/{path}"),))
+        for path in ("deny", "deny429", "tarpit", "redirect", "return", "monitor", "reject")
+    ),
     Row("stats", (get("/stats;csv"),), sized=False),
     Row("tarpit, client leaves", (get("/tarpit"),), "close"),
     Row("silent-drop", (get("/silent"),), "close"),
@@ -269,7 +272,11 @@ TCPS = [
     Row("nothing, reset", (), "reset"),
     Row("nothing, close", (), "close"),
     Row("client idle", (ECHO,), "closed"),
-    *(Row(f"{port}: echo, {end}", (ECHO,), end, port) for port in ("null", "normal", "separate") for end in ("closed", "half")),
+    *(
+        Row(f"{port}: echo, {end}", (ECHO,), end, port)
+        for port in ("null", "normal", "separate")
+        for end in ("closed", "half")
+    ),
     *(Row(f"{port}: nothing, close", (), "close", port) for port in ("null", "normal", "separate", "content", "dead")),
     Row("asap", (ECHO,), "closed", "asap"),
     Row("asap, refused", (ECHO,), "closed", "asap"),
@@ -284,9 +291,9 @@ TCPS = [
     *(Row(port, (ECHO,), "closed", port) for port in ("dead", "redispatch", "hole", "none")),
     *(Row(f"hole, {end}", (b"x",), end, "hole") for end in ("close", "reset")),
     Row("hole without data, close", (), "close", "hole"),
-    Row("no option, tcp", (b"reply",), "closed", "default_tcp"),
-    Row("no option, http", (get("/"),), "answer", "default_http"),
-    Row("no option, bad request", (b"X\r\n\r\n",), "closed", "default_http"),
+    Row("no option, tcp", (b"reply",), "closed", "default-tcp"),
+    Row("no option, http", (get("/"),), "answer", "default-http"),
+    Row("no option, bad request", (b"X\r\n\r\n",), "closed", "default-http"),
 ]
 
 
@@ -342,7 +349,7 @@ def respond(raw: bytes, origin: Origin) -> bytes | None:
 def converse(sock: socket.socket) -> None:
     """Serve one TCP connection as its first four bytes say."""
     with sock, suppress(OSError):
-        word = sock.recv(4)
+        word = sock.recv(100)[:4]
         if word == ECHO:
             while word:
                 sock.sendall(word)
@@ -363,7 +370,7 @@ def converse(sock: socket.socket) -> None:
             sock.settimeout(2.0)
             while sock.recv(100):
                 pass
-            sock.recv(100) or time.sleep(1.0)
+            time.sleep(1.0)
 
 
 @pytest.fixture(scope="module")
@@ -396,8 +403,12 @@ def hole() -> Iterator[int]:
 
 
 def play(side: Side, row: Row) -> int:
-    """Play the client of a row; return its port."""
-    with Client(side.ports[f"port_{row.port.replace('-', '_')}"], timeout=4.0) as client:
+    """Play the client of a row; return its port, 0 if the connection was refused with a reset."""
+    try:
+        client = Client(side.ports[f"port_{row.port.replace('-', '_')}"], timeout=4.0)
+    except ConnectionError:
+        return 0
+    with client:
         port = client.local_port
         for index, part in enumerate(row.parts):
             if index:
@@ -425,19 +436,21 @@ def play(side: Side, row: Row) -> int:
 
 def comparable(line: str, row: Row) -> str:
     """Mask what differs between runs."""
+    if len(line) > 1000:  # how many characters are left of a cut line depends on its numbers
+        line = re.sub(r"u{20,}", f"U ... {len(line)} in all", line)
     line = mask(line, counts=not row.counted)
     if row.port == "clf":
-        line = re.sub(r"^(<\d+>DATE TAG\[PID\]: ).*?\[DATE[^\]]*\]", r"\1WHO [DATE]", line)
-        line = re.sub(r'("[^"]*" "[^"]*") \d+ \d+ ("\S+" "\S+" "\S+") ([-\d+ ]+) (\S{4}) [\d ]+', _clf, line)
+        line = re.sub(r"\[\d\d/\w{3}/\d{4}:[\d:]{8} [+-]\d{4}\]", "[DATE]", line)
+        line = re.sub(r'(?<=" )\d+ \d+ ("\S+" "\S+" "\S+") ((?:-?\d+ ){5})(\S{4}) (?:\d+ ){4}', _clf, line)
     if not row.sized:
         line = re.sub(r"(?<= )(\d{3}|-1) (\+?)\d+ (?=\S+ \S+ \S{4} )", r"\1 \2BYTES ", line)
-        line = re.sub(r'(?<=" )(\d{3}) (\+?)\d+ (?=" )', r"\1 \2BYTES ", line)
+        line = re.sub(r'(?<=" )(\d{3}) (\+?)\d+ (?=")', r"\1 \2BYTES ", line)
     return line
 
 
 def _clf(found: re.Match[str]) -> str:
-    timers = re.sub(r"(?<![-\d])\d+", "N", found[3])
-    return f"{found[1]} PORT MS {found[2]} {timers} {found[4]} COUNTS"
+    timers = re.sub(r"(?<![-\d])\d+", "N", found[2])
+    return f"PORT MS {found[1]} {timers}{found[3]} C C C C "
 
 
 def run(side: Side, rows: list[Row]) -> dict[str, list[str]]:
@@ -454,13 +467,14 @@ def run(side: Side, rows: list[Row]) -> dict[str, list[str]]:
             lines += new
             quiet = time.monotonic()
         time.sleep(0.01)
-    owners = {str(job.result()): row for job, row in zip(jobs, rows, strict=True)}
     seen: dict[str, list[str]] = {row.id: [] for row in rows}
+    # one source port may serve several rows, though not two on one listener
+    owners = {(str(job.result()), row.port): row for job, row in zip(jobs, rows, strict=True)}
     for line in lines:
-        found = re.search(r"\b127\.0\.0\.1:(\d+) |^\S+ .*\]: 127\.0\.0\.1 .* (\d+) \d{1,3} \"", line)
-        row = owners.get(found[1] or found[2]) if found else None
-        if row:
-            seen[row.id].append(comparable(line, row))
+        numbers = set(re.findall(r"\b\d{4,5}\b", line))
+        for (port, name), row in owners.items():
+            if port in numbers and re.search(rf'[ "(]{name}[ "/]', line):
+                seen[row.id].append(comparable(line, row))
     return seen
 
 

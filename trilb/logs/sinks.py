@@ -10,7 +10,7 @@ from trilb.base.address import Address, Family
 from trilb.base.diagnostic import Refused
 from trilb.config.model import LogTarget
 from trilb.logs.format import envelope
-from trilb.net.listen import resolve
+from trilb.net.address import resolve
 
 Envelope = Callable[[bytes, int, float], bytes]
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import errno
 import socket
 
+from trilb.net.address import Sockaddr
 from trilb.net.poller import Poller, Watch
-
-Sockaddr = tuple[str, int] | tuple[str, int, int, int] | str
 
 
 class Broken(Exception):

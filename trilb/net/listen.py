@@ -10,30 +10,12 @@ import stat
 from trilb.base.address import Address, Family
 from trilb.base.diagnostic import Refused
 from trilb.config.model import Bind
-from trilb.net.conn import Sockaddr
+from trilb.net.address import resolve
 
 ACCEPT_GONE = frozenset((errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTDOWN, errno.ENETUNREACH))
 """The client left before it was accepted: take the next one."""
 ACCEPT_FULL = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 """Out of descriptors or memory: wait a moment, existing sessions will end."""
-
-
-def resolve(address: Address) -> tuple[int, Sockaddr]:
-    """The socket family and address to connect to. Raises Refused for a name nobody knows."""
-    if address.family is Family.UNIX:
-        return socket.AF_UNIX, address.host
-    if address.family is Family.ABSTRACT:
-        return socket.AF_UNIX, "\0" + address.host
-    port = 0 if address.offset else address.port
-    wanted = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}.get(address.family, socket.AF_UNSPEC)
-    host = address.host or "127.0.0.1"
-    try:
-        found = socket.getaddrinfo(host, port, wanted, socket.SOCK_STREAM)
-    except OSError:
-        raise Refused(f"could not resolve address '{address.host}'") from None
-    found.sort(key=lambda item: item[0] != socket.AF_INET)
-    family, _, _, _, sockaddr = found[0]
-    return family, (str(sockaddr[0]), int(sockaddr[1]))
 
 
 def open_listener(address: Address, bind: Bind, backlog: int) -> socket.socket:
@@ -58,6 +40,8 @@ def _open(address: Address, bind: Bind, backlog: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # As HAProxy: a new process may bind beside the one it replaces.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if six:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bind.v6only or not bind.v4v6))
         if bind.interface:

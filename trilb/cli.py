@@ -1,0 +1,340 @@
+"""Flags in, exit code out: HAProxy's command line (management.txt, section 3).
+
+`-c`, `-cc` and `-v` never import trio: a driver calls them many times. What has no meaning here is accepted, what
+waits for a later capability says so and fails.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field, replace
+
+from trilb import HAPROXY_VERSION, __version__
+from trilb.base.diagnostic import Diagnostic, Refused, Report, Severity
+from trilb.config.conditions import Facts, evaluate
+from trilb.config.model import Config, Side
+
+FEATURES = frozenset(("EPOLL", "GETADDRINFO", "ACCEPT4", "NS"))
+"""What `feature()` answers true for: capabilities that are served, under HAProxy's names."""
+ENABLED = frozenset(("EPOLL", "POLL", "GETADDRINFO", "REUSEPORT"))
+
+USAGE = """\
+Usage : trilb [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn> ]
+        [ -p <pidfile> ] [ -m <max megs> ] [ -C <dir> ] [-- <cfgfile>*]
+        -v displays version ; -vv shows build information
+        -d enters debug mode, stays in the foreground ; -db only disables background mode
+        -V enters verbose mode ; -q is quiet
+        -D goes daemon ; -c checks the configuration files and exits
+        -cc <condition> evaluates a condition and exits
+        -C <dir> changes to <dir> before anything else
+        -L <name> sets the local peer's name ; -p <file> writes the process's id
+        -n <number> limits connections ; -N and -m are accepted
+        -sf/-st <pid>* finish/terminate old processes once this one listens
+"""
+
+
+class _Usage(Exception):
+    """The words of the command line make no sense."""
+
+
+@dataclass(slots=True)
+class Options:
+    """The command line, read."""
+
+    files: list[str] = field(default_factory=list)
+    check: bool = False
+    condition: str | None = None
+    version: int = 0
+    verbose: bool = False
+    quiet: bool = False
+    debug: bool = False
+    foreground: bool = False
+    daemon: bool = False
+    strict: bool = False
+    directory: str = ""
+    localpeer: str = ""
+    pidfile: str = ""
+    maxconn: int = 0
+    finish: list[int] = field(default_factory=list)
+    terminate: list[int] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.lstrip("-").isdigit() else 0
+
+
+def parse(argv: list[str]) -> Options:
+    """Read the flags. Raises _Usage."""
+    options = Options()
+    words = list(argv)
+
+    def value(flag: str) -> str:
+        if not words:
+            raise Refused(f"option {flag} expects an argument")
+        return words.pop(0)
+
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            options.files += words
+            break
+        if word == "-vv":
+            options.version = 2
+        elif word == "-v" or word == "-version":
+            options.version = max(options.version, 1)
+        elif word == "-cc":
+            options.condition = value(word)
+        elif word in ("-W", "-Ws"):
+            options.later.append(word)
+        elif word in ("-sf", "-st"):
+            while words and not words[0].startswith("-"):
+                pid = words.pop(0)
+                if not pid.isdigit():
+                    raise Refused(f"{word} option: '{pid}' is not a process id")
+                (options.finish if word == "-sf" else options.terminate).append(int(pid))
+        elif word in ("-S", "-x"):
+            value(word)
+            options.later.append(word)
+        elif word in ("-f", "-L", "-p", "-n", "-N", "-m", "-C"):
+            _valued(options, word, value(word))
+        elif word.startswith("-d"):
+            options.strict = options.strict or word == "-dW"
+            options.debug = options.debug or word == "-d"
+            options.foreground = options.foreground or word in ("-d", "-db")
+        elif word.startswith("-c"):
+            options.check = True
+        elif word.startswith("-D"):
+            options.daemon = True
+        elif word.startswith("-V"):
+            options.verbose = True
+        elif word.startswith("-q"):
+            options.quiet = True
+        elif word == "-4":
+            continue
+        else:
+            raise _Usage
+    return options
+
+
+def _valued(options: Options, flag: str, text: str) -> None:
+    if flag == "-f":
+        options.files.append(text)
+    elif flag == "-L":
+        options.localpeer = text
+    elif flag == "-p":
+        options.pidfile = text
+    elif flag == "-n":
+        options.maxconn = _number(text)
+    elif flag == "-C":
+        options.directory = text
+
+
+def _say(severity: Severity, text: str) -> None:
+    tag = f"[{severity.value}]".ljust(10)
+    print(f"{tag} ({os.getpid()}) : {text}", file=sys.stderr)
+
+
+def _version(level: int) -> None:
+    print(f"HAProxy version {HAPROXY_VERSION} 2026/11/20 - trilb {__version__}, a load balancer on trio")
+    print("Status: speaks the configuration language of HAProxy 3.0; not HAProxy.")
+    print("Known bugs: see CHANGELOG.md of trilb")
+    system = os.uname()
+    print(f"Running on: {system.sysname} {system.release} {system.version} {system.machine}")
+    if level > 1:
+        print("Build options :")
+        print("  TARGET  = linux-glibc")
+        print("  CPU     = generic")
+        print(f"  CC      = {sys.implementation.name} {sys.version.split()[0]}")
+        print("  OPTIONS = USE_EPOLL=1 USE_GETADDRINFO=1")
+        print()
+        print("Feature list : " + " ".join("+" + name for name in sorted(FEATURES)))
+        print()
+        print("Default settings :")
+        print("  bufsize = 16384, maxrewrite = 1024, maxpollevents = 512")
+
+
+def facts(localpeer: str = "") -> Facts:
+    """What conditions of this program may ask for."""
+    import ssl
+
+    env = dict(os.environ)
+    env["HAPROXY_STARTUP_VERSION"] = HAPROXY_VERSION
+    env["HAPROXY_BRANCH"] = HAPROXY_VERSION.rpartition(".")[0]
+    env["HAPROXY_LOCALPEER"] = localpeer or os.uname().nodename
+    version = ".".join(str(part) for part in ssl.OPENSSL_VERSION_INFO[:3])
+    return Facts(HAPROXY_VERSION, env, FEATURES, ENABLED, "OpenSSL", version)
+
+
+def _condition(text: str) -> int:
+    from trilb.base.diagnostic import NOWHERE
+    from trilb.config.lexer import tokenize
+
+    known = facts()
+    try:
+        # A comment sign is data here, unlike in a file.
+        words = tokenize(text.replace("#", "\\#"), NOWHERE, known.env).words
+        return 0 if evaluate(" ".join(words), known) else 1
+    except Refused as refused:
+        _say(Severity.ALERT, f"config : Failed to evaluate condition: {refused.text}")
+        return 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run trilb with HAProxy's arguments; returns the exit code."""
+    try:
+        options = parse(sys.argv[1:] if argv is None else argv)
+    except _Usage:
+        _version(1)
+        print(USAGE, file=sys.stderr)
+        return 1
+    except Refused as refused:
+        _say(Severity.ALERT, refused.text)
+        return 1
+    if options.version:
+        _version(options.version)
+        return 0
+    if options.condition is not None and not options.check:
+        return _condition(options.condition)
+    if options.condition is not None and (code := _condition(options.condition)):
+        return code
+    if options.directory:
+        try:
+            os.chdir(options.directory)
+        except OSError as error:
+            _say(Severity.ALERT, f"Could not change to directory {options.directory} : {error.strerror}")
+            return 1
+    if not options.files:
+        _version(1)
+        print(USAGE, file=sys.stderr)
+        return 1
+    return _run(options)
+
+
+def read(options: Options) -> tuple[Config, Report]:
+    """Read and check the files of `-f`. Raises Refused for a file that cannot be read."""
+    from trilb.config import reader, sources
+    from trilb.vocabulary import language
+
+    texts = sources.load(options.files)
+    if not texts:
+        raise _Usage
+    config, report = reader.read(texts, language(), facts(options.localpeer))
+    settings = config.globals
+    if options.localpeer:
+        settings.localpeer = options.localpeer
+    if options.maxconn:
+        settings.maxconn = options.maxconn
+    if options.pidfile:
+        settings.pidfile = options.pidfile
+    return config, report
+
+
+def _run(options: Options) -> int:
+    try:
+        config, report = read(options)
+    except _Usage:
+        _version(1)
+        print(USAGE, file=sys.stderr)
+        return 1
+    except Refused as refused:
+        _say(Severity.ALERT, f"config : {refused.text}")
+        return 1
+    quiet = options.quiet or config.globals.quiet
+    if not report.failed:
+        _check_names(config, report)
+    warnings = _tell(report, quiet)
+    if report.failed:
+        if not quiet:
+            files = sorted({e.place.file for e in report.entries if e.severity is Severity.ALERT and e.place.file})
+            for name in files:
+                _say(Severity.ALERT, f"config : Error(s) found in configuration file : {name}")
+            _say(Severity.ALERT, "config : Fatal errors found in configuration.")
+        return 1
+    if warnings and options.strict:
+        if not quiet:
+            _say(Severity.ALERT, "config : Some warnings were found and 'zero-warning' is set. Aborting.")
+        return 1
+    if not quiet:
+        _tell_without_effect(config)
+    if not _listens(config):
+        print("Configuration file has no error but will not start (no listener) => exit(2).")
+        return 2
+    if options.check:
+        if not quiet:
+            for item in config.unserved:
+                text = f"'{item.keyword}' is HAProxy's and not served by trilb yet; starting with it will fail"
+                _say(Severity.NOTICE, str(Diagnostic(Severity.NOTICE, item.place, text)))
+            if warnings:
+                print("Warnings were found.")
+            print("Configuration file is valid")
+        return 0
+    return _start(options, config)
+
+
+def _check_names(config: Config, report: Report) -> None:
+    """Server names must resolve at load, unless init-addr allows otherwise."""
+    from trilb.base.address import Family
+    from trilb.net.address import resolve
+
+    for proxy in config.proxies:
+        if proxy.disabled:
+            continue
+        for server in proxy.servers:
+            if server.address.family is Family.NAME and "none" not in server.init_address:
+                try:
+                    resolve(server.address)
+                except Refused as refused:
+                    report.alert(server.place, f"'server {proxy.name}/{server.name}' : {refused.text}")
+
+
+def _tell(report: Report, quiet: bool) -> int:
+    warnings = 0
+    for entry in report.entries:
+        warnings += entry.severity is Severity.WARNING
+        if not quiet:
+            _say(entry.severity, str(entry))
+    return warnings
+
+
+def _tell_without_effect(config: Config) -> None:
+    if config.without_effect:
+        names = ", ".join(f"{name} [{place}]" for name, place in config.without_effect.items())
+        _say(Severity.NOTICE, f"config : accepted and without effect in trilb: {names}")
+
+
+def _listens(config: Config) -> bool:
+    if config.globals.stats_sockets or config.peers:
+        return True
+    return any(p.side & Side.FRONTEND and p.binds and not p.disabled for p in config.proxies)
+
+
+def _start(options: Options, config: Config) -> int:
+    if options.later:
+        for flag in options.later:
+            _say(Severity.ALERT, f"option {flag} waits for reload and master-worker mode, which trilb does not serve yet")
+        return 1
+    if config.unserved:
+        for item in config.unserved:
+            text = f"'{item.keyword}' is HAProxy's and not served by trilb yet"
+            _say(Severity.ALERT, str(Diagnostic(Severity.ALERT, item.place, text)))
+        _say(Severity.ALERT, "config : Fatal errors found in configuration.")
+        return 1
+    from trilb.process import worker
+
+    config = replace(config)
+    foreground = options.foreground or not (config.globals.daemon or options.daemon)
+    try:
+        worker.run(
+            config,
+            foreground=foreground,
+            finish=options.finish,
+            terminate=options.terminate,
+        )
+    except Refused as refused:
+        place = f"[{refused.place}] : " if refused.place is not None else ""
+        _say(Severity.ALERT, f"{place}{refused.text}")
+        _say(Severity.ALERT, "[trilb.main()] Some protocols failed to start their listeners! Exiting.")
+        return 1
+    return 0

@@ -1,0 +1,56 @@
+"""Giving up what is no longer needed: chroot, group, user; going to the background; the pid file."""
+
+from __future__ import annotations
+
+import os
+
+from trilb.base.diagnostic import Refused
+from trilb.config.keywords.globals import lookup_id
+from trilb.config.model import Global
+
+
+def prepare(settings: Global) -> tuple[int | None, int | None]:
+    """The user and group numbers to become, looked up while names can still be. Raises Refused."""
+    uid = lookup_id("user", settings.user) if settings.user else settings.uid
+    gid = lookup_id("group", settings.group) if settings.group else settings.gid
+    return uid, gid
+
+
+def drop(settings: Global, uid: int | None, gid: int | None) -> None:
+    """Lock into the chroot and become the user. Raises Refused when that fails; nothing runs half dropped."""
+    try:
+        if settings.chroot:
+            os.chroot(settings.chroot)
+            os.chdir("/")
+        if gid is not None:
+            if os.geteuid() == 0:
+                os.setgroups([])
+            os.setgid(gid)
+        if uid is not None:
+            os.setuid(uid)
+    except OSError as error:
+        what = "chroot" if settings.chroot and not os.path.isdir(settings.chroot) else "drop privileges"
+        raise Refused(f"cannot {what} : {error.strerror}") from None
+
+
+def daemonize() -> None:
+    """Go to the background: the caller returns in a new session, the starting process exits 0."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    if null > 2:
+        os.close(null)
+
+
+def write_pidfile(path: str) -> None:
+    """Write the process's id. Raises Refused."""
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
+    except OSError as error:
+        raise Refused(f"cannot create pidfile {path} : {error.strerror}") from None

@@ -1,0 +1,212 @@
+"""A process's life: open, drop privileges, serve, stop.
+
+Everything that can fail does so before the first connection is accepted. SIGINT and SIGTERM stop at once; SIGUSR1
+takes no new connections and ends when the last session has (`hard-stop-after` bounds it).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import socket
+from functools import partial
+
+import trio
+
+from trilb.admin.server import serve_socket
+from trilb.base.clock import Clock
+from trilb.base.diagnostic import NOWHERE
+from trilb.config.model import Bind, Config
+from trilb.health.run import watch
+from trilb.health.state import Change
+from trilb.live.server import Server
+from trilb.net.listen import open_listener
+from trilb.process.privileges import daemonize, drop, prepare, write_pidfile
+from trilb.proxy import pool, queue
+from trilb.proxy.accept import Acceptor, AnySession
+from trilb.runtime import Runtime, build
+
+_DEFAULT_BACKLOG = 1024
+_PURGE = 1.0
+"""Seconds between looks at idle server connections."""
+
+
+def run(config: Config, *, foreground: bool, finish: list[int], terminate: list[int]) -> None:
+    """Serve until told to stop. Raises Refused when it cannot start."""
+    settings = config.globals
+    uid, gid = prepare(settings)
+    _raise_descriptors()
+    listeners = _open(config)
+    sockets = [
+        (line, open_listener(line.address, Bind((line.address,), line.place, mode=line.mode, uid=line.uid, gid=line.gid), 10))
+        for line in settings.stats_sockets
+    ]
+    if not foreground:
+        daemonize()
+    if settings.pidfile:
+        write_pidfile(settings.pidfile)
+    runtime = build(config, Clock())
+    drop(settings, uid, gid)
+    for pids, number in ((finish, signal.SIGUSR1), (terminate, signal.SIGTERM)):
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+    # What load made lives as long as the process: take it out of the collector's sight.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    try:
+        trio.run(partial(_Worker(runtime, listeners, sockets).main), strict_exception_groups=True)
+    finally:
+        for _, _, sock in listeners:
+            sock.close()
+        for _, sock in sockets:
+            sock.close()
+        runtime.channels.close()
+
+
+def _raise_descriptors() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _open(config: Config) -> list[tuple[str, Bind, socket.socket]]:
+    """Open every bind line of every frontend, all or nothing."""
+    opened: list[tuple[str, Bind, socket.socket]] = []
+    try:
+        for proxy in config.proxies:
+            if proxy.disabled:
+                continue
+            for bind in proxy.binds:
+                backlog = bind.backlog or proxy.backlog or proxy.maxconn or _DEFAULT_BACKLOG
+                for address in bind.addresses:
+                    opened.append((proxy.name, bind, open_listener(address, bind, backlog)))
+    except BaseException:
+        for _, _, sock in opened:
+            sock.close()
+        raise
+    return opened
+
+
+class _Worker:
+    def __init__(
+        self, runtime: Runtime, listeners: list[tuple[str, Bind, socket.socket]], sockets: list[tuple[object, socket.socket]]
+    ) -> None:
+        self.runtime = runtime
+        self.listeners = listeners
+        self.sockets = sockets
+        self.sessions: set[AnySession] = set()
+        self.acceptors: list[Acceptor] = []
+
+    async def main(self) -> None:
+        """Serve; returns when stopped."""
+        runtime, plane = self.runtime, self.runtime.plane
+        plane.clock.__init__(trio.current_time)  # type: ignore[misc]
+        runtime.process.started_wall = plane.clock.wall
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(plane.poller.run)
+                nursery.start_soon(plane.wheel.run)
+                nursery.start_soon(self._purge)
+                async with trio.open_nursery() as serving:
+                    numbers: dict[str, int] = {}
+                    for name, bind, sock in self.listeners:
+                        numbers[name] = numbers.get(name, 0) + 1
+                        acceptor = Acceptor(
+                            plane, runtime.frontends[name], sock, bind.name, bind.id or numbers[name], self.sessions
+                        )
+                        self.acceptors.append(acceptor)
+                        serving.start_soon(acceptor.run, serving)
+                    for line, sock in self.sockets:
+                        nursery.start_soon(serve_socket, runtime, line, sock)
+                    self._start_checks(nursery)
+                    await self._signals(signals, serving)
+                    serving.cancel_scope.cancel()
+                nursery.cancel_scope.cancel()
+
+    async def _signals(self, signals: object, serving: trio.Nursery) -> None:
+        """Wait for the signal that ends the process."""
+        async for number in signals:  # type: ignore[attr-defined]
+            if number in (signal.SIGINT, signal.SIGTERM):
+                return
+            if number == signal.SIGUSR1 and not self.runtime.plane.stopping:
+                serving.start_soon(self._soft_stop, serving)
+
+    async def _soft_stop(self, serving: trio.Nursery) -> None:
+        runtime = self.runtime
+        runtime.plane.stopping = runtime.process.stopping = True
+        for acceptor in self.acceptors:
+            acceptor.stop()
+        for frontend in runtime.frontends.values():
+            frontend.stopped = True
+        for proxy in runtime.config.proxies:
+            front, back = runtime.frontends.get(proxy.name), runtime.backends.get(proxy.name)
+            counts = [c.counters.stot if c is not None else 0 for c in (front, back)]
+            runtime.say(
+                proxy.name, f"Proxy {proxy.name} stopped (cumulated conns: FE: {counts[0]}, BE: {counts[1]}).", "warning"
+            )
+        with trio.move_on_after(runtime.config.globals.hard_stop_after or float("inf")):
+            while self.sessions:
+                for session in list(self.sessions):
+                    if not session.inflight:
+                        session.waiter.wake()
+                await trio.sleep(0.02)
+        serving.cancel_scope.cancel()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    async def _purge(self) -> None:
+        """Close server connections that idled too long."""
+        plane = self.runtime.plane
+        while True:
+            await trio.sleep(_PURGE)
+            for backend in self.runtime.backends.values():
+                for server in backend.servers:
+                    if server.idle:
+                        for conn in pool.stale(server, plane.clock.now):
+                            conn.close()
+
+    # -- checks --------------------------------------------------------------------------------------------------
+
+    def _start_checks(self, nursery: trio.Nursery) -> None:
+        runtime = self.runtime
+        checked = [s for b in runtime.backends.values() for s in b.servers if s.line.check]
+        for at, server in enumerate(checked):
+            # Spread over the first interval, so that many servers are not tried at one moment.
+            offset = min(server.line.inter, 1.0) * at / max(1, len(checked))
+            timeout = server.backend.config.timeouts.check or server.backend.config.timeouts.connect
+            plane = runtime.plane
+            nursery.start_soon(watch, plane.poller, plane.wheel, server, offset, timeout, self._checked)
+
+    def _checked(self, server: Server, change: Change, reason: str) -> None:
+        """Hear of a check's result; on a change of state, rebalance and tell the logs."""
+        if not change.flipped:
+            return
+        backend = server.backend
+        backend.changed()
+        requeued = len(server.queue)
+        if not change.up:
+            for idle in server.idle:
+                idle.close()
+            server.idle.clear()
+        queue.dispatch_all(backend)
+        kind = "Backup Server" if server.line.backup else "Server"
+        words = {"L4CON": "Layer4 connection problem", "L4TOUT": "Layer4 timeout"}.get(reason, "Layer4 check passed")
+        duration = server.last_check.rpartition(" ")[2]
+        active = sum(s.effective > 0 and not s.line.backup for s in backend.servers)
+        backups = sum(s.effective > 0 and s.line.backup for s in backend.servers)
+        text = f"{kind} {backend.name}/{server.name} is {'UP' if change.up else 'DOWN'}, reason: {words}, check duration: {duration}. "
+        text += f"{active} active and {backups} backup servers {'online' if change.up else 'left'}."
+        text += " Running on backup." if not active and backups else ""
+        text += f" {server.used} sessions active, {requeued} requeued, {len(backend.queue)} "
+        text += "total in queue." if change.up else "remaining in queue."
+        self.runtime.say(backend.name, text, "notice" if change.up else "alert")
+        if not active and not backups:
+            self.runtime.say(backend.name, f"backend {backend.name} has no server available!", "emerg")
+
+
+__all__ = ["NOWHERE", "Config", "run"]
