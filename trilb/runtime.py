@@ -26,7 +26,7 @@ from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import Server
-from trilb.live.stream import Stream
+from trilb.live.stream import SILENT, Stream
 from trilb.logs import format as log_format
 from trilb.logs.sinks import Channels, Sink
 from trilb.net.address import Sockaddr, resolve
@@ -161,6 +161,7 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     plan.tunnel_timeout, plan.queue_timeout = times.tunnel, times.queue
     plan.retries, plan.redispatch, plan.retry_on = config.retries, config.redispatch, config.retry_on
     plan.reuse = config.reuse
+    plan.persist_option = "persist" in config.options
     plan.abortonclose = "abortonclose" in config.options
     plan.errors = _errors(config)
     plan.close_mode = _close_mode(config)
@@ -176,6 +177,10 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     plan.moved = getattr(plan.balance, "moved", None)
     response = rule_set("http-response", config.http_response, config.acls, builder)
     plan.response = (response,) if response is not None else ()
+    plan.use_server = tuple(
+        (builder.condition(rule.when) if rule.when is not None else None, backend.by_name[rule.name])
+        for rule in config.use_server
+    )
     if config.cookie is not None and not (config.cookie.dynamic and not config.dynamic_cookie_key and not any(
         server.cookie is not None for server in backend.servers
     )):
@@ -236,6 +241,8 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     plan.ignore_probes = "http-ignore-probes" in options
     if "h1-case-adjust-bogus-client" in options:
         plan.case_adjust = case
+    if config.monitor_uri:
+        plan.monitor = frozenset((config.monitor_uri.encode("latin-1"),))
     steps: list[Step] = []
     rules = rule_set("http-request", config.http_request, config.acls, builder)
     if rules is not None:
@@ -342,7 +349,11 @@ def _log_writers(runtime: Runtime, frontend: Frontend, builder: _Builder) -> tup
     info, err = LEVELS.index("info"), LEVELS.index("err")
 
     def write(stream: Stream) -> None:
-        level = err if separate and stream.cause not in "-L" else info
+        level = stream.log_level
+        if level < 0:
+            if level == SILENT:
+                return
+            level = err if separate and stream.cause not in "-L" else info
         text = line(stream)
         for sink in sinks:
             sink.write(text, level, clock.wall)

@@ -454,4 +454,5 @@ def test_connection(sides: Duel, backend: str) -> None:
         lines = [mask(line, counts=True) for line in side.syslog.take(len(rows), 1.0)]
         return answers, [origin.requests.copy() for origin in side.origins], lines
 
-    sides.same(run)
+    expected, found = sides.both(run)
+    assert found == expected

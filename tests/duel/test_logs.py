@@ -1,7 +1,7 @@
 """Log lines: what is logged of a session that ends in each phase by each side, and in which envelope.
 
-The rows of one program run side by side; a line belongs to the row whose client port it names. Connection counts are
-compared only where a row says so, timers only as set or -1.
+The rows of a mode run side by side; a line belongs to the row whose client port it names. There connection counts are
+not compared, and timers only as set or -1.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from tests.support.duel import Side
+from tests.support.duel import Duel, Side
 from tests.support.origin import Origin, default_respond
 from tests.support.syslog import mask
-from tests.support.wire import Client, WireTimeout
+from tests.support.wire import Client, WireTimeout, exchange
 
 if TYPE_CHECKING:
     from tests.duel.conftest import DuelFactory
@@ -171,7 +171,6 @@ class Row:
     end: End = "answer"
     port: str = "plain"
     sized: bool = True
-    counted: bool = False
 
 
 def get(target: str, *headers: str) -> bytes:
@@ -297,9 +296,9 @@ TCPS = [
 ]
 
 
-def on(rows: list[Row], port: str, *, counted: bool = False) -> list[Row]:
+def on(rows: list[Row], port: str) -> list[Row]:
     """Run the same rows on the listener of this option."""
-    return [Row(f"{port}: {r.id}", r.parts, r.end, port, r.sized, counted) for r in rows if r.port == "plain"]
+    return [Row(f"{port}: {r.id}", r.parts, r.end, port, r.sized) for r in rows if r.port == "plain"]
 
 
 HTTPS = [
@@ -438,7 +437,7 @@ def comparable(line: str, row: Row) -> str:
     """Mask what differs between runs."""
     if len(line) > 1000:  # how many characters are left of a cut line depends on its numbers
         line = re.sub(r"u{20,}", f"U ... {len(line)} in all", line)
-    line = mask(line, counts=not row.counted)
+    line = mask(line, counts=True)
     if row.port == "clf":
         line = re.sub(r"\[\d\d/\w{3}/\d{4}:[\d:]{8} [+-]\d{4}\]", "[DATE]", line)
         line = re.sub(r'(?<=" )\d+ \d+ ("\S+" "\S+" "\S+") ((?:-?\d+ ){5})(\S{4}) (?:\d+ ){4}', _clf, line)
@@ -506,3 +505,155 @@ def test_tcp(tcp: Results, row: Row) -> None:
     """The lines of a TCP session are HAProxy's."""
     expected, found = tcp
     assert found[row.id] == expected[row.id]
+
+
+FACILITIES = (
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2", "ftp",
+    "ntp", "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+)  # fmt: skip
+LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+FORMATS = ("local", "rfc3164", "rfc5424", "raw", "short", "iso", "timed", "priority")
+TARGET = "log 127.0.0.1:{syslog}"
+ENVELOPES: dict[str, tuple[str, ...]] = {
+    "facilities": tuple(f"{TARGET} {facility}" for facility in FACILITIES),
+    "formats": tuple(f"{TARGET} format {name} local1" for name in FORMATS),
+    "tag": ("log-tag mytag", f"{TARGET} local0", f"{TARGET} format rfc5424 local0", f"{TARGET} format raw local0"),
+    "structured": ('log-format-sd "[ex@1 ft=%ft]"', f"{TARGET} format rfc5424 local0", f"{TARGET} local0"),
+    "global": ("log global",),
+    "global and own": ("log global", f"{TARGET} local3"),
+    "level": tuple(f"{TARGET} local0 {level}" for level in LEVELS),
+    "least level": tuple(f"{TARGET} local0 debug {level}" for level in LEVELS),
+    "length": tuple(
+        f"{TARGET} len {size} format {name} local0"
+        for size in (80, 100, 1024)
+        for name in ("raw", "rfc3164", "rfc5424")
+    ),
+    "sample": (f"{TARGET} sample 1,3:4 local0", f"{TARGET} format raw sample 2-3:3 local0"),
+    "asap": (f"{TARGET} local0", "option logasap"),
+    "none": (),
+}
+ENVELOPE = """
+global
+    log 127.0.0.1:{syslog} local2
+defaults
+    mode http
+    option httplog
+    timeout connect 1s
+    timeout client 1s
+    timeout server 1s
+""" + "".join(
+    f"listen {name.replace(' ', '-')}\n    bind 127.0.0.1:{{port_{name.replace(' ', '_')}}}\n"
+    + "".join(f"    {line}\n" for line in lines)
+    + "".join(f"    http-request set-log-level {level} if {{ path /{level} }}\n" for level in (*LEVELS, "silent"))
+    + "    server s 127.0.0.1:{origin1}\n"
+    for name, lines in ENVELOPES.items()
+)
+
+
+def envelope(line: str) -> str:
+    """Mask date, default tag and pid in any format, then the message; of a cut message only the length is compared."""
+    size = f" ({len(line)} in all)" if len(line) in (81, 101) else ""
+    line = re.sub(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d ", "ISODATE ", line)
+    line = re.sub(r"^(<\d+>)\w{3} [ \d]\d \d\d:\d\d:\d\d ", r"\1DATE ", line)
+    line = re.sub(r" (?:haproxy|trilb)(?=\[\d+\]: | \d+ - )", " TAG", line)
+    line = re.sub(r" (TAG|mytag)(?:\[\d+\]:| \d+(?= - ))", r" \1 PID", line)
+    return re.sub(r"\b127\.0\.0\.1:\d+ .*\n", "", line) + size if size else mask(line, counts=True)
+
+
+@pytest.fixture(scope="module")
+def envelopes(module_duel: DuelFactory) -> Duel:
+    """Both programs, which have logged nothing when they accept connections."""
+    duel = module_duel(ENVELOPE)
+    assert duel.both(lambda side: side.syslog.pending()) == ([], [])
+    return duel
+
+
+@pytest.mark.parametrize("name", ENVELOPES)
+def test_envelope(envelopes: Duel, name: str) -> None:
+    """The datagrams of five requests are HAProxy's, in number, order, priority and envelope."""
+
+    def run(side: Side) -> list[list[str]]:
+        seen = []
+        for path in ("/", "/err", "/debug", "/silent", "/"):
+            exchange(side.ports[f"port_{name.replace(' ', '_')}"], get(path, "Connection: close"))
+            # one more line, of another listener, tells when all have come
+            exchange(side.ports["port_global"], get("/marker"))
+            lines: list[str] = []
+            while not lines or "/marker" not in lines[-1]:
+                lines += side.syslog.take(1, 1.0)
+            seen.append([envelope(line) for line in lines[:-1]])
+        return seen
+
+    expected, found = envelopes.both(run)
+    assert found == expected
+
+
+def test_hostname(duel: DuelFactory) -> None:
+    """`log-send-hostname` puts a name into the formats that have a place for it."""
+    text = ENVELOPE.replace("local2\n", "local2\n    log-send-hostname box\n", 1)
+
+    def run(side: Side) -> list[int]:
+        exchange(side.ports["port_formats"], get("/"))
+        words = [line.split() for line in side.syslog.take(len(FORMATS))]
+        return [line.index("box") if "box" in line else -1 for line in words]
+
+    expected, found = duel(text).both(run)
+    assert found == expected
+
+
+COUNTS = """
+global
+    log 127.0.0.1:{syslog} local0
+defaults
+    mode http
+    log global
+    option httplog
+    retries 0
+    timeout connect 1s
+    timeout client 2s
+    timeout server 2s
+listen plain
+    bind 127.0.0.1:{port}
+    http-request deny if { path /deny }
+    stats uri /stats
+    server s 127.0.0.1:{origin1}
+listen asap
+    bind 127.0.0.1:{port_asap}
+    option logasap
+    server s 127.0.0.1:{origin1}
+listen dead
+    bind 127.0.0.1:{port_dead}
+    server s 127.0.0.1:{dead}
+listen tcp
+    bind 127.0.0.1:{port_tcp}
+    mode tcp
+    option tcplog
+    server s 127.0.0.1:{origin1}
+"""
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_counts(duel: DuelFactory, others: int) -> None:
+    """Connection counts of a line include its own connection and the others, idle or busy."""
+
+    def run(side: Side) -> list[str]:
+        with ExitStack() as stack:
+            for _ in range(others):
+                client = stack.enter_context(Client(side.port))
+                client.send(get("/"))
+                client.read_response()
+                side.syslog.take(1)
+                stack.enter_context(Client(side.ports["port_asap"]))
+            time.sleep(0.05)
+            lines = []
+            for port, path in (
+                ("port", "/"), ("port", "/deny"), ("port", "/stats"), ("port_asap", "/"), ("port_dead", "/"),
+                ("port_tcp", "/"),
+            ):  # fmt: skip
+                exchange(side.ports[port], get(path, "Connection: close"), half_close=port == "port_tcp")
+                lines += side.syslog.take(1)
+                time.sleep(0.05)
+        return [re.sub(r"(?<=200 )(\+?)\d{4,} ", r"\1BYTES ", mask(line)) for line in lines]
+
+    expected, found = duel(COUNTS).both(run)
+    assert found == expected

@@ -54,7 +54,7 @@ def _number_servers(proxy: Proxy, report: Report) -> None:
 
 
 def _conditions(proxy: Proxy) -> list[Cond]:
-    rules = [*proxy.http_request, *proxy.http_response, *proxy.use_backend]
+    rules = [*proxy.http_request, *proxy.http_response, *proxy.use_backend, *proxy.use_server]
     conditions = [rule.when for rule in rules if rule.when is not None]
     conditions += [*proxy.force_persist, *proxy.ignore_persist]
     if proxy.stats is not None:
@@ -95,6 +95,10 @@ def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
 
 
 def _backend(proxy: Proxy, report: Report) -> None:
+    names = [server.name for server in proxy.servers]
+    for rule in proxy.use_server:
+        if rule.name not in names:
+            report.alert(rule.place, f"unable to find server '{rule.name}' in proxy '{proxy.name}'{nearest(rule.name, names)}")
     if proxy.mode is Mode.TCP and proxy.cookie is not None:
         report.warn(proxy.place, f"'cookie' statement ignored for {proxy.kind} '{proxy.name}' as it requires HTTP mode")
         proxy.cookie = None
@@ -106,8 +110,6 @@ def _backend(proxy: Proxy, report: Report) -> None:
     for server in proxy.servers:
         if server.minconn and not server.maxconn:
             server.maxconn = server.minconn
-        if server.cookie is not None and proxy.cookie is None and proxy.mode is Mode.HTTP:
-            report.warn(server.place, f"server '{server.name}' has a cookie value but {proxy.kind} '{proxy.name}' has no 'cookie' line")
 
 
 def _timeouts(proxy: Proxy, report: Report) -> None:

@@ -100,7 +100,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class UseBackend:
-    """A `use_backend` line; `name` is the backend's name."""
+    """A `use_backend` or `use-server` line; `name` is the backend's or server's name."""
 
     name: str
     when: Cond | None
@@ -293,6 +293,8 @@ class Proxy:
     http_request: list[Rule] = field(default_factory=list)
     http_response: list[Rule] = field(default_factory=list)
     use_backend: list[UseBackend] = field(default_factory=list)
+    use_server: list[UseBackend] = field(default_factory=list)
+    monitor_uri: str = ""
     default_backend: str = ""
     default_backend_place: Place = NOWHERE
     balance: Spec = field(default_factory=lambda: Spec("roundrobin"))

@@ -25,6 +25,24 @@ class Reply:
         self.body = body
 
 
+class Tarpit:
+    """Hold the connection for `timeout tarpit`, then answer with an error status."""
+
+    __slots__ = ("status",)
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+class Drop:
+    """End the connection without a word; `silent` also keeps the client from learning that it ended."""
+
+    __slots__ = ("silent",)
+
+    def __init__(self, silent: bool) -> None:
+        self.silent = silent
+
+
 class Allow:
     """Stop evaluating this rule set."""
 
@@ -33,4 +51,4 @@ class Allow:
 
 ALLOW = Allow()
 
-Effect = Deny | Reply | Allow
+Effect = Deny | Reply | Tarpit | Drop | Allow

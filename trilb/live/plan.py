@@ -56,6 +56,7 @@ class FrontendPlan:
         "log",
         "log_separate_errors",
         "logasap",
+        "monitor",
         "request",
         "request_timeout",
         "response",
@@ -82,6 +83,7 @@ class FrontendPlan:
         self.log_separate_errors = False
         self.logasap = False
         self.ignore_probes = False
+        self.monitor: frozenset[bytes] = frozenset()
         self.case_adjust: dict[bytes, bytes] | None = None
 
 
@@ -113,8 +115,8 @@ class BackendPlan:
         "reuse",
         "server_fin",
         "server_timeout",
-        "stats",
         "tunnel_timeout",
+        "use_server",
     )
 
     balance: Balance
@@ -144,7 +146,7 @@ class BackendPlan:
         self.abortonclose = False
         self.close_mode = ""
         self.case_adjust: dict[bytes, bytes] | None = None
-        self.stats: Step | None = None
+        self.use_server: tuple[tuple[Callable[[Stream], bool] | None, Server], ...] = ()
 
 
 __all__ = ["Balance", "BackendPlan", "Edit", "FrontendPlan", "Key", "Route", "ServerLine", "Step", "Writer"]

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from trilb.live.session import Session
 
 
+UNSET, SILENT = -1, -2
+"""Values of Stream.log_level besides the syslog levels: nothing set, nothing logged."""
+
+
 class Stream:
     """The life of one request. `cause` and `during` are the two letters of the log's termination state."""
 
@@ -38,7 +42,7 @@ class Stream:
         "frontend",
         "idle_since",
         "ignore_persist",
-        "log_levels",
+        "log_level",
         "logged",
         "picked",
         "queue_backend",
@@ -91,7 +95,7 @@ class Stream:
         self.forced = False
         self.queue_server = 0
         self.queue_backend = 0
-        self.log_levels = -1
+        self.log_level = UNSET
         self.logged = False
 
     def end(self, cause: str, during: str) -> None:

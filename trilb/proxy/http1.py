@@ -11,7 +11,7 @@ import trio
 from trilb.http import lane, policy, record, replies, write
 from trilb.http.framing import Body, ChunkedBody, CloseBody, LengthBody
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Head, Refusal
-from trilb.live.effects import Deny, Effect, Reply
+from trilb.live.effects import Deny, Drop, Effect, Reply, Tarpit
 from trilb.live.plan import FrontendPlan, Route
 from trilb.live.session import Session
 from trilb.live.stream import Stream
@@ -236,6 +236,9 @@ class HttpSession:
         process = self.plane.process
         process.cum_req += 1
         process.req_rate.add(self.clock.now)
+        if self.plan.monitor and head.target in self.plan.monitor:
+            stream.logged = True
+            return await self._error(stream, 200, self.plan.errors)
         for step in self.plan.request:
             effect = step(stream)
             if effect is not None:
@@ -260,6 +263,13 @@ class HttpSession:
                 return await self._obey(stream, effect, plan.errors)
         if plan.persist is not None:
             plan.persist(stream)
+        for when, server in plan.use_server:
+            if when is None or when(stream):
+                if server.running or plan.persist_option:
+                    # Observed: it wins over the cookie, which then counts as unused.
+                    stream.server, stream.chosen_by_cookie, stream.ignore_persist = server, False, True
+                    stream.cookie_in = "N" if stream.cookie_in == "N" else "U"
+                break
         for edit in route.edits:
             edit(stream)
         return await self._forward(stream, route, head)
@@ -349,6 +359,15 @@ class HttpSession:
                 counters.dresp += 1
             stream.end("P", during)
             return await self._error(stream, effect.status, errors)
+        if isinstance(effect, Tarpit):
+            return await self._tarpit(stream, effect, errors)
+        if isinstance(effect, Drop):
+            stream.received = 0.0
+            stream.end("P", during)
+            stream.frontend.counters.dreq += 1
+            if effect.silent:
+                self.client.close(reset=False)
+            return False
         assert isinstance(effect, Reply)
         stream.end("L", during)
         head = replies.head(effect.status, list(effect.fields))
@@ -357,6 +376,24 @@ class HttpSession:
         if 301 <= effect.status <= 308 and (request.chunked or request.length > 0):
             head.fields.append((b"connection", b"close"))
         return await self.reply(stream, head, effect.body)
+
+    async def _tarpit(self, stream: Stream, effect: Tarpit, errors: dict[int, bytes | None]) -> bool:
+        """Hold the client, then answer; the time shows as queue time."""
+        plan = self.plan
+        pause = plan.tarpit or (stream.backend.plan.connect_timeout if stream.backend else None) or 0.0
+        until = self.clock.now + pause
+        stream.frontend.counters.dreq += 1
+        self.waiter.until(until)
+        try:
+            while self.clock.now < until:
+                await self.waiter.park(self.client.watch)
+                if self.client.watch.hangup:
+                    break
+        except Expired:
+            pass
+        stream.dispatched, stream.received = self.clock.now, 0.0
+        stream.end("P", "T")
+        return await self._error(stream, effect.status, errors)
 
     async def _error(self, stream: Stream, status: int, errors: dict[int, bytes | None]) -> bool:
         """Answer with an error page, the configured one if there is one."""

@@ -11,7 +11,7 @@ from trilb.config.expressions import NotServed, Scope, parse_format
 from trilb.config.keywords.proxies import ERROR_STATUSES
 from trilb.config.model import Format
 from trilb.http.head import Field
-from trilb.live.effects import ALLOW, Deny, Effect, Reply
+from trilb.live.effects import ALLOW, Deny, Drop, Effect, Reply, Tarpit
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.rules.registry import Builder, http_request, http_response
@@ -74,6 +74,37 @@ def _parse_redirect(words: list[str], scope: Scope) -> tuple[object, ...]:
     return kind, parse_format(text, scope), code, cookie, frozenset(flags)
 
 
+def _parse_return(words: list[str], scope: Scope) -> tuple[object, ...]:
+    status, kind, body = 200, "", None
+    fields: list[tuple[bytes, Format]] = []
+    i = 0
+    while i < len(words):
+        word, value = words[i], words[i + 1] if i + 1 < len(words) else ""
+        i += 2
+        if word == "status":
+            status = whole(value, 200, 599, "'status'")
+        elif word == "content-type":
+            kind = value
+        elif word in ("string", "lf-string"):
+            body = parse_format(value if word == "lf-string" else value.replace("%", "%%"), scope)
+        elif word == "hdr":
+            if i >= len(words):
+                raise Refused("'hdr' expects <name> and <format>")
+            fields.append((value.lower().encode(), parse_format(words[i], scope)))
+            i += 1
+        elif word in ("errorfile", "errorfiles", "default-errorfiles", "file", "lf-file"):
+            raise NotServed(f"return {word}")
+        else:
+            raise Refused(f"'return' does not know '{word}'; known are status, content-type, string, lf-string, hdr")
+    if body is not None and not kind:
+        raise Refused("'return' with a content needs 'content-type'")
+    return status, kind, body, tuple(fields)
+
+
+def _parse_tarpit(words: list[str], scope: Scope) -> tuple[object, ...]:
+    return _parse_deny(words, scope) if words else (500,)
+
+
 def _register(registry: Registry[Callable[..., Step]]) -> None:
     @registry.register("allow", source="4.4", parse=_parse_allow, final=True)
     def allow(builder: Builder) -> Step:
@@ -108,6 +139,48 @@ def _register(registry: Registry[Callable[..., Step]]) -> None:
             return Reply(code, fields)
 
         return act
+
+
+    @registry.register("return", source="4.4", parse=_parse_return, final=True)
+    def send_back(
+        status: int, kind: str, body: Format | None, fields: tuple[tuple[bytes, Format], ...], builder: Builder
+    ) -> Step:
+        """Answer with a status, fields and a text."""
+        write = builder.writer(body) if body is not None else None
+        extra = [(name, builder.writer(text)) for name, text in fields]
+        content_type = kind.encode("latin-1")
+
+        def act(stream: Stream) -> Effect:
+            payload = write(stream) if write is not None else b""
+            made: list[Field] = [(name, text(stream)) for name, text in extra]
+            if status != 204:
+                made.append((b"content-length", b"%d" % len(payload)))
+            if write is not None:
+                made.append((b"content-type", content_type))
+            return Reply(status, made, payload)
+
+        return act
+
+
+@http_request.register("tarpit", source="4.4", parse=_parse_tarpit, final=True)
+def tarpit(status: int, builder: Builder) -> Step:
+    """Hold the client for `timeout tarpit`, then answer with an error."""
+    effect = Tarpit(status)
+    return lambda stream: effect
+
+
+@http_request.register("reject", source="4.4", parse=_parse_allow, final=True)
+def reject(builder: Builder) -> Step:
+    """Close without an answer."""
+    effect = Drop(silent=False)
+    return lambda stream: effect
+
+
+@http_request.register("silent-drop", source="4.4", parse=_parse_allow, final=True)
+def silent_drop(builder: Builder) -> Step:
+    """Vanish: close without telling the client."""
+    effect = Drop(silent=True)
+    return lambda stream: effect
 
 
 Location = Callable[[Stream], bytes]

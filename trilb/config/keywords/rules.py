@@ -59,6 +59,23 @@ def use_backend(line: Line, proxy: Proxy, context: Context) -> None:
     proxy.use_backend.append(UseBackend(words[0], condition(line, when, proxy, context, "request"), line.at(1)))
 
 
+@keyword("proxy", "use-server", where="LB")
+def use_server(line: Line, proxy: Proxy, context: Context) -> None:
+    """`use-server NAME [if|unless CONDITION]`."""
+    words, when = split_condition(line.words[1:])
+    if len(words) != 1:
+        raise Refused("'use-server' expects a server name, then 'if' or 'unless' and a condition")
+    if "%[" in words[0]:
+        raise NotServed("use-server with a log format")
+    proxy.use_server.append(UseBackend(words[0], condition(line, when, proxy, context, "request"), line.at(1)))
+
+
+@keyword("proxy", "monitor-uri", where="DFL")
+def monitor_uri(line: Line, proxy: Proxy, context: Context) -> None:
+    """`monitor-uri URI`: answered 200 by the frontend itself, never logged nor forwarded."""
+    (proxy.monitor_uri,) = only(line, 1, "monitor-uri <uri>")
+
+
 def _action(line: Line, proxy: Proxy, context: Context, family: str, at: str) -> Rule:
     """Read `ACTION arguments [if|unless ...]` of a rule set."""
     registry = context.language.actions[family]
