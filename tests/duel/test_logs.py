@@ -480,17 +480,23 @@ def run(side: Side, rows: list[Row]) -> dict[str, list[str]]:
 Results = tuple[dict[str, list[str]], dict[str, list[str]]]
 
 
+def both(duel: Duel, rows: list[Row]) -> Results:
+    """Run the rows on both programs at the same time, as they mostly wait."""
+    with ThreadPoolExecutor(2) as pool:
+        expected, found = pool.map(lambda side: run(side, rows), (duel.haproxy, duel.trilb))
+    return expected, found
+
+
 @pytest.fixture(scope="module")
 def http(module_duel: DuelFactory, hole: int) -> Results:
     """Lines of both programs for all rows of mode http."""
-    return module_duel(HTTP, respond, dead_hole=str(hole)).both(lambda side: run(side, HTTPS))
+    return both(module_duel(HTTP, respond, dead_hole=str(hole)), HTTPS)
 
 
 @pytest.fixture(scope="module")
 def tcp(module_duel: DuelFactory, hole: int, tcp_origin: int) -> Results:
     """Lines of both programs for all rows of mode tcp."""
-    duel = module_duel(TCP, dead_hole=str(hole), origin_tcp=str(tcp_origin))
-    return duel.both(lambda side: run(side, TCPS))
+    return both(module_duel(TCP, dead_hole=str(hole), origin_tcp=str(tcp_origin)), TCPS)
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.id) for row in HTTPS])

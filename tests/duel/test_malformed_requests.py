@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.duel import Duel
@@ -334,7 +336,25 @@ TABLES = {
     "size": SIZES,
     "chunk": CHUNKS,
 }
-ROWS = [pytest.param(row, id=f"{table}: {row.id!r}") for table, rows in TABLES.items() for row in rows]
+# Where 2.6 is lax and trilb deliberately is not: what smuggling is made of gets 400 and never reaches a server.
+STRICT = {
+    ("length", "folded"),
+    *(("lines", row) for row in (
+        "lf everywhere", "lf after request line", "lf after header", "lf at end", "fold", "fold by tab", "fold after lf",
+        "several folds", "fold before value", "empty fold", "vt and ff in value",
+    )),
+    *(("request", row) for row in ("0x81 in target", "double spaces", "tabs", "leading lf", "version HTTP/0.9")),
+    ("host", "twice the same"), ("host", "twice in other case"),
+    ("coding", "1.0 chunked"), ("coding", "1.0 chunked keep-alive"),
+    *(("chunk", row) for row in (
+        "controls in extension", "bare lf", "lf after data", "lf at end", "data too short", "empty body with trailers",
+    )),
+}
+ROWS = [
+    pytest.param(replace(row, status3=400, forwarded3=b"") if (table, row.id) in STRICT else row, id=f"{table}: {row.id!r}")
+    for table, rows in TABLES.items()
+    for row in rows
+]
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,13 @@ _FORBIDDING = frozenset((b"private", b"no-cache", b"no-store", b"max-age=0", b"s
 
 
 def cacheable(stream: Stream) -> bool:
-    """Cache-Control items are read in order and the last word wins; a validator or lifetime is needed at all."""
+    """Cache-Control items are read in order and the last word wins, even over method and status.
+
+    A validator or a lifetime is needed at all.
+    """
     head = stream.response
     assert head is not None and stream.request is not None
-    if head.status not in _STATUSES:
-        return False
-    allowed = stream.request.method in _METHODS
+    allowed = stream.request.method in _METHODS and head.status in _STATUSES
     validated = False
     for name, value in head.fields:
         if name in _VALIDATORS:

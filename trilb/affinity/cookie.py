@@ -70,8 +70,6 @@ class CookiePersistence:
         tail += "; HttpOnly" if line.httponly else ""
         tail += "; Secure" if line.secure else ""
         tail += "".join(f"; {attribute}" for attribute in line.attrs)
-        if any(attribute.lower().startswith("path=") for attribute in line.attrs):
-            tail = tail.replace("; path=/", "", 1)
         for server in self.backend.servers:
             if server.cookie is not None:
                 self._by_value.setdefault(server.cookie, []).append(server)
@@ -253,6 +251,9 @@ class CookiePersistence:
             if (line.rewrite or line.prefix) and server.cookie is not None:
                 stream.cookie_out = "R"
                 field = (field[0], self._rewrite(field[1], cookie, server.cookie))
+            elif cookie.value_start - cookie.name_end > 1:
+                # Blanks around the first `=` go, as in requests.
+                field = (field[0], field[1][: cookie.name_end] + b"=" + field[1][cookie.value_start :])
             out.append(field)
         head.fields = out
         return found

@@ -17,6 +17,7 @@ _FORBIDDEN_TRAILERS = frozenset((b"content-length", b"transfer-encoding", b"host
 MAX_SIZE_LINE = 1024
 """Bytes of a chunk-size line with its extensions; longer ones are refused. Arbitrary, as h11's own."""
 MAX_TRAILER = 8192
+MAX_TRAILERS = 100
 
 
 class LengthBody:
@@ -72,7 +73,7 @@ class ChunkedBody:
     Raises Refusal(`status`) from feed when a chunk is malformed.
     """
 
-    __slots__ = ("_left", "_state", "_trailer", "done", "payload_bytes", "status")
+    __slots__ = ("_left", "_state", "_trailer", "_trailers", "done", "payload_bytes", "status")
 
     def __init__(self, status: int = 400) -> None:
         self.status = status
@@ -81,6 +82,7 @@ class ChunkedBody:
         self._left = 0
         self._state = 0  # 0 size line, 1 data, 2 CRLF after data, 3 trailers
         self._trailer = 0
+        self._trailers = 0
 
     def feed(self, data: bytes) -> tuple[bytes, int]:
         """Take whole elements; what is incomplete stays with the caller."""
@@ -130,6 +132,9 @@ class ChunkedBody:
                     self.done = True
                     tail += b"\r\n"
                     break
+                self._trailers += 1
+                if self._trailers > MAX_TRAILERS:
+                    raise Refusal(self.status, "too many trailers")
                 tail += self._trailer_line(line)
         out = b""
         if pieces:
@@ -148,7 +153,9 @@ class ChunkedBody:
         name, _, value = line.partition(b":")
         if name.lower() in _FORBIDDEN_TRAILERS:
             return b""
-        return name.lower() + b": " + value.strip(b" \t") + b"\r\n"
+        value = value.strip(b" \t")
+        self.payload_bytes += len(name) + len(value)
+        return name.lower() + b": " + value + b"\r\n"
 
     def _check_partial(self, data: bytes, at: int) -> None:
         """An incomplete size line may wait for more, a wrong one may not."""

@@ -61,6 +61,12 @@ def _length(value: bytes, current: int, status: int) -> int:
     return current
 
 
+def coding_status(values: list[bytes]) -> int:
+    """422 for known framing behind an unknown coding (`gzip, chunked`), 400 for anything else."""
+    codings = [coding.strip().lower() for value in values for coding in value.split(b",")]
+    return 422 if codings[-1] == b"chunked" and codings.count(b"chunked") == 1 and len(codings) > 1 else 400
+
+
 def _connection(head: Head, value: bytes, rest: list[bytes]) -> None:
     """Read one connection header; the elements that stay go to `rest`."""
     for part in value.split(b","):
@@ -119,7 +125,7 @@ def _request_framing(head: Head, special: list[Field]) -> None:
         elif name == b"transfer-encoding":
             codings += 1
             if value.lower() != b"chunked" or codings > 1:
-                raise Refusal(400, "unsupported transfer-encoding")
+                raise Refusal(coding_status(head.all(name)), "unsupported transfer-encoding")
             chunked = True
         elif name == b"connection":
             _connection(head, value, rest)

@@ -11,6 +11,7 @@ import re
 import h11
 
 from trilb.http.head import Head, Refusal
+from trilb.http.policy import coding_status
 
 _HOST = re.compile(rb"\r\nhost:", re.IGNORECASE)
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
@@ -25,8 +26,15 @@ def skip_empty_lines(data: bytes) -> int:
     return at
 
 
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_FOLD = re.compile(rb"\r\n(?=[ \t])")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_BARE_CR = re.compile(rb"\r(?!\n)|\0")
+_PROTOCOL = b"HTTP/1."
+
+
 def _split(data: bytes, limit: int) -> int:
-    """The length of the head at the beginning of `data`, 0 while it is not complete. Raises Refusal."""
+    """The length of the request head at the beginning of `data`, 0 while it is incomplete. Raises Refusal."""
     end = data.find(b"\r\n\r\n")
     stray = _STRAY.search(data, 0, end if end >= 0 else max(0, len(data) - 1))
     if stray is not None:
@@ -59,7 +67,7 @@ def request(data: bytes, limit: int) -> tuple[Head, int] | None:
         connection.receive_data(raw)
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        raise Refusal(_coding_status(raw) if error.error_status_hint == 501 else 400, str(error)) from None
+        raise Refusal(coding_status(_codings(raw)) if error.error_status_hint == 501 else 400, str(error)) from None
     if not isinstance(event, h11.Request):
         raise Refusal(400, "not a request")
     version = 10 if event.http_version in (b"1.0", b"0.9") else 11
@@ -68,16 +76,14 @@ def request(data: bytes, limit: int) -> tuple[Head, int] | None:
     head = Head(event.method, event.target, version, _fields(raw, event.headers))
     if no_host:
         head.fields.pop()
+    if event.http_version not in (b"1.0", b"1.1"):
+        head.spoken = bytes(event.http_version)
     return head, size
 
 
-def _coding_status(raw: bytes) -> int:
-    """422 for known framing behind an unknown coding (`gzip, chunked`), 400 for anything else."""
-    codings: list[bytes] = []
-    for line in raw.lower().split(b"\r\n"):
-        if line.startswith(b"transfer-encoding:"):
-            codings += [coding.strip() for coding in line[18:].split(b",")]
-    return 422 if codings[-1:] == [b"chunked"] and codings.count(b"chunked") == 1 else 400
+def _codings(raw: bytes) -> list[bytes]:
+    lines = raw.lower().split(b"\r\n")
+    return [line[18:] for line in lines if line.startswith(b"transfer-encoding:")]
 
 
 def _fields(raw: bytes, headers: h11.Headers) -> list[tuple[bytes, bytes]]:
@@ -86,8 +92,6 @@ def _fields(raw: bytes, headers: h11.Headers) -> list[tuple[bytes, bytes]]:
     if not any(name in (b"content-length", b"transfer-encoding") for name, _ in fields):
         return fields
     lines = raw[raw.index(b"\r\n") + 2 : -4].split(b"\r\n")
-    if any(line[:1] in (b" ", b"\t") for line in lines):
-        raise Refusal(502, "folded line beside a content-length or transfer-encoding")
     plain = []
     for line in lines:
         name, _, value = line.partition(b":")
@@ -97,10 +101,19 @@ def _fields(raw: bytes, headers: h11.Headers) -> list[tuple[bytes, bytes]]:
 
 def response(data: bytes, limit: int) -> tuple[Head, int] | None:
     """A response's head and its length, or None while incomplete. Raises Refusal."""
-    size = _split(data, limit)
-    if not size:
+    if not data.startswith(_PROTOCOL[: len(data)]):
+        raise Refusal(502, "not HTTP/1")
+    end = _HEAD_END.search(data)
+    if end is None:
+        if len(data) >= limit:
+            raise Refusal(502, "head too large")
         return None
+    size = end.end()
     raw = data[:size]
+    if _BARE_CR.search(raw):
+        raise Refusal(502, "bare CR or NUL in the head")
+    # Servers are forgiven what clients are not: bare line feeds and folded lines, as HAProxy forgives them.
+    raw = _FOLD.sub(b"  ", _BARE_LF.sub(b"\r\n", raw))
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_NO_LIMIT)
     # h11 wants to have sent something before it reads an answer; a GET gives no answer a special framing.
     # The upgrade lets it accept a 101; whether one was asked for is policy's question.

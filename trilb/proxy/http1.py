@@ -34,7 +34,7 @@ class _Gone(Exception):
 class HttpSession:
     """The life of a client connection in mode http."""
 
-    __slots__ = ("client", "clock", "inflight", "plan", "plane", "session", "tunnelled", "waiter")
+    __slots__ = ("body", "client", "clock", "inflight", "plan", "plane", "session", "tunnelled", "waiter")
 
     def __init__(self, plane: Plane, session: Session, client: Conn) -> None:
         self.plane = plane
@@ -44,6 +44,7 @@ class HttpSession:
         self.plan: FrontendPlan = session.frontend.plan
         self.waiter = Waiter(plane.wheel)
         self.inflight = False
+        self.body: Body | None = None
         self.tunnelled = False
 
     # -- the loop --------------------------------------------------------------------------------------------
@@ -231,6 +232,7 @@ class HttpSession:
         """Take a request through its phases; True when the connection may carry another one."""
         head = stream.request
         assert head is not None
+        self.body = None
         frontend = stream.frontend
         frontend.counters.req_tot += 1
         process = self.plane.process
@@ -304,6 +306,7 @@ class HttpSession:
             client.inbox = client.inbox[used:]
             stream.bytes_in += used
             raw += payload
+        self.body = body
         whole = body is None or body.done
         retryable = bool(plan.retry_on - {"conn-failure"}) and whole and len(raw) <= self.plane.bufsize
         fresh = False
@@ -412,7 +415,7 @@ class HttpSession:
         request = stream.request
         keep = request is not None and self.client_keeps(request)
         if request is not None and (request.chunked or request.length > 0):
-            keep = keep and self._swallow(request)
+            keep = self._swallow(request) and keep
         extra = b""
         close = any(field == (b"connection", b"close") for field in head.fields)
         if close:
@@ -433,7 +436,11 @@ class HttpSession:
 
     def _swallow(self, request: Head) -> bool:
         """Take the body of a refused request out of the inbox; True when all of it was there."""
-        body: Body = ChunkedBody() if request.chunked else LengthBody(request.length)
+        body = self.body
+        if body is None:
+            body = ChunkedBody() if request.chunked else LengthBody(request.length)
+        elif body.done:
+            return True
         try:
             _, used = body.feed(self.client.inbox)
         except Refusal:
@@ -509,6 +516,11 @@ class HttpSession:
             write_line(stream)
 
 
+def _counted(head: Head) -> int:
+    """The size of a response head in HAProxy's accounting, which the log's %B shows."""
+    return 32 + len(head.reason) + sum([len(name) + len(value) for name, value in head.fields])
+
+
 class _Exchange:
     """One request on one server connection, and its answer on the way back."""
 
@@ -580,6 +592,7 @@ class _Exchange:
         waiter.arm(timeout)
         watched = client.watch if plan.abortonclose else None
         wait_first = conn.drained
+        interim = b""
         while True:
             progress = False
             flow = self.flow
@@ -616,9 +629,12 @@ class _Exchange:
                 conn.inbox = inbox = inbox[size:]
                 if head.status >= 200 or head.status == 101:
                     return head, size
-                await self._interim(head)
+                interim += self._interim(head)
                 if not inbox:
                     break
+            if interim:
+                await self.http._send(interim)
+                interim = b""
             waiter.arm(timeout)
 
     def _parse(self, data: bytes) -> tuple[Head, int] | None:
@@ -644,12 +660,11 @@ class _Exchange:
             client.inbox = data
         return data == b""
 
-    async def _interim(self, head: Head) -> None:
-        """Pass a 1xx on at once (RFC 9110, 15.2)."""
+    def _interim(self, head: Head) -> bytes:
+        """A 1xx as it is passed on at once (RFC 9110, 15.2), counted."""
+        self.stream.bytes_out += _counted(head)
         head.fields = [f for f in head.fields if f[0] not in (b"content-length", b"transfer-encoding")]
-        raw, counted = write.response(head, b"", self.http.plan.case_adjust)
-        self.stream.bytes_out += counted
-        await self.http._send(raw)
+        return write.response(head, b"", self.http.plan.case_adjust)[0]
 
     def _drop(self) -> None:
         self.abandon()
@@ -709,7 +724,7 @@ class _Exchange:
         stream.response = head
         stream.status = head.status
         stream.responded = http.clock.now
-        counted = 32 + len(head.reason) + sum([len(name) + len(value) for name, value in head.fields])
+        counted = _counted(head)
         if head.status == 101:
             if not asked.upgrade:
                 raise_status = await self._refuse_answer(502)
@@ -777,6 +792,7 @@ class _Exchange:
         self._drop()
         stream.end("P", "H")
         stream.bytes_out = 0
+        stream.responded = 0.0
         if stream.server is not None:
             stream.server.counters.eresp += 1
         self.route.backend.counters.eresp += 1

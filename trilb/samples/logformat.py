@@ -70,6 +70,8 @@ def request_line(stream: Stream) -> bytes:
     head = stream.request
     if head is None:
         return b"<BADREQ>"
+    if head.spoken:
+        return b"%b %b HTTP/%b" % (head.method, url_escape(stream.target), head.spoken)
     return b"%b %b HTTP/1.%d" % (head.method, url_escape(stream.target), head.version - 10)
 
 
