@@ -96,6 +96,11 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         if proxy.side & Side.BACKEND:
             runtime.backends[proxy.name] = _backend(proxy)
         runtime.sinks[proxy.name] = _sinks(runtime, proxy)
+    for backend in runtime.backends.values():
+        for server in backend.servers:
+            if server.line.track:
+                owner, _, name = server.line.track.rpartition("/")
+                runtime.backends[owner or backend.name].by_name[name].followers.append(server)
     case = {low.encode(): wanted.encode() for low, wanted in settings.case_adjust.items()} or None
     for backend in runtime.backends.values():
         backend.plan = _backend_plan(runtime, backend, case)

@@ -61,7 +61,7 @@ REQUEST_RULES: Rules = {
             "method": "set-method PUT",
         },
     ),
-    **group("add", {"new": "add-header X-New v", "old": "add-header X-A v", "format": "add-header X-A %[rand(1)]-%[hdr_cnt(x-a)]"}),
+    **group("add", {"new": "add-header X-New v", "old": "add-header X-A v", "count": "add-header X-A %[hdr_cnt(x-a)]"}),
     **group(
         "del",
         {
@@ -195,13 +195,14 @@ FORWARD = {
     "after-rules": ("option forwardfor", "http-request del-header X-Forwarded-For"),
     "before-add": ("option forwardfor", "http-request add-header X-Last 1"),
     "original": ("option originalto", ""),
-    "original-both": ("option originalto header X-O\n    option forwardfor", "option originalto if-none"),
+    "original-both": ("option originalto header X-O\n    option forwardfor", "option originalto except 10.0.0.0/8"),
 }
 FORWARD_CONFIG = CONFIG + "".join(
-    f"frontend fe-{name}\n    bind 127.0.0.1:{{port_{name.replace('-', '_')}}}\n    {front}\n    default_backend {name}\n"
+    f"frontend fe-{name}\n    bind 127.0.0.1:{{port_{name.replace('-', '_')}}}\n"
+    f"    {front}\n    default_backend {name}\n"
     f"backend {name}\n    {back}\n{SERVER}"
     for name, (front, back) in FORWARD.items()
-).replace("option originalto if-none", "option originalto except 10.0.0.0/8")
+)
 
 # name -> request, where PATH is that of the row
 COMMON = ("Host: h", "X-A: 1", "X-B: 2", "X-a: 11", "X-List: a, b,c")

@@ -33,13 +33,7 @@ OPTIONS = {
     "separate": "option log-separate-errors",
     "both": "option dontlog-normal\n    option log-separate-errors",
     "asap": "option logasap",
-    "buffer": "option http-buffer-request",
     "abort": "option abortonclose",
-    "clf": "option httplog clf",
-    "captures": "capture request header X-A len 5\n    capture request header X-B len 5\n"
-    "    capture response header X-Server len 9\n    capture cookie CK len 12",
-    "capture-response": "capture response header X-R len 3",
-    "capture-set-cookie": "capture cookie CK len 12\n    capture request header Host len 40",
 }
 RULES = """
     http-request deny if { path /deny }
@@ -308,10 +302,7 @@ HTTPS = [
     *on(GOOD + OWN + BAD + CLIENT + SERVER, "separate"),
     *on(GOOD[:1] + OWN + BAD[:1], "both"),
     *on(GOOD + OWN + BAD + SERVER, "asap"),
-    *on(OWN + [r for r in CLIENT if r.end in ("close", "reset")], "buffer"),
     *on(CLIENT, "abort"),
-    *on(GOOD + OWN + BAD + SERVER, "clf"),
-    *on(CAPTURES, "captures"), *on(CAPTURES, "capture-response"), *on(CAPTURES, "capture-set-cookie"),
 ]  # fmt: skip
 OK = b"HTTP/1.1 200 OK\r\n"
 ANSWERS = {

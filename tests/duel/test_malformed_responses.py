@@ -103,7 +103,7 @@ CASES = [
     _line(b"HTTP/11.1 200 OK"),
     _line(b"http/1.1 200 OK"),
     _line(b"ICY 200 OK"),
-    _line(b"HTTP/1.1  200  OK"),
+    _line(b"HTTP/1.1  200  OK", status3=502),
     _line(b"\r\nHTTP/1.1 200 OK"),
     _line(b" HTTP/1.1 200 OK"),
     Case("bare lf", b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"),

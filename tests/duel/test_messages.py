@@ -47,11 +47,6 @@ frontend fe_server_close
     option http-server-close
 KEPT
     default_backend be
-frontend fe_buffer
-    bind 127.0.0.1:{port_buffer}
-    option http-buffer-request
-KEPT
-    default_backend be
 frontend fe_alone
     bind 127.0.0.1:{port_alone}
 KEPT
@@ -197,10 +192,6 @@ ERRORS = [
     Row("no backend", request(), port="port_alone"),
     Row("refused", request(target=b"/refused")),
     Row("refused post", post(b"Content-Length: 3", target=b"/refused", body=b"abc")),
-    Row("buffered", post(b"Content-Length: 3", body=b"abc"), port="port_buffer"),
-    Row("buffered chunks", chunked(b"1\r\na\r\n2\r\nbc\r\n0\r\nx: y\r\n\r\n"), port="port_buffer"),
-    Row("buffered bad chunk", chunked(b"zz\r\n"), "close", port="port_buffer"),
-    Row("buffered cut", post(b"Content-Length: 3", body=b"a"), "half_close", port="port_buffer"),
 ]
 TABLES = {"connection": CONNECTION, "header": HEADERS, "upgrade": UPGRADE, "pipeline": PIPELINE, "error": ERRORS}
 
@@ -235,14 +226,6 @@ frontend fe_keep
     bind 127.0.0.1:{port_keep}
     timeout http-request 600ms
     timeout http-keep-alive 200ms
-frontend fe_buffer
-    bind 127.0.0.1:{port_buffer}
-    timeout http-request 300ms
-    option http-buffer-request
-frontend fe_buffer_client
-    bind 127.0.0.1:{port_buffer_client}
-    timeout client 300ms
-    option http-buffer-request
 frontend fe_body
     bind 127.0.0.1:{port_body}
     timeout http-request 200ms
@@ -268,7 +251,7 @@ TIMEOUTS = [
     *(Row(f"reset: {p}", b"", "reset", port=p, logs=0) for p in NULL_PORTS),
     *(
         Row(f"{name}: {p}", raw, "close", port=p)
-        for p in ("port_buffer", "port_buffer_client", "port_body")
+        for p in ("port_body",)
         for name, raw in {
             "body stalls": SHORT,
             "no body": SHORT.removesuffix(b"abc"),

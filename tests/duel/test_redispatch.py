@@ -135,8 +135,6 @@ CONNECTS = [
     Row("backup", ("retries 2", *redispatch(1)), "dead two=backup"),
     Row("weight 0", ("retries 2", *redispatch(1)), "dead two=weight+0"),
     Row("use-server", ("use-server a if TRUE", *redispatch(1)), "dead two"),
-    Row("stick", ("stick-table type ip size 1k", "stick on src", *redispatch(None)), "dead dead three"),
-    Row("dispatch", ("dispatch 127.0.0.1:{dead}", "retries 2"), ""),
     *(Row(f"hole retries {n}", (f"retries {n}",), "hole") for n in (0, 1, 2)),
     Row("hole redispatch", ("retries 1", *redispatch(None)), "hole two"),
     Row("hole cookie", (COOKIE, "retries 1"), "hole two", "A"),

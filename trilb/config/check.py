@@ -5,7 +5,7 @@ from __future__ import annotations
 from trilb.base.diagnostic import Report, nearest
 from trilb.base.registry import Kind
 from trilb.config.expressions import Reference
-from trilb.config.model import Cond, Config, Mode, Proxy, Side
+from trilb.config.model import Cond, Config, Mode, Proxy, ServerLine, Side
 
 
 def check(config: Config, report: Report, references: list[Reference]) -> None:
@@ -20,7 +20,7 @@ def check(config: Config, report: Report, references: list[Reference]) -> None:
         if proxy.side & Side.FRONTEND:
             _frontend(proxy, config, report)
         if proxy.side & Side.BACKEND:
-            _backend(proxy, report)
+            _backend(proxy, config, report)
         _timeouts(proxy, report)
     _references(config, report, references)
 
@@ -94,7 +94,19 @@ def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
             report.alert(place, f"{config_unserved} is not served by trilb; set the same mode on both")
 
 
-def _backend(proxy: Proxy, report: Report) -> None:
+def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -> None:
+    backend, slash, name = server.track.rpartition("/")
+    owner = next((p for p in config.proxies if p.side & Side.BACKEND and p.name == (backend if slash else proxy.name)), None)
+    found = next((s for s in owner.servers if s.name == name), None) if owner is not None else None
+    if found is None or found is server:
+        report.alert(server.place, f"unable to find required server '{server.track}' to track")
+    elif not found.check and not found.track:
+        report.alert(server.place, f"unable to use {server.track} for tracking as it does not have any check nor agent enabled")
+    elif server.check:
+        report.alert(server.place, f"server '{server.name}' : 'track' and 'check' exclude each other")
+
+
+def _backend(proxy: Proxy, config: Config, report: Report) -> None:
     names = [server.name for server in proxy.servers]
     for rule in proxy.use_server:
         if rule.name not in names:
@@ -108,6 +120,8 @@ def _backend(proxy: Proxy, report: Report) -> None:
     if proxy.cookie is not None and proxy.cookie.dynamic and not proxy.dynamic_cookie_key:
         report.warn(proxy.place, f"{proxy.kind} '{proxy.name}' has 'cookie ... dynamic' but no 'dynamic-cookie-key'; the cookies are off")
     for server in proxy.servers:
+        if server.track:
+            _tracked(server, proxy, config, report)
         if server.minconn and not server.maxconn:
             server.maxconn = server.minconn
 

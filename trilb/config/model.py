@@ -174,6 +174,7 @@ class ServerLine:
     pool_purge_delay: float = 5.0
     init_address: str = "last,libc"
     hash_key: str = "id"
+    track: str = ""
 
 
 @dataclass(slots=True)

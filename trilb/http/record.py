@@ -14,7 +14,7 @@ from trilb.http.head import Head, Refusal
 from trilb.http.policy import coding_status
 
 _HOST = re.compile(rb"\r\nhost:", re.IGNORECASE)
-_STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
+_STRAY = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n|\0")
 _NO_LIMIT = 1 << 30
 
 
@@ -30,13 +30,13 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _BARE_CR = re.compile(rb"\r(?!\n)|\0")
-_PROTOCOL = b"HTTP/1."
+_PROTOCOL = b"HTTP/"
 
 
 def _split(data: bytes, limit: int) -> int:
     """The length of the request head at the beginning of `data`, 0 while it is incomplete. Raises Refusal."""
     end = data.find(b"\r\n\r\n")
-    stray = _STRAY.search(data, 0, end if end >= 0 else max(0, len(data) - 1))
+    stray = _STRAY.search(data, 0, end if end >= 0 else len(data))
     if stray is not None:
         raise Refusal(400, "bare CR, bare LF or NUL in the head")
     if end < 0:
@@ -112,6 +112,8 @@ def response(data: bytes, limit: int) -> tuple[Head, int] | None:
     raw = data[:size]
     if _BARE_CR.search(raw):
         raise Refusal(502, "bare CR or NUL in the head")
+    if raw[raw.index(b"\n") + 1 : raw.index(b"\n") + 2] in (b" ", b"\t"):
+        raise Refusal(502, "first header line is folded")
     # Servers are forgiven what clients are not: bare line feeds and folded lines, as HAProxy forgives them.
     raw = _FOLD.sub(b"  ", _BARE_LF.sub(b"\r\n", raw))
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_NO_LIMIT)

@@ -45,6 +45,7 @@ class Server:
         "counters",
         "effective",
         "family",
+        "followers",
         "health",
         "id",
         "idle",
@@ -82,6 +83,7 @@ class Server:
         self.queue: deque[Waiting] = deque()
         self.idle: list[Idle] = []
         self.counters = Counters()
+        self.followers: list[Server] = []
         self.last_check = ""
         self.last_change = 0.0
         self.running = False

@@ -183,9 +183,16 @@ class _Worker:
             nursery.start_soon(watch, plane.poller, plane.wheel, server, offset, timeout, self._checked)
 
     def _checked(self, server: Server, change: Change, reason: str) -> None:
-        """Hear of a check's result; on a change of state, rebalance and tell the logs."""
+        """Hear of a check's result; on a change of state, rebalance and tell the logs; who tracks it follows."""
         if not change.flipped:
             return
+        self._flipped(server, change, reason)
+        for follower in server.followers:
+            follower.up, follower.health = server.up, server.health
+            follower.last_change = server.last_change
+            self._checked(follower, change, reason)
+
+    def _flipped(self, server: Server, change: Change, reason: str) -> None:
         backend = server.backend
         backend.changed()
         requeued = len(server.queue)

@@ -6,6 +6,9 @@ configuration was decided when the plans were built. A stream that ends, however
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
 import trio
 
 from trilb.http import lane, policy, record, replies, write
@@ -516,6 +519,15 @@ class HttpSession:
             write_line(stream)
 
 
+def _upgrade_agreed(asked: Head, head: Head) -> bool:
+    """Is a 101 what was asked for? A websocket server proves it with the hash of the key (RFC 6455, 4.2.2)."""
+    if asked.upgrade != b"websocket":
+        return True
+    key = asked.get(b"sec-websocket-key") or b""
+    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", usedforsecurity=False).digest()
+    return head.get(b"sec-websocket-accept") == base64.b64encode(digest)
+
+
 def _counted(head: Head) -> int:
     """The size of a response head in HAProxy's accounting, which the log's %B shows."""
     return 32 + len(head.reason) + sum([len(name) + len(value) for name, value in head.fields])
@@ -592,7 +604,7 @@ class _Exchange:
         waiter.arm(timeout)
         watched = client.watch if plan.abortonclose else None
         wait_first = conn.drained
-        interim = b""
+        interim: list[Head] = []
         while True:
             progress = False
             flow = self.flow
@@ -628,13 +640,15 @@ class _Exchange:
                 policy.response(head, size, plane.limits, asked.method)
                 conn.inbox = inbox = inbox[size:]
                 if head.status >= 200 or head.status == 101:
+                    if interim:
+                        await self._say_interim(interim)
                     return head, size
-                interim += self._interim(head)
+                interim.append(head)
                 if not inbox:
                     break
             if interim:
-                await self.http._send(interim)
-                interim = b""
+                await self._say_interim(interim)
+                interim = []
             waiter.arm(timeout)
 
     def _parse(self, data: bytes) -> tuple[Head, int] | None:
@@ -660,11 +674,14 @@ class _Exchange:
             client.inbox = data
         return data == b""
 
-    def _interim(self, head: Head) -> bytes:
-        """A 1xx as it is passed on at once (RFC 9110, 15.2), counted."""
-        self.stream.bytes_out += _counted(head)
-        head.fields = [f for f in head.fields if f[0] not in (b"content-length", b"transfer-encoding")]
-        return write.response(head, b"", self.http.plan.case_adjust)[0]
+    async def _say_interim(self, heads: list[Head]) -> None:
+        """Pass on the 1xx of one read at once (RFC 9110, 15.2); what comes with them has been parsed already."""
+        raw = b""
+        for head in heads:
+            self.stream.bytes_out += _counted(head)
+            head.fields = [f for f in head.fields if f[0] not in (b"content-length", b"transfer-encoding")]
+            raw += write.response(head, b"", self.http.plan.case_adjust)[0]
+        await self.http._send(raw)
 
     def _drop(self) -> None:
         self.abandon()
@@ -726,9 +743,8 @@ class _Exchange:
         stream.responded = http.clock.now
         counted = _counted(head)
         if head.status == 101:
-            if not asked.upgrade:
-                raise_status = await self._refuse_answer(502)
-                return raise_status
+            if not asked.upgrade or not _upgrade_agreed(asked, head):
+                return await self._refuse_answer(502)
         for steps in (plan.response, http.plan.response):
             for step in steps:
                 effect = step(stream)

@@ -135,6 +135,7 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "pool-purge-delay": ("pool_purge_delay", seconds),
     "init-addr": ("init_address", str),
     "hash-key": ("hash_key", _hash_key),
+    "track": ("track", str),
 }
 _SERVER_FLAGS: dict[str, tuple[str, bool]] = {
     "check": ("check", True),
