@@ -165,6 +165,7 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     plan.connect_timeout, plan.server_timeout, plan.server_fin = times.connect, times.server, times.server_fin
     plan.tunnel_timeout, plan.queue_timeout = times.tunnel, times.queue
     plan.retries, plan.redispatch, plan.retry_on = config.retries, config.redispatch, config.retry_on
+    plan.retries_answers = bool(config.retry_on - {"conn-failure"})
     plan.reuse = config.reuse
     plan.persist_option = "persist" in config.options
     plan.abortonclose = "abortonclose" in config.options

@@ -33,8 +33,17 @@ OPTIONS = {
     "separate": "option log-separate-errors",
     "both": "option dontlog-normal\n    option log-separate-errors",
     "asap": "option logasap",
+    "buffer": "option http-buffer-request",
     "abort": "option abortonclose",
+    "clf": "option httplog clf",
+    "captures": "capture request header X-A len 5\n    capture request header X-B len 5\n"
+    "    capture response header X-Server len 9\n    capture cookie CK len 12",
+    "capture-response": "capture response header X-R len 3",
+    "capture-set-cookie": "capture cookie CK len 12\n    capture request header Host len 40",
 }
+# Listeners whose keywords come with the rules language; trilb refuses to start with them, by name.
+LATER = ("buffer", "clf", "captures", "capture-response", "capture-set-cookie")
+OPTIONS = {name: lines for name, lines in OPTIONS.items() if name not in LATER}
 RULES = """
     http-request deny if { path /deny }
     http-request deny deny_status 429 if { path /deny429 }
@@ -302,8 +311,12 @@ HTTPS = [
     *on(GOOD + OWN + BAD + CLIENT + SERVER, "separate"),
     *on(GOOD[:1] + OWN + BAD[:1], "both"),
     *on(GOOD + OWN + BAD + SERVER, "asap"),
+    *on(OWN + [r for r in CLIENT if r.end in ("close", "reset")], "buffer"),
     *on(CLIENT, "abort"),
+    *on(GOOD + OWN + BAD + SERVER, "clf"),
+    *on(CAPTURES, "captures"), *on(CAPTURES, "capture-response"), *on(CAPTURES, "capture-set-cookie"),
 ]  # fmt: skip
+HTTPS = [row for row in HTTPS if row.port not in LATER]
 OK = b"HTTP/1.1 200 OK\r\n"
 ANSWERS = {
     "304": b"HTTP/1.1 304 Not Modified\r\n\r\n",

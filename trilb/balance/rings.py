@@ -62,54 +62,40 @@ class RoundRobin:
         self._serial = 0
 
     def pick(self, key: bytes | int | None, avoid: Server | None) -> Server | None:
-        """The server whose turn it is; `avoid` only when there is no other."""
-        servers, turns = self._servers, self._turns
-        skipped: list[tuple[int, int, int, int]] = []
-        passed: list[int] = []
-        chosen, turn, spare = -1, 0, None
-        while True:
-            if turns and (turns[0][0] <= self._now or not self._fresh):
-                entry = heappop(turns)
-                index, at = entry[3], entry[0]
-                fresh = False
-            elif self._fresh:
-                index, at = self._fresh.pop(), self._now
-                fresh = True
+        """The server whose turn it is; `avoid` only when there is no other.
+
+        Full and avoided servers use their turn up, as in HAProxy: they are asked again a round later.
+        """
+        servers, turns, fresh, rests = self._servers, self._turns, self._fresh, self._rest
+        passed: list[tuple[int, int, int, int]] = []
+        chosen: Server | None = None
+        spare: Server | None = None
+        while turns or fresh:
+            if turns and (turns[0][0] <= self._now or not fresh):
+                turn, _, _, index = heappop(turns)
             else:
-                break
+                turn, index = self._now, fresh.pop()
             server = servers[index]
-            if server is not avoid and (not server.maxconn or server.available()):
-                chosen, turn = index, at
-                break
-            if server is avoid and (not server.maxconn or server.available()):
-                spare = (index, at, fresh)
-            if fresh:
-                passed.append(index)
-            else:
-                skipped.append(entry)
-        if chosen < 0 and spare is not None:
-            chosen, turn, fresh = spare
-            if fresh:
-                passed.remove(chosen)
-            else:
-                skipped = [entry for entry in skipped if entry[3] != chosen]
-        for entry in skipped:
+            weight = server.effective or 1
+            step, rest = divmod(self._total, weight)
+            rest += rests[index]
+            if rest >= weight:
+                rest -= weight
+                step += 1
+            rests[index] = rest
+            self._serial += 1
+            self._now += 1
+            entry = (turn + step, -weight, self._serial, index)
+            if not server.maxconn or server.available():
+                if server is not avoid:
+                    heappush(turns, entry)
+                    chosen = server
+                    break
+                spare = server
+            passed.append(entry)
+        for entry in passed:
             heappush(turns, entry)
-        while passed:
-            self._fresh.append(passed.pop())
-        if chosen < 0:
-            return None
-        weight = servers[chosen].effective or 1
-        step, rest = divmod(self._total, weight)
-        rest += self._rest[chosen]
-        if rest >= weight:
-            rest -= weight
-            step += 1
-        self._rest[chosen] = rest
-        self._serial += 1
-        heappush(turns, (turn + step, -weight, self._serial, chosen))
-        self._now += 1
-        return servers[chosen]
+        return chosen or spare
 
 
 class StaticRoundRobin:

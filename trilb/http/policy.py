@@ -130,7 +130,7 @@ def _request_framing(head: Head, special: list[Field]) -> None:
         elif name == b"connection":
             _connection(head, value, rest)
         elif name == b"te":
-            if any(part.strip(b" \t").lower() == b"trailers" for part in value.split(b",")):
+            if any(part.strip(b" \t") == b"trailers" for part in value.split(b",")):
                 te = b"trailers"
         elif name == b"upgrade":
             head.upgrade = value.lower()

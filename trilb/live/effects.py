@@ -15,14 +15,15 @@ class Deny:
 
 
 class Reply:
-    """Answer with these fields and body. `keep` tells whether the connection may live on, HAProxy's way."""
+    """Answer with these fields and body; `denied` counts it, and shows it in the log, as a refusal."""
 
-    __slots__ = ("body", "fields", "status")
+    __slots__ = ("body", "denied", "fields", "status")
 
-    def __init__(self, status: int, fields: list[Field], body: bytes = b"") -> None:
+    def __init__(self, status: int, fields: list[Field], body: bytes = b"", *, denied: bool = False) -> None:
         self.status = status
         self.fields = fields
         self.body = body
+        self.denied = denied
 
 
 class Tarpit:

@@ -111,6 +111,7 @@ class BackendPlan:
         "request",
         "response",
         "retries",
+        "retries_answers",
         "retry_on",
         "reuse",
         "server_fin",
@@ -140,6 +141,7 @@ class BackendPlan:
         self.tunnel_timeout: float | None = None
         self.queue_timeout: float | None = None
         self.retries = 3
+        self.retries_answers = False
         self.redispatch: int | None = None
         self.retry_on: frozenset[str] = frozenset()
         self.reuse = "safe"

@@ -44,6 +44,7 @@ class Stream:
         "ignore_persist",
         "log_level",
         "logged",
+        "no_l7_retry",
         "picked",
         "queue_backend",
         "queue_server",
@@ -93,6 +94,7 @@ class Stream:
         self.chosen_by_cookie = False
         self.ignore_persist = False
         self.forced = False
+        self.no_l7_retry = False
         self.queue_server = 0
         self.queue_backend = 0
         self.log_level = UNSET

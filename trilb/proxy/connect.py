@@ -79,6 +79,7 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
     assert backend is not None and server is not None
     plan = backend.plan
     stream.retries += 1
+    redispatched = False
     if may_redispatch(stream):
         server.counters.wredis += 1
         backend.counters.wredis += 1
@@ -90,7 +91,11 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
         await assign(plane, stream, waiter, client, server)
         if stream.server is not server:
             stream.redispatched = True
-        return
+            return
+        if len(backend.usable()) > 1:
+            return
+        # Nowhere else to go: the turn-around applies after all.
+        redispatched = True
     server.counters.wretr += 1
     backend.counters.wretr += 1
     if wait:
@@ -104,7 +109,7 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
                     raise Failed(0, "C", "C")
         except Expired:
             pass
-        if not plan.hashed and not stream.chosen_by_cookie and plan.redispatch is not None:
+        if redispatched:
             stream.dispatched = plane.clock.now
 
 
@@ -118,9 +123,9 @@ def may_redispatch(stream: Stream) -> bool:
         return False
     if not stream.chosen_by_cookie and not plan.hashed and len(backend.usable()) > 1:
         return True
-    if every > 0:
-        return stream.retries % every == 0
-    return every < 0 and stream.retries == plan.retries + 1 + every
+    if every < 0:
+        every = max(0, plan.retries + 1 + every)
+    return every > 0 and stream.retries % every == 0
 
 
 async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avoid: Server | None) -> None:

@@ -6,9 +6,6 @@ configuration was decided when the plans were built. A stream that ends, however
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
 import trio
 
 from trilb.http import lane, policy, record, replies, write
@@ -311,7 +308,9 @@ class HttpSession:
             raw += payload
         self.body = body
         whole = body is None or body.done
-        retryable = bool(plan.retry_on - {"conn-failure"}) and whole and len(raw) <= self.plane.bufsize
+        retryable = (
+            plan.retries_answers and whole and not stream.no_l7_retry and len(raw) <= self.plane.bufsize
+        )
         fresh = False
         while True:
             try:
@@ -375,7 +374,11 @@ class HttpSession:
                 self.client.close(reset=False)
             return False
         assert isinstance(effect, Reply)
-        stream.end("L", during)
+        if effect.denied:
+            counters = (stream.backend or stream.frontend).counters
+            counters.dreq += during == "R"
+            counters.dresp += during != "R"
+        stream.end("P" if effect.denied else "L", during)
         head = replies.head(effect.status, list(effect.fields))
         request = stream.request
         assert request is not None
@@ -520,12 +523,8 @@ class HttpSession:
 
 
 def _upgrade_agreed(asked: Head, head: Head) -> bool:
-    """Is a 101 what was asked for? A websocket server proves it with the hash of the key (RFC 6455, 4.2.2)."""
-    if asked.upgrade != b"websocket":
-        return True
-    key = asked.get(b"sec-websocket-key") or b""
-    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", usedforsecurity=False).digest()
-    return head.get(b"sec-websocket-accept") == base64.b64encode(digest)
+    """Is a 101 what was asked for? A websocket server must say what it accepts; whether it is right, the client sees."""
+    return asked.upgrade != b"websocket" or bool(head.get(b"sec-websocket-accept"))
 
 
 def _counted(head: Head) -> int:

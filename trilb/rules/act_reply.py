@@ -26,13 +26,10 @@ def _parse_allow(words: list[str], scope: Scope) -> tuple[object, ...]:
 def _parse_deny(words: list[str], scope: Scope) -> tuple[object, ...]:
     status = 502 if scope.at == "response" else 403
     if words:
-        if words[0] not in ("deny_status", "status") or len(words) < 2:
-            if words[0] in ("errorfile", "errorfiles", "default-errorfiles", "string", "lf-string", "file", "lf-file", "hdr", "content-type"):
-                raise NotServed(f"deny {words[0]}")
-            raise Refused(f"'deny' expects 'deny_status <code>', not '{words[0]}'")
+        if words[0] != "deny_status" or len(words) != 2:
+            given = ["status" if word == "deny_status" else word for word in words]
+            return _parse_return(given, scope, status)
         status = whole(words[1], 200, 599, "'deny_status'")
-        if len(words) > 2:
-            raise NotServed(f"deny {words[2]}")
         if status not in ERROR_STATUSES:
             raise Refused(f"status {status} has no page of its own; known are {', '.join(map(str, ERROR_STATUSES))}")
     return (status,)
@@ -74,8 +71,8 @@ def _parse_redirect(words: list[str], scope: Scope) -> tuple[object, ...]:
     return kind, parse_format(text, scope), code, cookie, frozenset(flags)
 
 
-def _parse_return(words: list[str], scope: Scope) -> tuple[object, ...]:
-    status, kind, body = 200, "", None
+def _parse_return(words: list[str], scope: Scope, status: int = 200) -> tuple[object, ...]:
+    kind, body = "", None
     fields: list[tuple[bytes, Format]] = []
     i = 0
     while i < len(words):
@@ -95,10 +92,29 @@ def _parse_return(words: list[str], scope: Scope) -> tuple[object, ...]:
         elif word in ("errorfile", "errorfiles", "default-errorfiles", "file", "lf-file"):
             raise NotServed(f"return {word}")
         else:
-            raise Refused(f"'return' does not know '{word}'; known are status, content-type, string, lf-string, hdr")
+            raise Refused(f"unknown argument '{word}'; known are status, content-type, string, lf-string, hdr")
     if body is not None and not kind:
         raise Refused("'return' with a content needs 'content-type'")
     return status, kind, body, tuple(fields)
+
+
+def _answer(
+    status: int, kind: str, body: Format | None, fields: tuple[tuple[bytes, Format], ...], builder: Builder, *, denied: bool
+) -> Step:
+    write = builder.writer(body) if body is not None else None
+    extra = [(name, builder.writer(text)) for name, text in fields]
+    content_type = kind.encode("latin-1")
+
+    def act(stream: Stream) -> Effect:
+        payload = write(stream) if write is not None else b""
+        made: list[Field] = [(name, text(stream)) for name, text in extra]
+        if status != 204:
+            made.append((b"content-length", b"%d" % len(payload)))
+        if write is not None:
+            made.append((b"content-type", content_type))
+        return Reply(status, made, payload, denied=denied)
+
+    return act
 
 
 def _parse_tarpit(words: list[str], scope: Scope) -> tuple[object, ...]:
@@ -112,8 +128,10 @@ def _register(registry: Registry[Callable[..., Step]]) -> None:
         return lambda stream: ALLOW
 
     @registry.register("deny", source="4.4", parse=_parse_deny, final=True)
-    def deny(status: int, builder: Builder) -> Step:
-        """Answer with an error page."""
+    def deny(status: int, *rest: object) -> Step:
+        """Answer with an error page, or with the given answer."""
+        if len(rest) > 1:
+            return _answer(status, *rest, denied=True)  # type: ignore[arg-type]
         effect = Deny(status)
         return lambda stream: effect
 
@@ -146,20 +164,7 @@ def _register(registry: Registry[Callable[..., Step]]) -> None:
         status: int, kind: str, body: Format | None, fields: tuple[tuple[bytes, Format], ...], builder: Builder
     ) -> Step:
         """Answer with a status, fields and a text."""
-        write = builder.writer(body) if body is not None else None
-        extra = [(name, builder.writer(text)) for name, text in fields]
-        content_type = kind.encode("latin-1")
-
-        def act(stream: Stream) -> Effect:
-            payload = write(stream) if write is not None else b""
-            made: list[Field] = [(name, text(stream)) for name, text in extra]
-            if status != 204:
-                made.append((b"content-length", b"%d" % len(payload)))
-            if write is not None:
-                made.append((b"content-type", content_type))
-            return Reply(status, made, payload)
-
-        return act
+        return _answer(status, kind, body, fields, builder, denied=False)
 
 
 @http_request.register("tarpit", source="4.4", parse=_parse_tarpit, final=True)
@@ -167,6 +172,16 @@ def tarpit(status: int, builder: Builder) -> Step:
     """Hold the client for `timeout tarpit`, then answer with an error."""
     effect = Tarpit(status)
     return lambda stream: effect
+
+
+@http_request.register("disable-l7-retry", source="4.4", parse=_parse_allow)
+def disable_l7_retry(builder: Builder) -> Step:
+    """Send this request once only, whatever `retry-on` says."""
+
+    def act(stream: Stream) -> None:
+        stream.no_l7_retry = True
+
+    return act
 
 
 @http_request.register("reject", source="4.4", parse=_parse_allow, final=True)

@@ -84,7 +84,7 @@ def server_name(stream: Stream) -> str:
     """The server's name, `<NOSRV>` without one, `<STATS>` for the statistics page."""
     if stream.server is not None:
         return stream.server.name
-    return "<STATS>" if stream.cause == "L" else "<NOSRV>"
+    return "<STATS>" if stream.cause == "L" and stream.connected else "<NOSRV>"
 
 
 def wait_queue(stream: Stream) -> int:
