@@ -313,7 +313,9 @@ def _listens(config: Config) -> bool:
 def _start(options: Options, config: Config) -> int:
     if options.later:
         for flag in options.later:
-            _say(Severity.ALERT, f"option {flag} waits for reload and master-worker mode, which trilb does not serve yet")
+            _say(
+                Severity.ALERT, f"option {flag} waits for reload and master-worker mode, which trilb does not serve yet"
+            )
         return 1
     if config.unserved:
         for item in config.unserved:

@@ -187,9 +187,11 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
         (builder.condition(rule.when) if rule.when is not None else None, backend.by_name[rule.name])
         for rule in config.use_server
     )
-    if config.cookie is not None and not (config.cookie.dynamic and not config.dynamic_cookie_key and not any(
-        server.cookie is not None for server in backend.servers
-    )):
+    if config.cookie is not None and not (
+        config.cookie.dynamic
+        and not config.dynamic_cookie_key
+        and not any(server.cookie is not None for server in backend.servers)
+    ):
         _persistence(runtime, backend, plan, builder)
     return plan
 
@@ -248,7 +250,7 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     if "h1-case-adjust-bogus-client" in options:
         plan.case_adjust = case
     if config.monitor_uri:
-        plan.monitor = frozenset((config.monitor_uri.encode("latin-1"),))
+        plan.monitor = config.monitor_uri.encode("latin-1")
     steps: list[Step] = []
     rules = rule_set("http-request", config.http_request, config.acls, builder)
     if rules is not None:

@@ -5,10 +5,9 @@ The first element of a path names the backend, which carries the rules; a `forwa
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import re
 
 import pytest
 

@@ -106,6 +106,8 @@ TCP_OPTIONS = {
     "inspect": "tcp-request inspect-delay 200ms\n    tcp-request content accept if { req.len gt 100 }",
     "response": "tcp-response content reject",
 }
+TCP_LATER = ("connection", "content", "inspect", "response")
+TCP_OPTIONS = {name: lines for name, lines in TCP_OPTIONS.items() if name not in TCP_LATER}
 TCP = """
 global
     log 127.0.0.1:{syslog} local0
@@ -297,6 +299,7 @@ TCPS = [
     Row("no option, http", (get("/"),), "answer", "default-http"),
     Row("no option, bad request", (b"X\r\n\r\n",), "closed", "default-http"),
 ]
+TCPS = [row for row in TCPS if row.port not in TCP_LATER]
 
 
 def on(rows: list[Row], port: str) -> list[Row]:

@@ -22,8 +22,26 @@ _STYLE = (
     "th,td{padding:.25em .7em;border:1px solid #ccc;text-align:right}th{background:#eee}td:nth-child(-n+2),"
     "th:nth-child(-n+2){text-align:left}.up{background:#dfd}.down{background:#fdd}.maint{background:#ffd}"
 )
-_COLUMNS = ("pxname", "svname", "status", "weight", "qcur", "scur", "smax", "slim", "stot", "bin", "bout", "econ",
-            "eresp", "wretr", "wredis", "hrsp_2xx", "hrsp_4xx", "hrsp_5xx")
+_COLUMNS = (
+    "pxname",
+    "svname",
+    "status",
+    "weight",
+    "qcur",
+    "scur",
+    "smax",
+    "slim",
+    "stot",
+    "bin",
+    "bout",
+    "econ",
+    "eresp",
+    "wretr",
+    "wredis",
+    "hrsp_2xx",
+    "hrsp_4xx",
+    "hrsp_5xx",
+)
 
 
 class View:

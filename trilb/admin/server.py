@@ -12,25 +12,20 @@ from typing import Protocol
 import trio
 
 from trilb.admin.commands import View, execute
+from trilb.config.model import Socket
 
 _LONGEST = 16384
 """Bytes of a command line; more is refused."""
-
-
-class SocketLine(Protocol):
-    """The part of a `stats socket` line this room needs."""
-
-    level: str
 
 
 class RuntimeView(View, Protocol):
     """What the socket serves from."""
 
 
-async def serve_socket(runtime: RuntimeView, line: object, sock: socket.socket) -> None:
+async def serve_socket(runtime: RuntimeView, line: Socket, sock: socket.socket) -> None:
     """Accept clients of one runtime socket until cancelled."""
     listener = trio.socket.from_stdlib_socket(sock)
-    level = str(getattr(line, "level", "operator"))
+    level = line.level
     async with trio.open_nursery() as nursery:
         while True:
             try:

@@ -22,8 +22,7 @@ COLUMNS = (
 
 def _common(counters: Counters) -> Row:
     row: Row = {
-        name: getattr(counters, name)
-        for name in ("scur", "smax", "stot", "bin", "bout", "cli_abrt", "srv_abrt")
+        name: getattr(counters, name) for name in ("scur", "smax", "stot", "bin", "bout", "cli_abrt", "srv_abrt")
     }
     for kind in range(1, 6):
         row[f"hrsp_{kind}xx"] = counters.hrsp[kind]
@@ -37,8 +36,16 @@ def _frontend(frontend: Frontend) -> Row:
     counters = frontend.counters
     row = _common(counters)
     row.update(
-        pxname=frontend.name, svname="FRONTEND", slim=frontend.maxconn, dreq=counters.dreq, dresp=counters.dresp,
-        ereq=counters.ereq, status="STOP" if frontend.stopped else "OPEN", iid=frontend.config.id, sid=0, type=0,
+        pxname=frontend.name,
+        svname="FRONTEND",
+        slim=frontend.maxconn,
+        dreq=counters.dreq,
+        dresp=counters.dresp,
+        ereq=counters.ereq,
+        status="STOP" if frontend.stopped else "OPEN",
+        iid=frontend.config.id,
+        sid=0,
+        type=0,
         req_tot=counters.req_tot if frontend.config.mode is Mode.HTTP else "",
     )
     return row
@@ -48,10 +55,24 @@ def _server(server: Server, backend: Backend) -> Row:
     counters = server.counters
     row = _common(counters)
     row.update(
-        pxname=backend.name, svname=server.name, qcur=len(server.queue), qmax=counters.qmax, scur=server.used,
-        slim=server.maxconn or "", econ=counters.econ, eresp=counters.eresp, wretr=counters.wretr,
-        wredis=counters.wredis, status=server.status(), weight=server.weight, act=int(not server.line.backup),
-        bck=int(server.line.backup), iid=backend.config.id, sid=server.id, lbtot=counters.lbtot, type=2,
+        pxname=backend.name,
+        svname=server.name,
+        qcur=len(server.queue),
+        qmax=counters.qmax,
+        scur=server.used,
+        slim=server.maxconn or "",
+        econ=counters.econ,
+        eresp=counters.eresp,
+        wretr=counters.wretr,
+        wredis=counters.wredis,
+        status=server.status(),
+        weight=server.weight,
+        act=int(not server.line.backup),
+        bck=int(server.line.backup),
+        iid=backend.config.id,
+        sid=server.id,
+        lbtot=counters.lbtot,
+        type=2,
     )
     if server.line.check:
         row.update(chkfail=counters.chkfail, chkdown=counters.chkdown, check_status=server.last_check.partition(" ")[0])
@@ -63,12 +84,25 @@ def _backend(backend: Backend) -> Row:
     row = _common(counters)
     usable = [server for server in backend.servers if server.effective]
     row.update(
-        pxname=backend.name, svname="BACKEND", qcur=len(backend.queue), qmax=counters.qmax, slim=backend.fullconn,
-        dreq=counters.dreq, dresp=counters.dresp, econ=counters.econ, eresp=counters.eresp, wretr=counters.wretr,
-        wredis=counters.wredis, status="UP" if usable or not backend.servers else "DOWN",
+        pxname=backend.name,
+        svname="BACKEND",
+        qcur=len(backend.queue),
+        qmax=counters.qmax,
+        slim=backend.fullconn,
+        dreq=counters.dreq,
+        dresp=counters.dresp,
+        econ=counters.econ,
+        eresp=counters.eresp,
+        wretr=counters.wretr,
+        wredis=counters.wredis,
+        status="UP" if usable or not backend.servers else "DOWN",
         weight=sum(server.effective for server in usable),
-        act=sum(not server.line.backup for server in usable), bck=sum(server.line.backup for server in usable),
-        iid=backend.config.id, sid=0, lbtot=counters.lbtot, type=1,
+        act=sum(not server.line.backup for server in usable),
+        bck=sum(server.line.backup for server in usable),
+        iid=backend.config.id,
+        sid=0,
+        lbtot=counters.lbtot,
+        type=1,
     )
     return row
 

@@ -15,9 +15,7 @@ class Clock:
 
     __slots__ = ("_source", "_wall_source", "now", "wall")
 
-    def __init__(
-        self, source: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, source: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
         self._source = source
         self._wall_source = wall
         self.now = source()

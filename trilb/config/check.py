@@ -42,7 +42,9 @@ def _number_servers(proxy: Proxy, report: Report) -> None:
     for server in proxy.servers:
         if server.forced_id:
             if server.id in taken:
-                report.alert(server.place, f"server '{server.name}' : id {server.id} is already used by '{taken[server.id]}'")
+                report.alert(
+                    server.place, f"server '{server.name}' : id {server.id} is already used by '{taken[server.id]}'"
+                )
             taken[server.id] = server.name
     following = 1
     for server in proxy.servers:
@@ -54,8 +56,8 @@ def _number_servers(proxy: Proxy, report: Report) -> None:
 
 
 def _conditions(proxy: Proxy) -> list[Cond]:
-    rules = [*proxy.http_request, *proxy.http_response, *proxy.use_backend, *proxy.use_server]
-    conditions = [rule.when for rule in rules if rule.when is not None]
+    conditions = [rule.when for rule in (*proxy.http_request, *proxy.http_response) if rule.when is not None]
+    conditions += [rule.when for rule in (*proxy.use_backend, *proxy.use_server) if rule.when is not None]
     conditions += [*proxy.force_persist, *proxy.ignore_persist]
     if proxy.stats is not None:
         conditions += [when for when in proxy.stats.admin if when is not None]
@@ -78,7 +80,10 @@ def _inherited_log_format(proxy: Proxy) -> None:
 
 def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
     if not proxy.binds:
-        report.warn(proxy.place, f"{proxy.kind} '{proxy.name}' has no 'bind' directive; please declare it as a backend if this was intended")
+        report.warn(
+            proxy.place,
+            f"{proxy.kind} '{proxy.name}' has no 'bind' directive; please declare it as a backend if this was intended",
+        )
     backends = {other.name: other for other in config.proxies if other.side & Side.BACKEND}
     targets = [(rule.name, rule.place) for rule in proxy.use_backend]
     if proxy.default_backend:
@@ -86,9 +91,14 @@ def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
     for name, place in targets:
         target = backends.get(name)
         if target is None:
-            report.alert(place, f"{proxy.kind} '{proxy.name}': unable to find required backend '{name}'{nearest(name, backends)}")
+            report.alert(
+                place, f"{proxy.kind} '{proxy.name}': unable to find required backend '{name}'{nearest(name, backends)}"
+            )
         elif target.mode is not proxy.mode and not (proxy.mode is Mode.TCP and target.mode is Mode.HTTP):
-            report.alert(place, f"{proxy.kind} '{proxy.name}' tries to use incompatible {target.kind} '{name}' in mode {target.mode.value}; both must have the same mode")
+            report.alert(
+                place,
+                f"{proxy.kind} '{proxy.name}' tries to use incompatible {target.kind} '{name}' in mode {target.mode.value}; both must have the same mode",
+            )
         elif target.mode is not proxy.mode:
             config_unserved = f"mode tcp frontend '{proxy.name}' with mode http backend '{name}'"
             report.alert(place, f"{config_unserved} is not served by trilb; set the same mode on both")
@@ -96,12 +106,16 @@ def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
 
 def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -> None:
     backend, slash, name = server.track.rpartition("/")
-    owner = next((p for p in config.proxies if p.side & Side.BACKEND and p.name == (backend if slash else proxy.name)), None)
+    owner = next(
+        (p for p in config.proxies if p.side & Side.BACKEND and p.name == (backend if slash else proxy.name)), None
+    )
     found = next((s for s in owner.servers if s.name == name), None) if owner is not None else None
     if found is None or found is server:
         report.alert(server.place, f"unable to find required server '{server.track}' to track")
     elif not found.check and not found.track:
-        report.alert(server.place, f"unable to use {server.track} for tracking as it does not have any check nor agent enabled")
+        report.alert(
+            server.place, f"unable to use {server.track} for tracking as it does not have any check nor agent enabled"
+        )
     elif server.check:
         report.alert(server.place, f"server '{server.name}' : 'track' and 'check' exclude each other")
 
@@ -110,15 +124,23 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
     names = [server.name for server in proxy.servers]
     for rule in proxy.use_server:
         if rule.name not in names:
-            report.alert(rule.place, f"unable to find server '{rule.name}' in proxy '{proxy.name}'{nearest(rule.name, names)}")
+            report.alert(
+                rule.place, f"unable to find server '{rule.name}' in proxy '{proxy.name}'{nearest(rule.name, names)}"
+            )
     if proxy.mode is Mode.TCP and proxy.cookie is not None:
         report.warn(proxy.place, f"'cookie' statement ignored for {proxy.kind} '{proxy.name}' as it requires HTTP mode")
         proxy.cookie = None
     if proxy.mode is Mode.TCP and proxy.balance.name in ("uri", "url_param", "hdr"):
-        report.warn(proxy.place, f"'balance {proxy.balance.name}' requires HTTP mode in {proxy.kind} '{proxy.name}'; using roundrobin")
+        report.warn(
+            proxy.place,
+            f"'balance {proxy.balance.name}' requires HTTP mode in {proxy.kind} '{proxy.name}'; using roundrobin",
+        )
         proxy.balance = type(proxy.balance)("roundrobin")
     if proxy.cookie is not None and proxy.cookie.dynamic and not proxy.dynamic_cookie_key:
-        report.warn(proxy.place, f"{proxy.kind} '{proxy.name}' has 'cookie ... dynamic' but no 'dynamic-cookie-key'; the cookies are off")
+        report.warn(
+            proxy.place,
+            f"{proxy.kind} '{proxy.name}' has 'cookie ... dynamic' but no 'dynamic-cookie-key'; the cookies are off",
+        )
     for server in proxy.servers:
         if server.track:
             _tracked(server, proxy, config, report)

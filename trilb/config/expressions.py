@@ -97,7 +97,9 @@ PREDEFINED_ACLS: dict[str, tuple[str, ...]] = {
 _DEFAULT_METHOD = {"bool": "bool", "sint": "int", "addr": "ip", "str": "str", "bin": "bin", "meth": "meth"}
 
 
-def _call(text: str, at: int, registry: AnyRegistry, served_elsewhere: frozenset[str], scope: Scope) -> tuple[Spec, Entry[Callable[..., object]], int]:
+def _call(
+    text: str, at: int, registry: AnyRegistry, served_elsewhere: frozenset[str], scope: Scope
+) -> tuple[Spec, Entry[Callable[..., object]], int]:
     match = _WORD.match(text, at)
     if match is None:
         raise Refused(f"expected the name of a {registry.kind} at '{text[at:]}' in '{text}'")

@@ -6,7 +6,7 @@ A name here says nothing about what trilb serves; the registries do. A converter
 its arguments; an action is the name before its parentheses (`set-var`, not `set-var(txn.x)`).
 """
 
-# ruff: noqa: SIM905 - several names a line; a list would take a line for each
+
 
 from collections.abc import Mapping
 from typing import Final

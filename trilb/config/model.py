@@ -210,11 +210,13 @@ class LogTarget:
 
     address: Address | None
     stream: str = ""
-    format: str = "rfc3164"
+    format: str = "local"
     length: int = 1024
     facility: int = 16
     level: int = 7
     minlevel: int = 0
+    sample: tuple[tuple[int, ...], int] | None = None
+    """Which lines of how many are sent: ((1, 3), 5)."""
 
 
 @dataclass(slots=True)

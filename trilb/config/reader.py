@@ -62,7 +62,9 @@ class _Reader:
         texts = source.text.split("\n")
         if texts[-1]:
             end = Place(source.name, len(texts), len(texts[-1]) + 1)
-            self.report.alert(end, "missing LF on last line, the file might have been truncated; end it with a line feed")
+            self.report.alert(
+                end, "missing LF on last line, the file might have been truncated; end it with a line feed"
+            )
         for number, text in enumerate(texts, 1):
             place = Place(source.name, number)
             try:
@@ -188,8 +190,14 @@ class _Reader:
             raise Refused(f"'{kind}' cannot handle unexpected argument '{words[0]}'; use a 'bind' line for addresses")
         side = _PROXIES[kind]
         if kind == "defaults":
-            made = wanted.inherit(name, kind, line.place, side) if explicit and wanted is not None else Proxy(
-                name, kind, line.place, side
+            if explicit and wanted is not None and wanted.unique_rules:
+                raise Refused(
+                    f"defaults section '{wanted.name}' carries TCP/HTTP rules and cannot serve another defaults section"
+                )
+            made = (
+                wanted.inherit(name, kind, line.place, side)
+                if explicit and wanted is not None
+                else Proxy(name, kind, line.place, side)
             )
             if name in self.defaults and name:
                 raise Refused(f"defaults section '{name}' is already defined at {self.defaults[name].place}")
@@ -199,8 +207,12 @@ class _Reader:
             return made
         for other in self.config.proxies:
             if other.name == name and other.side & side:
-                raise Refused(f"{kind} '{name}' has the same name as {other.kind} '{other.name}' declared at {other.place}")
-        made = wanted.inherit(name, kind, line.place, side) if wanted is not None else Proxy(name, kind, line.place, side)
+                raise Refused(
+                    f"{kind} '{name}' has the same name as {other.kind} '{other.name}' declared at {other.place}"
+                )
+        made = (
+            wanted.inherit(name, kind, line.place, side) if wanted is not None else Proxy(name, kind, line.place, side)
+        )
         self.config.proxies.append(made)
         if made.unique_rules:
             self.inherited_rules(made)

@@ -279,11 +279,12 @@ def response(head: Head, size: int, limits: Limits, method: bytes) -> None:
             head.connection |= CLOSE
     head.chunked = chunked
     head.length = length
-    if status < 200 and status != 101:
-        head.chunked, head.length = False, 0
-    elif method == b"HEAD" or status in NO_BODY:
-        head.chunked, head.length = False, 0
-    elif method == b"CONNECT" and 200 <= status < 300:
+    if (
+        (status < 200 and status != 101)
+        or method == b"HEAD"
+        or status in NO_BODY
+        or (method == b"CONNECT" and 200 <= status < 300)
+    ):
         head.chunked, head.length = False, 0
     elif chunked:
         head.length = -1

@@ -7,6 +7,7 @@ ends, which it is lax about) and after it (policy). A head that is not complete 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import h11
 
@@ -86,7 +87,7 @@ def _codings(raw: bytes) -> list[bytes]:
     return [line[18:] for line in lines if line.startswith(b"transfer-encoding:")]
 
 
-def _fields(raw: bytes, headers: h11.Headers) -> list[tuple[bytes, bytes]]:
+def _fields(raw: bytes, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """h11's fields, with those it rewrites taken as they were sent (it folds equal lengths, lowers codings)."""
     fields = [(bytes(name), bytes(value)) for name, value in headers]
     if not any(name in (b"content-length", b"transfer-encoding") for name, _ in fields):

@@ -63,9 +63,12 @@ def raw(status: int) -> bytes:
     """The bytes said to something that was no request."""
     body = page(status)
     close = b"Connection: close\r\n" if status in (400, 408) else b""
-    return (
-        b"HTTP/1.1 %d %b\r\nContent-length: %d\r\nCache-Control: no-cache\r\n%bContent-Type: text/html\r\n\r\n%b"
-        % (status, REASONS[status], len(body), close, body)
+    return b"HTTP/1.1 %d %b\r\nContent-length: %d\r\nCache-Control: no-cache\r\n%bContent-Type: text/html\r\n\r\n%b" % (
+        status,
+        REASONS[status],
+        len(body),
+        close,
+        body,
     )
 
 

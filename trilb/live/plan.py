@@ -83,7 +83,7 @@ class FrontendPlan:
         self.log_separate_errors = False
         self.logasap = False
         self.ignore_probes = False
-        self.monitor: frozenset[bytes] = frozenset()
+        self.monitor = b""
         self.case_adjust: dict[bytes, bytes] | None = None
 
 
@@ -93,9 +93,6 @@ class BackendPlan:
     __slots__ = (
         "abortonclose",
         "balance",
-        "moved",
-        "hashed",
-        "payload",
         "case_adjust",
         "close_mode",
         "connect_timeout",
@@ -103,7 +100,10 @@ class BackendPlan:
         "cookie_response",
         "errors",
         "force_persist",
+        "hashed",
         "key",
+        "moved",
+        "payload",
         "persist",
         "persist_option",
         "queue_timeout",
@@ -151,4 +151,4 @@ class BackendPlan:
         self.use_server: tuple[tuple[Callable[[Stream], bool] | None, Server], ...] = ()
 
 
-__all__ = ["Balance", "BackendPlan", "Edit", "FrontendPlan", "Key", "Route", "ServerLine", "Step", "Writer"]
+__all__ = ["BackendPlan", "Balance", "Edit", "FrontendPlan", "Key", "Route", "ServerLine", "Step", "Writer"]

@@ -9,8 +9,19 @@ class ProcessState:
     """Counters and identity of the process; one instance a process, made by the runtime."""
 
     __slots__ = (
-        "actconn", "clock", "conn_rate", "cum_conn", "cum_req", "hostname", "maxconn", "node", "pid", "req_rate",
-        "started_wall", "stopping", "unique",
+        "actconn",
+        "clock",
+        "conn_rate",
+        "cum_conn",
+        "cum_req",
+        "hostname",
+        "maxconn",
+        "node",
+        "pid",
+        "req_rate",
+        "started_wall",
+        "stopping",
+        "unique",
     )
 
     def __init__(self, clock: Clock, pid: int, hostname: str, maxconn: int) -> None:

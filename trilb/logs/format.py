@@ -27,9 +27,7 @@ from trilb.samples.logformat import (
 
 Line = Callable[[Stream], bytes]
 
-HTTPLOG = (
-    "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r"
-)
+HTTPLOG = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r"
 TCPLOG = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -52,15 +50,19 @@ def httplog(process: ProcessState, asap: bool) -> Line:
         frontend = stream.frontend
         bad = stream.request is None
         return (
-            f"{client}:{session.client_port} [{dates.get(stream.accepted_wall)}] {frontend.name} "
-            f"{backend_name(stream)}/{server_name(stream)} "
-            f"{-1 if bad else elapsed(stream.accepted, stream.received)}/{wait_queue(stream)}/{wait_connect(stream)}/"
-            f"{wait_response(stream)}/{plus}{int((clock.now - stream.accepted) * 1000 + 0.5)} {stream.status} "
-            f"{plus}{stream.bytes_out} - - {stream.cause}{stream.during}{cookie_flags(stream)} "
-            f"{process.actconn}/{frontend.counters.scur}/{backend.counters.scur if backend is not None else 0}/"
-            f"{server.used if server is not None else 0}/{'+' if stream.redispatched else ''}{stream.retries} "
-            f'{stream.queue_server}/{stream.queue_backend} "'
-        ).encode("latin-1") + request_line(stream) + b'"'
+            (
+                f"{client}:{session.client_port} [{dates.get(stream.accepted_wall)}] {frontend.name} "
+                f"{backend_name(stream)}/{server_name(stream)} "
+                f"{-1 if bad else elapsed(stream.accepted, stream.received)}/{wait_queue(stream)}/{wait_connect(stream)}/"
+                f"{wait_response(stream)}/{plus}{int((clock.now - stream.accepted) * 1000 + 0.5)} {stream.status} "
+                f"{plus}{stream.bytes_out} - - {stream.cause}{stream.during}{cookie_flags(stream)} "
+                f"{process.actconn}/{frontend.counters.scur}/{backend.counters.scur if backend is not None else 0}/"
+                f"{server.used if server is not None else 0}/{'+' if stream.redispatched else ''}{stream.retries} "
+                f'{stream.queue_server}/{stream.queue_backend} "'
+            ).encode("latin-1")
+            + request_line(stream)
+            + b'"'
+        )
 
     return write
 
@@ -103,6 +105,15 @@ def connect_line(process: ProcessState) -> Line:
     return write
 
 
+def iso_date(wall: float) -> bytes:
+    """`2026-11-20T22:31:03.473056+00:00`, local time."""
+    second = int(wall)
+    local = time.localtime(second)
+    offset = time.strftime("%z", local)
+    begin = time.strftime("%Y-%m-%dT%H:%M:%S", local)
+    return f"{begin}.{int((wall - second) * 1_000_000):06d}{offset[:3]}:{offset[3:]}".encode()
+
+
 def envelope(target: LogTarget, tag: str, hostname: str, pid: int) -> Callable[[bytes, int, float], bytes]:
     """The function that wraps a line: (line, level, seconds since the epoch) to a datagram ending in LF.
 
@@ -115,23 +126,31 @@ def envelope(target: LogTarget, tag: str, hostname: str, pid: int) -> Callable[[
     if target.format == "raw":
         return lambda line, level, wall: line[: most - 1] + b"\n"
 
+    if target.format == "short":
+        return lambda line, level, wall: (b"<%d>%b" % (max(level, lowest), line))[: most - 1] + b"\n"
+
+    if target.format == "priority":
+        return lambda line, level, wall: (b"<%d>%b" % (facility | max(level, lowest), line))[: most - 1] + b"\n"
+
+    if target.format in ("iso", "timed"):
+        timed = target.format == "timed"
+
+        def dated(line: bytes, level: int, wall: float) -> bytes:
+            mark = b"<%d>" % max(level, lowest) if timed else b""
+            return (mark + iso_date(wall) + b" " + line)[: most - 1] + b"\n"
+
+        return dated
+
     if target.format == "rfc5424":
         middle = f" {hostname or '-'} {tag} {pid} - - ".encode()
 
         def modern(line: bytes, level: int, wall: float) -> bytes:
-            second = int(wall)
-            if second not in cache:
-                cache.clear()
-                offset = time.strftime("%z", time.localtime(second))
-                begin = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(second))
-                cache[second] = f"{begin}.%06d{offset[:3]}:{offset[3:]}".encode()
-            date = cache[second] % int((wall - second) * 1_000_000)
-            full = b"<%d>1 %b%b%b" % (facility | max(level, lowest), date, middle, line)
+            full = b"<%d>1 %b%b%b" % (facility | max(level, lowest), iso_date(wall), middle, line)
             return full[: most - 1] + b"\n"
 
         return modern
 
-    host = f"{hostname} ".encode() if hostname else b""
+    host = f"{hostname or 'localhost'} ".encode() if hostname or target.format == "rfc3164" else b""
 
     def classic(line: bytes, level: int, wall: float) -> bytes:
         second = int(wall)

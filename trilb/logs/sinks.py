@@ -25,7 +25,7 @@ class Channel:
         self.dropped = 0
         self._sock: socket.socket | None = None
         self._fd = -1
-        self._address: object = None
+        self._address: tuple[str, int] | tuple[str, int, int, int] | str = ""
         if stream:
             self._fd = 1 if stream == "stdout" else 2
             return
@@ -40,7 +40,7 @@ class Channel:
         """Send or drop."""
         try:
             if self._sock is not None:
-                self._sock.sendto(data, self._address)  # type: ignore[arg-type]
+                self._sock.sendto(data, self._address)
             else:
                 os.write(self._fd, data)
         except OSError:
@@ -55,16 +55,23 @@ class Channel:
 class Sink:
     """A `log` line at work: filters by level, wraps, sends."""
 
-    __slots__ = ("_channel", "_envelope", "_level")
+    __slots__ = ("_channel", "_count", "_envelope", "_level", "_sample")
 
     def __init__(self, target: LogTarget, channel: Channel, tag: str, hostname: str, pid: int) -> None:
         self._channel = channel
         self._envelope: Envelope = envelope(target, tag, hostname, pid)
         self._level = target.level
+        self._sample = target.sample
+        self._count = 0
 
     def write(self, line: bytes, level: int, wall: float) -> None:
         """Send a line of a syslog level (0 emerg to 7 debug), unless the target does not want it."""
         if level <= self._level:
+            if self._sample is not None:
+                chosen, size = self._sample
+                self._count = self._count % size + 1
+                if self._count not in chosen:
+                    return
             self._channel.send(self._envelope(line, level, wall))
 
 

@@ -24,7 +24,21 @@ class Conn:
     says that the last receive emptied the socket, so trying again before an event is a waste.
     """
 
-    __slots__ = ("_poller", "_recv", "_send", "closed", "drained", "failed", "fd", "inbox", "requests", "reused", "sock", "since", "watch")
+    __slots__ = (
+        "_poller",
+        "_recv",
+        "_send",
+        "closed",
+        "drained",
+        "failed",
+        "fd",
+        "inbox",
+        "requests",
+        "reused",
+        "since",
+        "sock",
+        "watch",
+    )
 
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
         self.sock = sock
@@ -86,9 +100,7 @@ class Conn:
         self.sock.close()
 
 
-def connect(
-    family: int, address: Sockaddr, poller: Poller, source: tuple[str, int] | None = None
-) -> tuple[Conn, bool]:
+def connect(family: int, address: Sockaddr, poller: Poller, source: tuple[str, int] | None = None) -> tuple[Conn, bool]:
     """Begin a connection; returns it and whether it is established already. Raises Broken when refused at once."""
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:

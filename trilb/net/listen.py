@@ -6,10 +6,10 @@ import errno
 import os
 import socket
 import stat
+from typing import Protocol
 
 from trilb.base.address import Address, Family
 from trilb.base.diagnostic import Refused
-from trilb.config.model import Bind
 from trilb.net.address import resolve
 
 ACCEPT_GONE = frozenset((errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTDOWN, errno.ENETUNREACH))
@@ -18,15 +18,27 @@ ACCEPT_FULL = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
 """Out of descriptors or memory: wait a moment, existing sessions will end."""
 
 
-def open_listener(address: Address, bind: Bind, backlog: int) -> socket.socket:
+class Options(Protocol):
+    """What a listening socket is asked to be; a bind line has it all."""
+
+    mode: int | None
+    uid: int | None
+    gid: int | None
+    v6only: bool
+    v4v6: bool
+    interface: str
+    transparent: bool
+
+
+def open_listener(address: Address, bind: Options, backlog: int) -> socket.socket:
     """A listening, non-blocking socket for one address of a bind line. Raises Refused with the reason."""
     try:
         return _open(address, bind, backlog)
     except OSError as error:
-        raise Refused(f"cannot bind socket ({error.strerror}) for [{address}]", place=bind.place) from None
+        raise Refused(f"cannot bind socket ({error.strerror}) for [{address}]") from None
 
 
-def _open(address: Address, bind: Bind, backlog: int) -> socket.socket:
+def _open(address: Address, bind: Options, backlog: int) -> socket.socket:
     if address.family is Family.FD:
         # The driver's sockets are bound, listening and may be named twice: duplicate, never bind again.
         sock = socket.socket(fileno=os.dup(int(address.host)))
@@ -60,7 +72,7 @@ def _open(address: Address, bind: Bind, backlog: int) -> socket.socket:
     return sock
 
 
-def _open_unix(address: Address, bind: Bind, backlog: int) -> socket.socket:
+def _open_unix(address: Address, bind: Options, backlog: int) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     if address.family is Family.ABSTRACT:
         sock.bind("\0" + address.host)

@@ -17,8 +17,8 @@ import trio
 
 from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
-from trilb.base.diagnostic import NOWHERE
-from trilb.config.model import Bind, Config
+from trilb.base.diagnostic import Refused
+from trilb.config.model import Bind, Config, Socket
 from trilb.health.run import watch
 from trilb.health.state import Change
 from trilb.live.server import Server
@@ -40,7 +40,12 @@ def run(config: Config, *, foreground: bool, finish: list[int], terminate: list[
     _raise_descriptors()
     listeners = _open(config)
     sockets = [
-        (line, open_listener(line.address, Bind((line.address,), line.place, mode=line.mode, uid=line.uid, gid=line.gid), 10))
+        (
+            line,
+            open_listener(
+                line.address, Bind((line.address,), line.place, mode=line.mode, uid=line.uid, gid=line.gid), 10
+            ),
+        )
         for line in settings.stats_sockets
     ]
     if not foreground:
@@ -85,7 +90,11 @@ def _open(config: Config) -> list[tuple[str, Bind, socket.socket]]:
             for bind in proxy.binds:
                 backlog = bind.backlog or proxy.backlog or proxy.maxconn or _DEFAULT_BACKLOG
                 for address in bind.addresses:
-                    opened.append((proxy.name, bind, open_listener(address, bind, backlog)))
+                    try:
+                        sock = open_listener(address, bind, backlog)
+                    except Refused as refused:
+                        raise Refused(f"Starting {proxy.kind} {proxy.name}: {refused.text}", place=bind.place) from None
+                    opened.append((proxy.name, bind, sock))
     except BaseException:
         for _, _, sock in opened:
             sock.close()
@@ -95,7 +104,10 @@ def _open(config: Config) -> list[tuple[str, Bind, socket.socket]]:
 
 class _Worker:
     def __init__(
-        self, runtime: Runtime, listeners: list[tuple[str, Bind, socket.socket]], sockets: list[tuple[object, socket.socket]]
+        self,
+        runtime: Runtime,
+        listeners: list[tuple[str, Bind, socket.socket]],
+        sockets: list[tuple[Socket, socket.socket]],
     ) -> None:
         self.runtime = runtime
         self.listeners = listeners
@@ -148,7 +160,9 @@ class _Worker:
             front, back = runtime.frontends.get(proxy.name), runtime.backends.get(proxy.name)
             counts = [c.counters.stot if c is not None else 0 for c in (front, back)]
             runtime.say(
-                proxy.name, f"Proxy {proxy.name} stopped (cumulated conns: FE: {counts[0]}, BE: {counts[1]}).", "warning"
+                proxy.name,
+                f"Proxy {proxy.name} stopped (cumulated conns: FE: {counts[0]}, BE: {counts[1]}).",
+                "warning",
             )
         with trio.move_on_after(runtime.config.globals.hard_stop_after or float("inf")):
             while self.sessions:
@@ -214,6 +228,3 @@ class _Worker:
         self.runtime.say(backend.name, text, "notice" if change.up else "alert")
         if not active and not backups:
             self.runtime.say(backend.name, f"backend {backend.name} has no server available!", "emerg")
-
-
-__all__ = ["NOWHERE", "Config", "run"]

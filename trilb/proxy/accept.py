@@ -45,7 +45,7 @@ class Acceptor:
     async def run(self, nursery: trio.Nursery) -> None:
         """Accept until cancelled or stopped; sessions run in `nursery`."""
         sock, frontend, plane = self.sock, self.frontend, self.plane
-        while not self.stopped:
+        while self._running():
             if self._saturated():
                 await trio.sleep(0.01)
                 continue
@@ -67,10 +67,13 @@ class Acceptor:
                     if error.errno in ACCEPT_FULL:
                         await trio.sleep(_FULL_PAUSE)
                         break
-                    if self.stopped:
+                    if not self._running():
                         return
                     raise
                 nursery.start_soon(self._session, accepted, peer, name=frontend.name)
+
+    def _running(self) -> bool:
+        return not self.stopped
 
     def _saturated(self) -> bool:
         frontend, process = self.frontend, self.plane.process

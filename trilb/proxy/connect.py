@@ -38,7 +38,9 @@ def release(stream: Stream) -> None:
         queue.leave(server, server.backend.plan.moved)
 
 
-async def establish(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, first: bool, fresh: bool = False) -> Conn:
+async def establish(
+    plane: Plane, stream: Stream, waiter: Waiter, client: Conn, first: bool, fresh: bool = False
+) -> Conn:
     """A connection to a server for this stream. Raises Failed.
 
     `first` says that the session had no request before (http-reuse); `fresh` that no idle connection will do.
@@ -89,7 +91,8 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
         stream.server = None
         release(stream)
         await assign(plane, stream, waiter, client, server)
-        if stream.server is not server:
+        chosen = _server_of(stream)
+        if chosen is not server:
             stream.redispatched = True
             return
         if len(backend.usable()) > 1:
@@ -111,6 +114,11 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
             pass
         if redispatched:
             stream.dispatched = plane.clock.now
+
+
+def _server_of(stream: Stream) -> Server | None:
+    """The stream's server, which an await may have changed."""
+    return stream.server
 
 
 def may_redispatch(stream: Stream) -> bool:
@@ -179,9 +187,9 @@ async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, serv
     timeout = plan.queue_timeout or plan.connect_timeout
     waiter.arm(timeout)
     try:
-        while pending.server is None:
+        while not pending.served():
             await waiter.park(client.watch if plan.abortonclose else None)
-            if pending.server is not None:
+            if pending.served():
                 break
             if plan.abortonclose and client.watch.hangup:
                 stream.dispatched = plane.clock.now

@@ -20,6 +20,7 @@ from trilb.net.poller import Expired, Waiter
 from trilb.proxy import connect, pool, relay
 from trilb.proxy.connect import Failed
 from trilb.proxy.plane import Plane
+from trilb.samples.fetch_http import path_of
 
 _READ = 16384
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
@@ -238,7 +239,8 @@ class HttpSession:
         process = self.plane.process
         process.cum_req += 1
         process.req_rate.add(self.clock.now)
-        if self.plan.monitor and head.target in self.plan.monitor:
+        monitor = self.plan.monitor
+        if monitor and (head.target == monitor or path_of(head.target) == monitor):
             stream.logged = True
             return await self._error(stream, 200, self.plan.errors)
         for step in self.plan.request:
@@ -308,9 +310,7 @@ class HttpSession:
             raw += payload
         self.body = body
         whole = body is None or body.done
-        retryable = (
-            plan.retries_answers and whole and not stream.no_l7_retry and len(raw) <= self.plane.bufsize
-        )
+        retryable = plan.retries_answers and whole and not stream.no_l7_retry and len(raw) <= self.plane.bufsize
         fresh = False
         while True:
             try:
@@ -433,6 +433,9 @@ class HttpSession:
         stream.status = head.status
         stream.response = head
         raw, counted = write.response(head, extra, self.plan.case_adjust)
+        if head.status == 204:
+            head.fields = [field for field in head.fields if field[0] != b"content-length"]
+            raw, _ = write.response(head, extra, self.plan.case_adjust)
         if request is not None and request.method == b"HEAD":
             body = b""
         stream.bytes_out += counted + len(body)
@@ -537,7 +540,9 @@ class _Exchange:
 
     __slots__ = ("body", "client", "conn", "flow", "http", "pending", "raw", "route", "stream", "waiter")
 
-    def __init__(self, http: HttpSession, stream: Stream, route: Route, conn: Conn, raw: bytes, body: Body | None) -> None:
+    def __init__(
+        self, http: HttpSession, stream: Stream, route: Route, conn: Conn, raw: bytes, body: Body | None
+    ) -> None:
         self.http = http
         self.stream = stream
         self.route = route
@@ -816,7 +821,12 @@ class _Exchange:
         return "keep" if keep else "close"
 
     async def _refused_by_rule(self, effect: Effect, counted: int, errors: dict[int, bytes | None]) -> str:
-        self.stream.bytes_out += counted
+        # The answer that was replaced counts as far as it had come.
+        head = self.stream.response
+        assert head is not None
+        had = len(self.conn.inbox)
+        self.stream.bytes_out += counted + (min(had, head.length) if head.length >= 0 else had)
+        self.stream.responded = 0.0
         self._drop()
         connect.release(self.stream)
         keep = await self.http._obey(self.stream, effect, errors, "H")
@@ -916,9 +926,17 @@ class _Exchange:
         plan = self.route.backend.plan
         before = len(raw)
         moved = await tunnel(
-            http.plane, stream, self.waiter, self.client, self.conn, out_client=raw,
-            client_timeout=http.plan.client_timeout, server_timeout=plan.server_timeout,
-            tunnel_timeout=plan.tunnel_timeout, client_fin=http.plan.client_fin, server_fin=plan.server_fin,
+            http.plane,
+            stream,
+            self.waiter,
+            self.client,
+            self.conn,
+            out_client=raw,
+            client_timeout=http.plan.client_timeout,
+            server_timeout=plan.server_timeout,
+            tunnel_timeout=plan.tunnel_timeout,
+            client_fin=http.plan.client_fin,
+            server_fin=plan.server_fin,
         )
         stream.bytes_out += max(0, moved - before)
         return "close"

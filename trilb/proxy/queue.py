@@ -22,6 +22,10 @@ class Pending:
         self.server: Server | None = None
         self.queue_server: Server | None = None
 
+    def served(self) -> bool:
+        """Has the turn come?"""
+        return self.server is not None
+
     def wake(self, reason: int = 0) -> None:
         """The turn has come."""
         self.waiter.wake(reason)

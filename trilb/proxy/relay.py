@@ -119,7 +119,9 @@ class Splice:
                 self.done = True
                 return progress
             try:
-                got = os.splice(self.src.fd, self._write, _PIPE if self.left < 0 else min(self.left, _PIPE), flags=_FLAGS)
+                got = os.splice(
+                    self.src.fd, self._write, _PIPE if self.left < 0 else min(self.left, _PIPE), flags=_FLAGS
+                )
             except BlockingIOError:
                 return progress
             except OSError as error:

@@ -79,8 +79,18 @@ async def tunnel(
                 await relay.breathe()
                 continue
             limits = _limits(
-                clock.now, client_seen, server_seen, up.moved, down.moved, up_shut, down_shut,
-                client_timeout, server_timeout, tunnel_timeout, client_fin, server_fin,
+                clock.now,
+                client_seen,
+                server_seen,
+                up.moved,
+                down.moved,
+                up_shut,
+                down_shut,
+                client_timeout,
+                server_timeout,
+                tunnel_timeout,
+                client_fin,
+                server_fin,
             )
             waiter.until(min((when for when, _ in limits), default=0.0))
             try:
@@ -100,9 +110,18 @@ async def tunnel(
 
 
 def _limits(
-    now: float, client_seen: float, server_seen: float, up: int, down: int, up_shut: bool, down_shut: bool,
-    client_timeout: float | None, server_timeout: float | None, tunnel_timeout: float | None,
-    client_fin: float | None, server_fin: float | None,
+    now: float,
+    client_seen: float,
+    server_seen: float,
+    up: int,
+    down: int,
+    up_shut: bool,
+    down_shut: bool,
+    client_timeout: float | None,
+    server_timeout: float | None,
+    tunnel_timeout: float | None,
+    client_fin: float | None,
+    server_fin: float | None,
 ) -> list[tuple[float, str]]:
     """When each side is overdue, with its letter."""
     seen = max(client_seen, server_seen)
@@ -172,9 +191,15 @@ class TcpSession:
             stream.logged = True
             self._log(stream)
         stream.bytes_out += await tunnel(
-            plane, stream, self.waiter, client, server,
-            client_timeout=plan.client_timeout, server_timeout=backend.plan.server_timeout,
-            tunnel_timeout=backend.plan.tunnel_timeout, client_fin=plan.client_fin,
+            plane,
+            stream,
+            self.waiter,
+            client,
+            server,
+            client_timeout=plan.client_timeout,
+            server_timeout=backend.plan.server_timeout,
+            tunnel_timeout=backend.plan.tunnel_timeout,
+            client_fin=plan.client_fin,
             server_fin=backend.plan.server_fin,
         )
         counters = (stream.frontend.counters, backend.counters)

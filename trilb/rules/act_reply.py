@@ -64,8 +64,10 @@ def _parse_redirect(words: list[str], scope: Scope) -> tuple[object, ...]:
             flags.add(word)
             i -= 1
         else:
-            raise Refused(f"'redirect' does not know '{word}'; known are location, prefix, scheme, code, set-cookie, "
-                          "clear-cookie, drop-query, append-slash, ignore-empty")
+            raise Refused(
+                f"'redirect' does not know '{word}'; known are location, prefix, scheme, code, set-cookie, "
+                "clear-cookie, drop-query, append-slash, ignore-empty"
+            )
     if not kind:
         raise Refused("'redirect' expects 'location', 'prefix' or 'scheme'")
     return kind, parse_format(text, scope), code, cookie, frozenset(flags)
@@ -99,7 +101,13 @@ def _parse_return(words: list[str], scope: Scope, status: int = 200) -> tuple[ob
 
 
 def _answer(
-    status: int, kind: str, body: Format | None, fields: tuple[tuple[bytes, Format], ...], builder: Builder, *, denied: bool
+    status: int,
+    kind: str,
+    body: Format | None,
+    fields: tuple[tuple[bytes, Format], ...],
+    builder: Builder,
+    *,
+    denied: bool,
 ) -> Step:
     write = builder.writer(body) if body is not None else None
     extra = [(name, builder.writer(text)) for name, text in fields]
@@ -108,8 +116,7 @@ def _answer(
     def act(stream: Stream) -> Effect:
         payload = write(stream) if write is not None else b""
         made: list[Field] = [(name, text(stream)) for name, text in extra]
-        if status != 204:
-            made.append((b"content-length", b"%d" % len(payload)))
+        made.append((b"content-length", b"%d" % len(payload)))
         if write is not None:
             made.append((b"content-type", content_type))
         return Reply(status, made, payload, denied=denied)
@@ -150,14 +157,13 @@ def _register(registry: Registry[Callable[..., Step]]) -> None:
             if b"\r" in target or b"\n" in target:
                 target = target.replace(b"\r", b"").replace(b"\n", b"")
             fields: list[Field] = [(b"content-length", b"0"), (b"location", target)]
-            if crumb:
-                fields.append((b"set-cookie", crumb))
             if code in (302, 303, 307):
                 fields.append((b"cache-control", b"no-cache"))
+            if crumb:
+                fields.append((b"set-cookie", crumb))
             return Reply(code, fields)
 
         return act
-
 
     @registry.register("return", source="4.4", parse=_parse_return, final=True)
     def send_back(
@@ -213,9 +219,9 @@ def _request_uri(stream: Stream, flags: frozenset[str]) -> bytes:
     path, question, query = uri.partition(b"?")
     if "drop-query" in flags:
         question = query = b""
-        if "append-slash" in flags and not path.endswith(b"/"):
-            path += b"/"
-    return path + question + query
+    uri = path + question + query
+    # Observed: the slash goes to the very end, behind a query that stays.
+    return uri + b"/" if "append-slash" in flags and not path.endswith(b"/") else uri
 
 
 def _prefix(write: Location, flags: frozenset[str]) -> Location:

@@ -98,7 +98,9 @@ def _split(values: list[bytes]) -> list[bytes]:
     return items
 
 
-def _header(side: Callable[[Stream], Head | None], name: str, occurrence: int | None, whole: bool) -> tuple[Fetch, Every]:
+def _header(
+    side: Callable[[Stream], Head | None], name: str, occurrence: int | None, whole: bool
+) -> tuple[Fetch, Every]:
     key = name.lower().encode("latin-1")
 
     def every(stream: Stream) -> list[bytes]:

@@ -55,7 +55,9 @@ class DateCache:
         second = int(wall)
         if second != self._second:
             t = time.localtime(second)
-            self._text = f"{t.tm_mday:02d}/{_MONTHS[t.tm_mon - 1]}/{t.tm_year}:{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
+            self._text = (
+                f"{t.tm_mday:02d}/{_MONTHS[t.tm_mon - 1]}/{t.tm_year}:{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
+            )
             self._second = second
         return f"{self._text}.{int((wall - second) * 1000):03d}"
 

@@ -30,7 +30,7 @@ matcher = matchers.register
 class Resolver(Protocol):
     """Gives the live object behind a reference in an argument."""
 
-    def resolve(self, kind: Kind, name: str) -> Any:  # noqa: ANN401 - frontend, backend or server, by kind
+    def resolve(self, kind: Kind, name: str) -> Any:
         """The frontend, backend or server of that name, as seen from the rule's proxy."""
 
 

@@ -39,8 +39,16 @@ def switches(line: Line, section: Global, context: Context) -> None:
     setattr(section, line.words[0], not context.negated)
 
 
-@keyword("global", "zero-warning", "expose-experimental-directives", "expose-deprecated-directives",
-         "insecure-fork-wanted", "insecure-setuid-wanted", "tune.idle-pool.shared", negatable=True)
+@keyword(
+    "global",
+    "zero-warning",
+    "expose-experimental-directives",
+    "expose-deprecated-directives",
+    "insecure-fork-wanted",
+    "insecure-setuid-wanted",
+    "tune.idle-pool.shared",
+    negatable=True,
+)
 def accepted(line: Line, section: Global, context: Context) -> None:
     """Permissions that need nothing here: trilb runs one process and refuses what it does not serve by name."""
     if line.words[0] == "expose-experimental-directives":
@@ -167,7 +175,11 @@ def ssl_defaults(line: Line, section: Global, context: Context) -> None:
     if line.words[0] == "ssl-default-bind-ciphers":
         section.ssl_bind_ciphers = line.words[1]
         return
-    simple = {f"{force}-{version}" for force in ("no", "force") for version in ("sslv3", "tlsv10", "tlsv11", "tlsv12", "tlsv13")}
+    simple = {
+        f"{force}-{version}"
+        for force in ("no", "force")
+        for version in ("sslv3", "tlsv10", "tlsv11", "tlsv12", "tlsv13")
+    }
     simple |= {"no-tls-tickets", "prefer-client-ciphers", "tls-tickets", "no-alpn", "strict-sni"}
     i = 1
     while i < len(line.words):
@@ -175,7 +187,9 @@ def ssl_defaults(line: Line, section: Global, context: Context) -> None:
         if option in ("ssl-min-ver", "ssl-max-ver"):
             i += 1
             if i >= len(line.words) or line.words[i] not in ("SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"):
-                raise Refused(f"'{option}' expects SSLv3, TLSv1.0, TLSv1.1, TLSv1.2 or TLSv1.3", column=line.columns[i - 1])
+                raise Refused(
+                    f"'{option}' expects SSLv3, TLSv1.0, TLSv1.1, TLSv1.2 or TLSv1.3", column=line.columns[i - 1]
+                )
         elif option not in simple:
             raise Refused(f"unknown option '{option}'{nearest(option, simple)}", column=line.columns[i])
         i += 1

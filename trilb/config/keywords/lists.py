@@ -34,7 +34,9 @@ def user(line: Line, section: UserList, context: Context) -> None:
         elif option == "groups":
             made.groups = frozenset(value.split(","))
         else:
-            raise Refused(f"'user' knows password, insecure-password and groups, not '{option}'", column=line.columns[i])
+            raise Refused(
+                f"'user' knows password, insecure-password and groups, not '{option}'", column=line.columns[i]
+            )
         i += 2
     section.users[name] = made
 

@@ -15,8 +15,7 @@ FACILITIES = (
     "local0 local1 local2 local3 local4 local5 local6 local7"
 ).split()
 LEVELS = "emerg alert crit err warning notice info debug".split()
-_FORMATS = ("rfc3164", "rfc5424", "raw")
-_UNSERVED_FORMATS = ("local", "priority", "short", "timed", "iso")
+_FORMATS = ("local", "rfc3164", "rfc5424", "priority", "short", "timed", "iso", "raw")
 
 
 def log_target(line: Line, context: Context) -> LogTarget:
@@ -34,17 +33,18 @@ def log_target(line: Line, context: Context) -> LogTarget:
         address = parse(text)[0]
         if address.family not in (Family.UNIX, Family.ABSTRACT, Family.FD) and not address.port:
             address = Address(address.family, address.host or "127.0.0.1", 514)
-    options = {"len": 1024, "format": "rfc3164"}
+    length, form = 1024, "local"
+    sample = None
     while len(words) >= 2 and words[0] in ("len", "format", "sample", "profile"):
         option, value = words.pop(0), words.pop(0)
         if option == "len":
-            options["len"] = whole(value, 80, 65535, "'len'")
-        elif option in ("sample", "profile"):
+            length = whole(value, 80, 65535, "'len'")
+        elif option == "sample":
+            sample = _sample(value)
+        elif option == "profile":
             raise NotServed(f"log {option}")
-        elif value in _UNSERVED_FORMATS:
-            raise NotServed(f"log format {value}")
         elif value in _FORMATS:
-            options["format"] = value
+            form = value
         else:
             raise Refused(f"unknown log format '{value}'{nearest(value, _FORMATS)}")
     if not words or words[0] not in FACILITIES:
@@ -55,11 +55,30 @@ def log_target(line: Line, context: Context) -> LogTarget:
     for level in words[1:]:
         if level not in LEVELS:
             raise Refused(f"unknown log level '{level}'{nearest(level, LEVELS)}")
-    level = LEVELS.index(words[1]) if len(words) > 1 else 7
+    highest = LEVELS.index(words[1]) if len(words) > 1 else 7
     minlevel = LEVELS.index(words[2]) if len(words) > 2 else 0
     return LogTarget(
-        address, stream, str(options["format"]), int(options["len"]), FACILITIES.index(words[0]), level, minlevel
+        address,
+        stream,
+        form,
+        length,
+        FACILITIES.index(words[0]),
+        highest,
+        minlevel,
+        sample,
     )
+
+
+def _sample(text: str) -> tuple[tuple[int, ...], int]:
+    """Read `1,3-4:5`: of five lines, the first, third and fourth."""
+    ranges, _, size = text.partition(":")
+    most = whole(size, 1, 65535, "the size of 'sample'")
+    chosen: list[int] = []
+    for part in ranges.split(","):
+        low, _, high = part.partition("-")
+        first = whole(low, 1, most, "'sample'")
+        chosen += range(first, whole(high or low, first, most, "'sample'") + 1)
+    return tuple(sorted(chosen)), most
 
 
 @keyword("proxy", "log", negatable=True)

@@ -45,7 +45,9 @@ def hash_type(line: Line, proxy: Proxy, context: Context) -> None:
     made = HashType(consistent=words[0] == "consistent")
     if len(words) > 1:
         if words[1] not in HASH_FUNCTIONS:
-            raise Refused(f"unknown hash function '{words[1]}'{nearest(words[1], HASH_FUNCTIONS)}", column=line.columns[2])
+            raise Refused(
+                f"unknown hash function '{words[1]}'{nearest(words[1], HASH_FUNCTIONS)}", column=line.columns[2]
+            )
         made = replace(made, function=words[1])
     if len(words) > 2:
         if words[2] != "avalanche" or len(words) > 3:
@@ -73,7 +75,9 @@ def hash_preserve_affinity(line: Line, proxy: Proxy, context: Context) -> None:
     proxy.hash_preserve_affinity = value
 
 
-_COOKIE_FLAGS = frozenset("rewrite insert prefix indirect nocache postonly preserve httponly secure dynamic".split())
+_COOKIE_FLAGS = frozenset(
+    ["rewrite", "insert", "prefix", "indirect", "nocache", "postonly", "preserve", "httponly", "secure", "dynamic"]
+)
 
 
 @keyword("proxy", "cookie", where="DLB")

@@ -167,11 +167,35 @@ def errorfile(line: Line, proxy: Proxy, context: Context) -> None:
     if len(raw) > context.config.globals.bufsize - context.config.globals.maxrewrite:
         raise Refused(f"error file '{path}' is larger than a buffer")
     if raw and not re.match(rb"HTTP/\d\.\d [1-5]\d\d(?: [^\r\n]*)?\r?\n", raw):
-        raise Refused(f"error file '{path}' must hold a whole answer, beginning with a line such as 'HTTP/1.0 {status} ...'")
+        raise Refused(
+            f"error file '{path}' must hold a whole answer, beginning with a line such as 'HTTP/1.0 {status} ...'"
+        )
     proxy.errorfiles[status] = raw or None
 
 
-ERROR_STATUSES = (200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500, 501, 502, 503, 504)
+ERROR_STATUSES = (
+    200,
+    400,
+    401,
+    403,
+    404,
+    405,
+    407,
+    408,
+    410,
+    413,
+    414,
+    421,
+    422,
+    425,
+    429,
+    431,
+    500,
+    501,
+    502,
+    503,
+    504,
+)
 
 _BOTH, _FRONT, _BACK = "DFLB", "DFL", "DLB"
 SWITCHES: dict[str, str] = {
@@ -230,7 +254,9 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
         if name in _WITHOUT_EFFECT:
             context.config.without_effect.setdefault(f"option {name}", line.place)
         if proxy.kind != "defaults" and not set(SWITCHES[name]) & {proxy.kind[0].upper()}:
-            context.report.warn(line.place, f"'option {name}' ignored because {proxy.kind} '{proxy.name}' has no use for it")
+            context.report.warn(
+                line.place, f"'option {name}' ignored because {proxy.kind} '{proxy.name}' has no use for it"
+            )
         proxy.options -= {name}
         if not context.negated:
             if name in _CONNECTION_MODES:
@@ -246,9 +272,7 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
         if not context.negated:
             raise NotServed(f"option {name}")
     else:
-        raise Refused(
-            f"unknown option '{name}'{nearest(name, [*SWITCHES, *known.OPTIONS])}", column=line.columns[1]
-        )
+        raise Refused(f"unknown option '{name}'{nearest(name, [*SWITCHES, *known.OPTIONS])}", column=line.columns[1])
 
 
 def _log_kind(line: Line, proxy: Proxy, context: Context) -> None:
@@ -281,7 +305,9 @@ def _forwardfor(line: Line) -> ForwardFor:
         elif words[i] == "header" and value:
             result = replace(result, header=value.lower())
         else:
-            raise Refused("'option forwardfor' only supports 'except <network>', 'header <name>' and 'if-none'",
-                          column=line.columns[i])
+            raise Refused(
+                "'option forwardfor' only supports 'except <network>', 'header <name>' and 'if-none'",
+                column=line.columns[i],
+            )
         i += 2
     return result

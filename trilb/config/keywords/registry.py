@@ -75,7 +75,9 @@ def only(line: Line, count: int, usage: str) -> tuple[str, ...]:
     words = line.words[1:]
     if len(words) != count:
         if len(words) > count:
-            raise Refused(f"'{line.words[0]}' cannot handle unexpected argument '{words[count]}'; usage: {usage}",
-                          column=line.columns[count + 1])
+            raise Refused(
+                f"'{line.words[0]}' cannot handle unexpected argument '{words[count]}'; usage: {usage}",
+                column=line.columns[count + 1],
+            )
         raise Refused(f"'{line.words[0]}' expects more arguments; usage: {usage}")
     return words

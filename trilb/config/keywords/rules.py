@@ -94,11 +94,15 @@ def _action(line: Line, proxy: Proxy, context: Context, family: str, at: str) ->
         raise Refused(f"unknown {family} action '{name}'{nearest(name, [*registry, *names])}", column=line.columns[1])
     parse = entry.facts["parse"]
     assert callable(parse)
-    arguments = parse([inner.rstrip(")"), *words[1:]] if parenthesis else words[1:], context.scope(proxy, line.place, at))
+    arguments = parse(
+        [inner.rstrip(")"), *words[1:]] if parenthesis else words[1:], context.scope(proxy, line.place, at)
+    )
     return Rule(Spec(name, arguments, line.place), condition(line, when, proxy, context, at), line.place)
 
 
-def _unserved_rule(line: Line, proxy: Proxy, context: Context, family: str, name: str, when: list[str], at: str) -> None:
+def _unserved_rule(
+    line: Line, proxy: Proxy, context: Context, family: str, name: str, when: list[str], at: str
+) -> None:
     proxy.unique_rules.add(family)
     if when:
         condition(line, when, proxy, context, at)
@@ -132,7 +136,12 @@ def later_rules(line: Line, proxy: Proxy, context: Context) -> None:
     family = line.words[0]
     if family.startswith("tcp") and len(line.words) > 1:
         family = f"{family} {line.words[1]}"
-    if family.startswith("tcp-re") and line.words[1:2] not in (("connection",), ("session",), ("content",), ("inspect-delay",)):
+    if family.startswith("tcp-re") and line.words[1:2] not in (
+        ("connection",),
+        ("session",),
+        ("content",),
+        ("inspect-delay",),
+    ):
         raise Refused(f"'{line.words[0]}' expects 'connection', 'session', 'content' or 'inspect-delay'")
     named_defaults_only(proxy, family)
     raise NotServed(family)

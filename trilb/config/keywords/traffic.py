@@ -32,11 +32,42 @@ _BIND_VALUES: dict[str, Callable[[str], object]] = {
     "interface": str,
 }
 _BIND_FLAGS = {"v6only": "v6only", "v4v6": "v4v6", "transparent": "transparent"}
-_BIND_WITHOUT_EFFECT = {"process": 1, "thread": 1, "nice": 1, "shards": 1, "tfo": 0, "defer-accept": 0, "mss": 1,
-                        "tcp-ut": 1, "severity-output": 1, "level": 1, "allow-0rtt": 0}
-_TLS_VALUES = ("ciphers", "ciphersuites", "curves", "ecdhe", "ssl-min-ver", "ssl-max-ver", "alpn", "npn", "ca-file",
-               "crl-file", "verify", "crt-list", "crt-ignore-err", "ca-ignore-err", "tls-ticket-keys", "sigalgs",
-               "client-sigalgs", "ca-verify-file", "ca-sign-file", "ca-sign-pass", "no-ca-names")
+_BIND_WITHOUT_EFFECT = {
+    "process": 1,
+    "thread": 1,
+    "nice": 1,
+    "shards": 1,
+    "tfo": 0,
+    "defer-accept": 0,
+    "mss": 1,
+    "tcp-ut": 1,
+    "severity-output": 1,
+    "level": 1,
+    "allow-0rtt": 0,
+}
+_TLS_VALUES = (
+    "ciphers",
+    "ciphersuites",
+    "curves",
+    "ecdhe",
+    "ssl-min-ver",
+    "ssl-max-ver",
+    "alpn",
+    "npn",
+    "ca-file",
+    "crl-file",
+    "verify",
+    "crt-list",
+    "crt-ignore-err",
+    "ca-ignore-err",
+    "tls-ticket-keys",
+    "sigalgs",
+    "client-sigalgs",
+    "ca-verify-file",
+    "ca-sign-file",
+    "ca-sign-pass",
+    "no-ca-names",
+)
 
 
 @keyword("proxy", "bind", where="FL")
@@ -147,13 +178,14 @@ _SERVER_FLAGS: dict[str, tuple[str, bool]] = {
 }
 _SERVER_WITHOUT_EFFECT = {"tfo": 0, "no-tfo": 0, "pool-low-conn": 1, "log-bufsize": 1}
 _SERVER_DEFAULTS_AS_IS = frozenset(
-    "no-ssl no-send-proxy no-send-proxy-v2 no-check-ssl no-agent-check stick no-verifyhost".split()
+    ["no-ssl", "no-send-proxy", "no-send-proxy-v2", "no-check-ssl", "no-agent-check", "stick", "no-verifyhost"]
 )
 _NOT_IN_DEFAULT = frozenset({"id"})
 
 
-def apply_server_options(made: ServerLine, words: tuple[str, ...], columns: tuple[int, ...], context: Context,
-                         default: bool) -> str:
+def apply_server_options(
+    made: ServerLine, words: tuple[str, ...], columns: tuple[int, ...], context: Context, default: bool
+) -> str:
     """Apply the options of a `server` or `default-server` line; returns the first one not served, or ''."""
     i, unserved = 0, ""
     while i < len(words):
@@ -176,9 +208,7 @@ def apply_server_options(made: ServerLine, words: tuple[str, ...], columns: tupl
                 raise Refused(f"'{option}': {refused.text}", column=column) from None
             if option == "id":
                 made.forced_id = True
-        elif option == "redirect":
-            continue
-        elif option in _SERVER_DEFAULTS_AS_IS:
+        elif option == "redirect" or option in _SERVER_DEFAULTS_AS_IS:
             continue
         elif option in _SERVER_WITHOUT_EFFECT:
             context.config.without_effect.setdefault(f"server {option}", made.place)
@@ -186,8 +216,9 @@ def apply_server_options(made: ServerLine, words: tuple[str, ...], columns: tupl
         elif option in known.SERVER_OPTIONS:
             return f"server {option}"
         else:
-            raise Refused(f"unknown option '{option}'{nearest(option, [*known.SERVER_OPTIONS, *_SERVER_VALUES])}",
-                          column=column)
+            raise Refused(
+                f"unknown option '{option}'{nearest(option, [*known.SERVER_OPTIONS, *_SERVER_VALUES])}", column=column
+            )
     return unserved
 
 
@@ -198,7 +229,9 @@ def server(line: Line, proxy: Proxy, context: Context) -> None:
         raise Refused("'server' expects <name> and <addr>[:<port>] as arguments")
     name = line.words[1]
     if not _NAME.match(name):
-        raise Refused(f"character not permitted in server name '{name}'; use A-Z a-z 0-9 - _ . :", column=line.columns[1])
+        raise Refused(
+            f"character not permitted in server name '{name}'; use A-Z a-z 0-9 - _ . :", column=line.columns[1]
+        )
     text = expand_address(line.words[2], context.env)
     try:
         addresses = parse_address(text)
@@ -215,8 +248,10 @@ def server(line: Line, proxy: Proxy, context: Context) -> None:
     if address.family is Family.ANY and not address.host:
         raise NotServed("server with the address of the connection (0.0.0.0)")
     if any(other.name == name for other in proxy.servers):
-        raise Refused(f"{proxy.kind} '{proxy.name}' : server '{name}' is already defined; give it another name",
-                      column=line.columns[1])
+        raise Refused(
+            f"{proxy.kind} '{proxy.name}' : server '{name}' is already defined; give it another name",
+            column=line.columns[1],
+        )
     made = ServerLine(name, address, line.place)
     unserved = ""
     for words in proxy.default_server:
