@@ -90,7 +90,7 @@ def _known(authorization: bytes | None, accounts: list[bytes]) -> bool:
     if authorization is None or authorization[:6].lower() != b"basic ":
         return False
     given = authorization[6:].strip()
-    return any([hmac.compare_digest(given, account) for account in accounts])
+    return sum(hmac.compare_digest(given, account) for account in accounts) > 0
 
 
 def _unauthorized(realm: bytes) -> Reply:

@@ -87,10 +87,8 @@ class CookiePersistence:
         """
         head = stream.request
         assert head is not None
-        for name, value in head.fields:
-            if name == b"cookie":
-                break
-        else:
+        value = head.get(b"cookie")
+        if value is None:
             return
         match = self._plain.match(value)
         if match is not None and not self._line.prefix:

@@ -141,7 +141,8 @@ class Ring:
 
     def _accepts(self, server: Server, strict: str) -> bool:
         if strict != "always" and server.maxconn and server.used >= server.limit():
-            if strict == "maxconn" or (server.line.maxqueue and len(server.queue) >= server.line.maxqueue):
+            queue_full = bool(server.line.maxqueue) and len(server.queue) >= server.line.maxqueue
+            if strict == "maxconn" or queue_full:
                 return False
         factor = self._config.hash_balance_factor
         if factor:

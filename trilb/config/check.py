@@ -97,7 +97,8 @@ def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
         elif target.mode is not proxy.mode and not (proxy.mode is Mode.TCP and target.mode is Mode.HTTP):
             report.alert(
                 place,
-                f"{proxy.kind} '{proxy.name}' tries to use incompatible {target.kind} '{name}' in mode {target.mode.value}; both must have the same mode",
+                f"{proxy.kind} '{proxy.name}' tries to use incompatible {target.kind} '{name}' in mode "
+                f"{target.mode.value}; both must have the same mode",
             )
         elif target.mode is not proxy.mode:
             config_unserved = f"mode tcp frontend '{proxy.name}' with mode http backend '{name}'"
@@ -155,7 +156,8 @@ def _timeouts(proxy: Proxy, report: Report) -> None:
     if front or back:
         report.warn(
             proxy.place,
-            f"missing timeouts for {proxy.kind} '{proxy.name}'; set 'client' (frontend), 'connect' and 'server' (backend),"
+            f"missing timeouts for {proxy.kind} '{proxy.name}'; set 'client' (frontend), 'connect' and 'server' "
+            "(backend),"
             " or connections may pile up for ever",
         )
 

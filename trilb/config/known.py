@@ -6,8 +6,6 @@ A name here says nothing about what trilb serves; the registries do. A converter
 its arguments; an action is the name before its parentheses (`set-var`, not `set-var(txn.x)`).
 """
 
-
-
 from collections.abc import Mapping
 from typing import Final
 

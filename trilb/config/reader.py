@@ -96,10 +96,10 @@ class _Reader:
             self.context.negated = True
             line = line.shifted(1)
             word = line.words[0]
-        if word in _SERVED_SECTIONS or word in known.SECTIONS:
-            if word not in SECTIONS.get(self.kind, {}) or word in _PROXIES:
-                self.begin(line)
-                return
+        opens = word in _SERVED_SECTIONS or word in known.SECTIONS
+        if opens and (word in _PROXIES or word not in SECTIONS.get(self.kind, {})):
+            self.begin(line)
+            return
         self.keyword(word, line)
 
     def directive(self, word: str, line: Line) -> None:

@@ -14,8 +14,8 @@ class Head:
     """A request's or a response's head.
 
     Framing: `chunked`, or `length` bytes (NO_LENGTH when the message says none). `upgrade` is the lower-cased
-    protocol asked for or agreed to, when the connection header names it. `version` is 10 or 11; `spoken` is what the client wrote when that was
-    neither (HTTP/1.2), for the log.
+    protocol asked for or agreed to, when the connection header names it. `version` is 10 or 11;
+    `spoken` is what the client wrote when that was neither (HTTP/1.2), for the log.
     """
 
     __slots__ = (

@@ -53,7 +53,8 @@ def httplog(process: ProcessState, asap: bool) -> Line:
             (
                 f"{client}:{session.client_port} [{dates.get(stream.accepted_wall)}] {frontend.name} "
                 f"{backend_name(stream)}/{server_name(stream)} "
-                f"{-1 if bad else elapsed(stream.accepted, stream.received)}/{wait_queue(stream)}/{wait_connect(stream)}/"
+                f"{-1 if bad else elapsed(stream.accepted, stream.received)}/{wait_queue(stream)}/"
+                f"{wait_connect(stream)}/"
                 f"{wait_response(stream)}/{plus}{int((clock.now - stream.accepted) * 1000 + 0.5)} {stream.status} "
                 f"{plus}{stream.bytes_out} - - {stream.cause}{stream.during}{cookie_flags(stream)} "
                 f"{process.actconn}/{frontend.counters.scur}/{backend.counters.scur if backend is not None else 0}/"

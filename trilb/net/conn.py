@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextlib import suppress
 
 from trilb.net.address import Sockaddr
 from trilb.net.poller import Poller, Watch
@@ -93,10 +94,8 @@ class Conn:
         self.closed = True
         self._poller.remove(self.watch)
         if reset:
-            try:
+            with suppress(OSError):
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            except OSError:
-                pass
         self.sock.close()
 
 

@@ -220,7 +220,8 @@ class _Worker:
         duration = server.last_check.rpartition(" ")[2]
         active = sum(s.effective > 0 and not s.line.backup for s in backend.servers)
         backups = sum(s.effective > 0 and s.line.backup for s in backend.servers)
-        text = f"{kind} {backend.name}/{server.name} is {'UP' if change.up else 'DOWN'}, reason: {words}, check duration: {duration}. "
+        state = "UP" if change.up else "DOWN"
+        text = f"{kind} {backend.name}/{server.name} is {state}, reason: {words}, check duration: {duration}. "
         text += f"{active} active and {backups} backup servers {'online' if change.up else 'left'}."
         text += " Running on backup." if not active and backups else ""
         text += f" {server.used} sessions active, {requeued} requeued, {len(backend.queue)} "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import trio
 
 from trilb.http import lane, policy, record, replies, write
-from trilb.http.framing import Body, ChunkedBody, CloseBody, LengthBody
+from trilb.http.framing import Body, ChunkedBody, LengthBody
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Head, Refusal
 from trilb.live.effects import Deny, Drop, Effect, Reply, Tarpit
 from trilb.live.plan import FrontendPlan, Route
@@ -17,13 +17,13 @@ from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
-from trilb.proxy import connect, pool, relay
+from trilb.proxy import connect
 from trilb.proxy.connect import Failed
+from trilb.proxy.exchange import Exchange
 from trilb.proxy.plane import Plane
 from trilb.samples.fetch_http import path_of
 
 _READ = 16384
-_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 _FAIR = 16
 """Requests served in a row before others get a turn, when a client never lets us wait."""
 
@@ -197,12 +197,12 @@ class HttpSession:
     def _log_bad(self, status: int, cause: str, data: bytes, started: float, idle_since: float) -> None:
         if not data and (self.plan.dontlognull or self.plan.ignore_probes):
             return
-        self._log(self._bad_stream(status, cause, started, idle_since))
+        self.log(self._bad_stream(status, cause, started, idle_since))
 
     async def _refuse(self, refusal: Refusal, started: float, idle_since: float) -> None:
         """Answer something that was no request, and end the session."""
         stream = self._bad_stream(refusal.status, "P", started, idle_since)
-        self._log(stream)
+        self.log(stream)
         await self._say_raw(refusal.status)
 
     async def _refuse_closed(self, data: bytes, started: float, idle_since: float) -> None:
@@ -222,7 +222,7 @@ class HttpSession:
             raw = errors[status] or b""
         try:
             if raw:
-                await self._send(raw)
+                await self.send(raw)
             await self._linger()
         except (Broken, _Gone):
             pass
@@ -242,11 +242,11 @@ class HttpSession:
         monitor = self.plan.monitor
         if monitor and (head.target == monitor or path_of(head.target) == monitor):
             stream.logged = True
-            return await self._error(stream, 200, self.plan.errors)
+            return await self.error(stream, 200, self.plan.errors)
         for step in self.plan.request:
             effect = step(stream)
             if effect is not None:
-                return await self._obey(stream, effect, self.plan.errors)
+                return await self.obey(stream, effect, self.plan.errors)
         route = self.plan.route
         for when, target in self.plan.switch:
             if when is None or when(stream):
@@ -255,7 +255,7 @@ class HttpSession:
         if route is None:
             stream.received = 0.0
             stream.end("S", "C")
-            return await self._error(stream, 503, self.plan.errors)
+            return await self.error(stream, 503, self.plan.errors)
         backend = route.backend
         stream.backend = backend
         backend.counters.enter(self.clock.now)
@@ -264,7 +264,7 @@ class HttpSession:
         for step in route.rules:
             effect = step(stream)
             if effect is not None:
-                return await self._obey(stream, effect, plan.errors)
+                return await self.obey(stream, effect, plan.errors)
         if plan.persist is not None:
             plan.persist(stream)
         for when, server in plan.use_server:
@@ -319,7 +319,7 @@ class HttpSession:
                 )
             except Failed as failed:
                 return await self._failed(stream, failed)
-            exchange = _Exchange(self, stream, route, server, raw, body)
+            exchange = Exchange(self, stream, route, server, raw, body)
             try:
                 verdict = await exchange.run(retryable)
             except BaseException:
@@ -350,11 +350,11 @@ class HttpSession:
         server = stream.server
         if server is not None and server.line.redirect_to and failed.during == "C":
             pass
-        return await self._error(stream, failed.status, stream.backend.plan.errors)
+        return await self.error(stream, failed.status, stream.backend.plan.errors)
 
     # -- answers of our own ------------------------------------------------------------------------------------
 
-    async def _obey(self, stream: Stream, effect: Effect, errors: dict[int, bytes | None], during: str = "R") -> bool:
+    async def obey(self, stream: Stream, effect: Effect, errors: dict[int, bytes | None], during: str = "R") -> bool:
         """Do what a rule asked for."""
         if isinstance(effect, Deny):
             counters = (stream.backend or stream.frontend).counters
@@ -363,7 +363,7 @@ class HttpSession:
             else:
                 counters.dresp += 1
             stream.end("P", during)
-            return await self._error(stream, effect.status, errors)
+            return await self.error(stream, effect.status, errors)
         if isinstance(effect, Tarpit):
             return await self._tarpit(stream, effect, errors)
         if isinstance(effect, Drop):
@@ -402,9 +402,9 @@ class HttpSession:
             pass
         stream.dispatched, stream.received = self.clock.now, 0.0
         stream.end("P", "T")
-        return await self._error(stream, effect.status, errors)
+        return await self.error(stream, effect.status, errors)
 
-    async def _error(self, stream: Stream, status: int, errors: dict[int, bytes | None]) -> bool:
+    async def error(self, stream: Stream, status: int, errors: dict[int, bytes | None]) -> bool:
         """Answer with an error page, the configured one if there is one."""
         if status in errors:
             raw = errors[status]
@@ -439,8 +439,8 @@ class HttpSession:
         if request is not None and request.method == b"HEAD":
             body = b""
         stream.bytes_out += counted + len(body)
-        self._count_status(stream)
-        await self._send(raw + body)
+        self.count_status(stream)
+        await self.send(raw + body)
         return keep
 
     def _swallow(self, request: Head) -> bool:
@@ -463,7 +463,7 @@ class HttpSession:
             return False
         return request.version == 11 or bool(request.connection & KEEP_ALIVE)
 
-    async def _send(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:
         """Send all of it to the client under `timeout client`. Raises _Gone, Broken."""
         client = self.client
         sent = client.send(data)
@@ -483,7 +483,7 @@ class HttpSession:
 
     # -- the end of a stream -------------------------------------------------------------------------------------
 
-    def _count_status(self, stream: Stream) -> None:
+    def count_status(self, stream: Stream) -> None:
         kind = stream.status // 100
         if not 1 <= kind <= 5:
             kind = 0
@@ -514,429 +514,12 @@ class HttpSession:
         counters.bin += stream.bytes_in
         counters.bout += stream.bytes_out
         if not stream.logged:
-            self._log(stream)
+            self.log(stream)
 
-    def _log(self, stream: Stream) -> None:
+    def log(self, stream: Stream) -> None:
         stream.logged = True
         plan = self.plan
         if plan.dontlog_normal and stream.cause in "-L":
             return
         for write_line in plan.log:
             write_line(stream)
-
-
-def _upgrade_agreed(asked: Head, head: Head) -> bool:
-    """Is a 101 what was asked for? A websocket server must say what it accepts; whether it is right, the client sees."""
-    return asked.upgrade != b"websocket" or bool(head.get(b"sec-websocket-accept"))
-
-
-def _counted(head: Head) -> int:
-    """The size of a response head in HAProxy's accounting, which the log's %B shows."""
-    return 32 + len(head.reason) + sum([len(name) + len(value) for name, value in head.fields])
-
-
-class _Exchange:
-    """One request on one server connection, and its answer on the way back."""
-
-    __slots__ = ("body", "client", "conn", "flow", "http", "pending", "raw", "route", "stream", "waiter")
-
-    def __init__(
-        self, http: HttpSession, stream: Stream, route: Route, conn: Conn, raw: bytes, body: Body | None
-    ) -> None:
-        self.http = http
-        self.stream = stream
-        self.route = route
-        self.conn = conn
-        self.raw = raw
-        self.body = body
-        self.client = http.client
-        self.waiter = http.waiter
-        self.flow: relay.AnyFlow | None = None
-
-    def abandon(self) -> None:
-        """Give up the server connection."""
-        if self.flow is not None:
-            self.flow.close()
-        self.conn.close()
-
-    async def run(self, retryable: bool) -> str | None:
-        """Send, receive, relay. "keep" or "close" for the client's connection; "retry"; None for a stale pooled one."""
-        stream, conn = self.stream, self.conn
-        plan = self.route.backend.plan
-        asked = stream.request
-        assert asked is not None
-        failure = ""
-        try:
-            sent = conn.send(self.raw)
-            if sent < len(self.raw) or (self.body is not None and not self.body.done):
-                rest = self.raw[sent:]
-                if self.body is None:
-                    self.flow = relay.Flow(self.client, conn, LengthBody(0), rest)
-                else:
-                    self.flow = relay.flow(self.client, conn, self.body, rest)
-            conn.requests += 1
-            got = await self._response_head(asked)
-        except Broken:
-            got, failure = None, "SH"
-            if self.client.failed and not conn.failed:
-                return self._client_left()
-        except relay.Truncated:
-            return self._client_left()
-        except Expired:
-            got, failure = None, "sH"
-        except Refusal as refusal:
-            if refusal.status == 400:
-                return await self._bad_body()
-            got, failure = None, "PH"
-        if got is None:
-            return await self._no_answer(failure or "SH", retryable)
-        head, size = got
-        if retryable and str(head.status) in plan.retry_on and stream.retries < plan.retries:
-            self._drop()
-            return "retry"
-        return await self._answer(head, size, asked)
-
-    async def _response_head(self, asked: Head) -> tuple[Head, int] | None:
-        """Wait for a final response head, sending what is left of the request meanwhile.
-
-        None when the server closed without one. Raises Broken, Expired, Refusal, Truncated.
-        """
-        conn, client, waiter = self.conn, self.client, self.waiter
-        plane = self.http.plane
-        plan = self.route.backend.plan
-        timeout = plan.server_timeout
-        waiter.arm(timeout)
-        watched = client.watch if plan.abortonclose else None
-        wait_first = conn.drained
-        interim: list[Head] = []
-        while True:
-            progress = False
-            flow = self.flow
-            if flow is not None and not flow.done:
-                progress = flow.step()
-                if flow.done:
-                    flow.close()
-            if wait_first:
-                # Nothing can be there yet: the last read emptied the connection.
-                wait_first = False
-                data = None
-            else:
-                data = conn.receive(_READ)
-            if data is None:
-                if progress:
-                    waiter.arm(timeout)
-                    await relay.breathe()
-                    continue
-                uploading = flow is not None and not flow.done
-                await waiter.park(conn.watch, client.watch if uploading else watched)
-                if watched is not None and client.watch.hangup and not uploading and self._aborted():
-                    raise relay.Truncated
-                continue
-            if not data:
-                return None
-            inbox = conn.inbox + data if conn.inbox else data
-            while True:
-                got = self._parse(inbox)
-                if got is None:
-                    conn.inbox = inbox
-                    break
-                head, size = got
-                policy.response(head, size, plane.limits, asked.method)
-                conn.inbox = inbox = inbox[size:]
-                if head.status >= 200 or head.status == 101:
-                    if interim:
-                        await self._say_interim(interim)
-                    return head, size
-                interim.append(head)
-                if not inbox:
-                    break
-            if interim:
-                await self._say_interim(interim)
-                interim = []
-            waiter.arm(timeout)
-
-    def _parse(self, data: bytes) -> tuple[Head, int] | None:
-        plane = self.http.plane
-        if plane.lane:
-            found = lane.response(data)
-            if found is not None:
-                return found
-        skip = record.skip_empty_lines(data)
-        found = record.response(data[skip:] if skip else data, plane.limits.raw)
-        return (found[0], found[1] + skip) if found is not None else None
-
-    def _aborted(self) -> bool:
-        """abortonclose: has the client really gone, with nothing left to read?"""
-        client = self.client
-        if client.inbox:
-            return False
-        try:
-            data = client.receive()
-        except Broken:
-            return True
-        if data:
-            client.inbox = data
-        return data == b""
-
-    async def _say_interim(self, heads: list[Head]) -> None:
-        """Pass on the 1xx of one read at once (RFC 9110, 15.2); what comes with them has been parsed already."""
-        raw = b""
-        for head in heads:
-            self.stream.bytes_out += _counted(head)
-            head.fields = [f for f in head.fields if f[0] not in (b"content-length", b"transfer-encoding")]
-            raw += write.response(head, b"", self.http.plan.case_adjust)[0]
-        await self.http._send(raw)
-
-    def _drop(self) -> None:
-        self.abandon()
-
-    def _client_left(self) -> str:
-        """The client went away before its request was complete, or (abortonclose) before the answer."""
-        stream = self.stream
-        self._drop()
-        stream.end("C", "D" if self.flow is not None and not self.flow.done else "H")
-        for counters in (stream.frontend.counters, self.route.backend.counters):
-            counters.cli_abrt += 1
-        if stream.server is not None:
-            stream.server.counters.cli_abrt += 1
-        return "close"
-
-    async def _bad_body(self) -> str:
-        """The client's chunks went wrong after the head was sent."""
-        stream = self.stream
-        self._drop()
-        stream.end("P", "H")
-        stream.frontend.counters.ereq += 1
-        await self.http._error(stream, 400, self.route.backend.plan.errors)
-        return "close"
-
-    async def _no_answer(self, failure: str, retryable: bool) -> str | None:
-        """No usable response head: stale, retry, or an error to the client."""
-        stream, conn = self.stream, self.conn
-        plan = self.route.backend.plan
-        asked = stream.request
-        assert asked is not None
-        whole = self.body is None
-        if conn.reused and failure == "SH" and not conn.inbox and whole and asked.method in _IDEMPOTENT:
-            self._drop()
-            return None
-        self._drop()
-        event = {"SH": "empty-response", "PH": "junk-response", "sH": "response-timeout"}[failure]
-        if retryable and event in plan.retry_on and stream.retries < plan.retries:
-            return "retry"
-        stream.end(failure[0], failure[1])
-        server = stream.server
-        assert server is not None
-        server.counters.eresp += 1
-        self.route.backend.counters.eresp += 1
-        connect.release(stream)
-        status = 504 if failure == "sH" else 502
-        keep = await self.http._error(stream, status, plan.errors)
-        unfinished = self.flow is not None and not self.flow.done
-        return "keep" if keep and not unfinished else "close"
-
-    # -- the answer ----------------------------------------------------------------------------------------------
-
-    async def _answer(self, head: Head, size: int, asked: Head) -> str:
-        """Rules, cookies, head and body of the response on their way to the client."""
-        stream, http, route = self.stream, self.http, self.route
-        backend = route.backend
-        plan = backend.plan
-        stream.response = head
-        stream.status = head.status
-        stream.responded = http.clock.now
-        counted = _counted(head)
-        if head.status == 101:
-            if not asked.upgrade or not _upgrade_agreed(asked, head):
-                return await self._refuse_answer(502)
-        for steps in (plan.response, http.plan.response):
-            for step in steps:
-                effect = step(stream)
-                if effect is not None:
-                    return await self._refused_by_rule(effect, counted, plan.errors)
-        if plan.cookie_response is not None:
-            plan.cookie_response(stream)
-        http._count_status(stream)
-        if head.status == 101 or (asked.method == b"CONNECT" and 200 <= head.status < 300):
-            return await self._tunnel(head, counted)
-        if head.status in (204,):
-            head.fields = [f for f in head.fields if f[0] not in (b"content-length", b"transfer-encoding")]
-        body: Body
-        if head.chunked:
-            body = ChunkedBody(502)
-        elif head.length >= 0:
-            body = LengthBody(head.length)
-        else:
-            body = CloseBody()
-        uploading = self.flow is not None and not self.flow.done
-        keep = (
-            http.client_keeps(asked)
-            and not route.client_close
-            and not isinstance(body, CloseBody)
-            and not uploading
-            and not (head.version == 10 and head.chunked)
-        )
-        extra = b""
-        if asked.version == 10:
-            extra = b"connection: keep-alive\r\n" if keep else b"connection: close\r\n"
-            if head.version == 10 and not keep:
-                extra = b""
-        elif keep:
-            if head.version == 10:
-                extra = b"connection: keep-alive\r\n"
-        elif head.version == 11 and not head.connection & UPGRADE:
-            extra = b"connection: close\r\n"
-        raw, _ = write.response(head, extra, http.plan.case_adjust)
-        stream.bytes_out += counted
-        conn = self.conn
-        if conn.inbox and not body.done:
-            try:
-                payload, used = body.feed(conn.inbox)
-            except Refusal:
-                return await self._refuse_answer(502)
-            conn.inbox = conn.inbox[used:]
-            raw += payload
-        if http.plan.logasap:
-            stream.logged = True
-            http._log(stream)
-        sent = self.client.send(raw)
-        if sent == len(raw) and body.done and not uploading:
-            stream.bytes_out += body.payload_bytes + head.chunked
-            self._give_back(head)
-            return "keep" if keep else "close"
-        return await self._relay(head, body, raw[sent:], keep)
-
-    async def _refuse_answer(self, status: int) -> str:
-        """The response turned out to be unusable: 502, `PH`."""
-        stream = self.stream
-        self._drop()
-        stream.end("P", "H")
-        stream.bytes_out = 0
-        stream.responded = 0.0
-        if stream.server is not None:
-            stream.server.counters.eresp += 1
-        self.route.backend.counters.eresp += 1
-        connect.release(stream)
-        keep = await self.http._error(stream, status, self.route.backend.plan.errors)
-        return "keep" if keep else "close"
-
-    async def _refused_by_rule(self, effect: Effect, counted: int, errors: dict[int, bytes | None]) -> str:
-        # The answer that was replaced counts as far as it had come.
-        head = self.stream.response
-        assert head is not None
-        had = len(self.conn.inbox)
-        self.stream.bytes_out += counted + (min(had, head.length) if head.length >= 0 else had)
-        self.stream.responded = 0.0
-        self._drop()
-        connect.release(self.stream)
-        keep = await self.http._obey(self.stream, effect, errors, "H")
-        return "keep" if keep else "close"
-
-    def _give_back(self, head: Head) -> None:
-        """The server connection is free: keep it for another stream, or close it."""
-        conn, stream = self.conn, self.stream
-        server = stream.server
-        assert server is not None
-        reusable = (
-            not self.route.server_close
-            and not conn.inbox
-            and not conn.failed
-            and not head.connection & CLOSE
-            and (head.version == 11 or head.connection & KEEP_ALIVE)
-            and self.route.backend.plan.reuse != "never"
-            and not self.http.plane.stopping
-        )
-        if not reusable or not pool.put(server, conn, self.http.clock.now):
-            conn.close()
-
-    async def _relay(self, head: Head, body: Body, out: bytes, keep: bool) -> str:
-        """Move the rest of the body, while what is left of the request goes the other way."""
-        stream, client, conn, waiter = self.stream, self.client, self.conn, self.waiter
-        http, plan = self.http, self.route.backend.plan
-        down = relay.flow(conn, client, body, out)
-        up = self.flow if self.flow is not None and not self.flow.done else None
-        server_left = client_left = http.clock.now
-        try:
-            while not down.done:
-                moved = down.step()
-                if up is not None and not up.done:
-                    try:
-                        moved = up.step() or moved
-                    except Broken:
-                        # The server may stop reading once it has answered; its answer still counts.
-                        if client.failed:
-                            raise
-                        up, keep = None, False
-                now = http.clock.now
-                if moved:
-                    server_left = client_left = now
-                    if not down.done:
-                        await relay.breathe()
-                    continue
-                stuck_on_client = bool(down.out) or (isinstance(down, relay.Splice) and down._held > 0)
-                limit = http.plan.client_timeout if stuck_on_client else plan.server_timeout
-                since = client_left if stuck_on_client else server_left
-                waiter.until(since + limit if limit else 0.0)
-                try:
-                    await waiter.park(conn.watch, client.watch)
-                except Expired:
-                    stream.end("c" if stuck_on_client else "s", "D")
-                    self._drop()
-                    return "close"
-        except (Broken, relay.Truncated, Refusal) as error:
-            return self._cut_off(error)
-        finally:
-            stream.bytes_out += self._payload(down, body)
-            if not isinstance(down, relay.Flow):
-                down.close()
-        if head.chunked:
-            stream.bytes_out += 1
-        if self.flow is not None and not self.flow.done:
-            self._drop()
-            return "close"
-        self._give_back(head)
-        return "keep" if keep else "close"
-
-    @staticmethod
-    def _payload(down: relay.AnyFlow, body: Body) -> int:
-        return body.payload_bytes + (down.moved if isinstance(down, relay.Splice) else 0)
-
-    def _cut_off(self, error: Exception) -> str:
-        """The body did not arrive whole: S when the server is to blame, C when the client is."""
-        stream = self.stream
-        blame_client = isinstance(error, Broken) and self.client.failed and not self.conn.failed
-        if blame_client:
-            stream.end("C", "D")
-            self.route.backend.counters.cli_abrt += 1
-            stream.frontend.counters.cli_abrt += 1
-        else:
-            stream.end("P" if isinstance(error, Refusal) else "S", "D")
-            self.route.backend.counters.srv_abrt += 1
-        self._drop()
-        return "close"
-
-    async def _tunnel(self, head: Head, counted: int) -> str:
-        """After 101, or a CONNECT that succeeded: bytes both ways until both sides are done."""
-        from trilb.proxy.tcp import tunnel
-
-        stream, http = self.stream, self.http
-        raw, _ = write.response(head, b"", http.plan.case_adjust)
-        stream.bytes_out += counted
-        http.tunnelled = True
-        plan = self.route.backend.plan
-        before = len(raw)
-        moved = await tunnel(
-            http.plane,
-            stream,
-            self.waiter,
-            self.client,
-            self.conn,
-            out_client=raw,
-            client_timeout=http.plan.client_timeout,
-            server_timeout=plan.server_timeout,
-            tunnel_timeout=plan.tunnel_timeout,
-            client_fin=http.plan.client_fin,
-            server_fin=plan.server_fin,
-        )
-        stream.bytes_out += max(0, moved - before)
-        return "close"
