@@ -531,7 +531,6 @@ ENVELOPES: dict[str, tuple[str, ...]] = {
     "facilities": tuple(f"{TARGET} {facility}" for facility in FACILITIES),
     "formats": tuple(f"{TARGET} format {name} local1" for name in FORMATS),
     "tag": ("log-tag mytag", f"{TARGET} local0", f"{TARGET} format rfc5424 local0", f"{TARGET} format raw local0"),
-    "structured": ('log-format-sd "[ex@1 ft=%ft]"', f"{TARGET} format rfc5424 local0", f"{TARGET} local0"),
     "global": ("log global",),
     "global and own": ("log global", f"{TARGET} local3"),
     "level": tuple(f"{TARGET} local0 {level}" for level in LEVELS),

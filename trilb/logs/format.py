@@ -118,27 +118,28 @@ def iso_date(wall: float) -> bytes:
 def envelope(target: LogTarget, tag: str, hostname: str, pid: int) -> Callable[[bytes, int, float], bytes]:
     """The function that wraps a line: (line, level, seconds since the epoch) to a datagram ending in LF.
 
-    The level is raised to the target's minimum level; the datagram is cut to the target's length.
+    The level is raised to the target's minimum level; the line is cut to the target's
+    length, the line feed comes on top.
     """
     facility, lowest, most = target.facility << 3, target.minlevel, target.length
     ident = f"{tag}[{pid}]: ".encode()
     cache: dict[int, bytes] = {}
 
     if target.format == "raw":
-        return lambda line, level, wall: line[: most - 1] + b"\n"
+        return lambda line, level, wall: line[:most] + b"\n"
 
     if target.format == "short":
-        return lambda line, level, wall: (b"<%d>%b" % (max(level, lowest), line))[: most - 1] + b"\n"
+        return lambda line, level, wall: (b"<%d>%b" % (max(level, lowest), line))[:most] + b"\n"
 
     if target.format == "priority":
-        return lambda line, level, wall: (b"<%d>%b" % (facility | max(level, lowest), line))[: most - 1] + b"\n"
+        return lambda line, level, wall: (b"<%d>%b" % (facility | max(level, lowest), line))[:most] + b"\n"
 
     if target.format in ("iso", "timed"):
         timed = target.format == "timed"
 
         def dated(line: bytes, level: int, wall: float) -> bytes:
             mark = b"<%d>" % max(level, lowest) if timed else b""
-            return (mark + iso_date(wall) + b" " + line)[: most - 1] + b"\n"
+            return (mark + iso_date(wall) + b" " + line)[:most] + b"\n"
 
         return dated
 
@@ -147,7 +148,7 @@ def envelope(target: LogTarget, tag: str, hostname: str, pid: int) -> Callable[[
 
         def modern(line: bytes, level: int, wall: float) -> bytes:
             full = b"<%d>1 %b%b%b" % (facility | max(level, lowest), iso_date(wall), middle, line)
-            return full[: most - 1] + b"\n"
+            return full[:most] + b"\n"
 
         return modern
 
@@ -163,6 +164,6 @@ def envelope(target: LogTarget, tag: str, hostname: str, pid: int) -> Callable[[
                 f"{_MONTHS[t.tm_mon - 1]} {t.tm_mday:2d} {t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} ".encode()
             )
         full = b"<%d>%b%b%b%b" % (facility | max(level, lowest), date, host, ident, line)
-        return full[: most - 1] + b"\n"
+        return full[:most] + b"\n"
 
     return classic

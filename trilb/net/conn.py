@@ -21,8 +21,7 @@ class Broken(Exception):
 class Conn:
     """A connected (or connecting) stream socket.
 
-    `inbox` holds bytes that were read and not used yet. `reused` says that an earlier stream used it. `drained`
-    says that the last receive emptied the socket, so trying again before an event is a waste.
+    `inbox` holds bytes that were read and not used yet. `reused` says that an earlier stream used it.
     """
 
     __slots__ = (
@@ -30,7 +29,6 @@ class Conn:
         "_recv",
         "_send",
         "closed",
-        "drained",
         "failed",
         "fd",
         "inbox",
@@ -51,22 +49,24 @@ class Conn:
         self.inbox = b""
         self.reused = False
         self.closed = False
-        self.drained = False
         self.failed = False
         self.requests = 0
         self.since = 0.0
 
     def receive(self, size: int = 16384) -> bytes | None:
         """Read what is there."""
+        watch = self.watch
+        watch.ready = False
         try:
             data = self._recv(size)
         except BlockingIOError:
-            self.drained = True
             return None
         except OSError as error:
             self.failed = True
             raise Broken(error.strerror) from None
-        self.drained = len(data) < size and not self.watch.hangup
+        # A short read emptied the socket; but the end of the stream may hide behind the data of one event.
+        if len(data) == size or watch.hangup:
+            watch.ready = True
         return data
 
     def send(self, data: bytes | memoryview) -> int:

@@ -34,14 +34,20 @@ class Expired(Exception):
 
 
 class Watch:
-    """A registered descriptor: who waits for it, and whether something happened that nobody saw."""
+    """A registered descriptor: who waits for it, and what is known of it.
 
-    __slots__ = ("edge", "fd", "hangup", "idle", "waiter")
+    `edge`: something happened while nobody waited. `ready`: reading may give something, so it is worth a try.
+    `hangup`: the peer has ended; `broken`: by a reset.
+    """
+
+    __slots__ = ("broken", "edge", "fd", "hangup", "idle", "ready", "waiter")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.edge = False
+        self.ready = True
         self.hangup = False
+        self.broken = False
         self.waiter: Waiter | None = None
         self.idle: Callable[[], None] | None = None
 
@@ -162,8 +168,10 @@ class Poller:
                     watch = watches.get(ready)
                     if watch is None:
                         continue
+                    watch.ready = True
                     if events & _HANGUP:
                         watch.hangup = True
+                        watch.broken = watch.broken or bool(events & select.EPOLLERR)
                     waiter = watch.waiter
                     if waiter is not None:
                         waiter.wake()

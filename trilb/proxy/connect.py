@@ -8,6 +8,7 @@ option names, and a retry on the same server waits for min(timeout connect, 1s).
 from __future__ import annotations
 
 import os
+import socket
 
 from trilb.live.server import Server
 from trilb.live.stream import Stream
@@ -107,9 +108,8 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
         waiter.until(until)
         try:
             while plane.clock.now < until:
-                await waiter.park(client.watch if plan.abortonclose else None)
-                if plan.abortonclose and client.watch.hangup:
-                    raise Failed(0, "C", "C")
+                check_client(stream, client, "C")
+                await waiter.park(client.watch)
         except Expired:
             pass
         if redispatched:
@@ -134,6 +134,29 @@ def may_redispatch(stream: Stream) -> bool:
     if every < 0:
         every = max(0, plan.retries + 1 + every)
     return every > 0 and stream.retries % every == 0
+
+
+def check_client(stream: Stream, client: Conn, during: str) -> None:
+    """Stop waiting for a server when the client has gone. Raises Failed.
+
+    HTTP asks for it by `option abortonclose`; a TCP client that ended without a byte, or reset, is gone anyway.
+    """
+    if not client.watch.hangup:
+        return
+    backend = stream.backend
+    assert backend is not None
+    if stream.request is not None:
+        if backend.plan.abortonclose:
+            raise Failed(0, "C", during)
+        return
+    try:
+        waiting = client.sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return
+    except OSError:
+        raise Failed(0, "C", "D") from None
+    if not waiting:
+        raise Failed(0, "C", during)
 
 
 async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avoid: Server | None) -> None:
@@ -188,12 +211,12 @@ async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, serv
     waiter.arm(timeout)
     try:
         while not pending.served():
-            await waiter.park(client.watch if plan.abortonclose else None)
-            if pending.served():
-                break
             if plan.abortonclose and client.watch.hangup:
                 stream.dispatched = plane.clock.now
                 raise Failed(0, "C", "Q")
+            await waiter.park(client.watch if plan.abortonclose else None)
+            if pending.served():
+                break
             if server is not None and not server.running:
                 # It went down while we waited: whoever is left may serve.
                 stream.server, stream.chosen_by_cookie = None, False
@@ -224,17 +247,15 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
     if ready:
         return conn
     waiter.arm(plan.connect_timeout)
-    abort = plan.abortonclose
     try:
         while True:
-            await waiter.park(conn.watch, client.watch if abort else None)
+            check_client(stream, client, "C")
+            await waiter.park(conn.watch, client.watch)
             code = connect_error(conn)
             if code == 0:
                 return conn
             if code is not None:
                 raise Broken(os.strerror(code))
-            if abort and client.watch.hangup:
-                raise Failed(0, "C", "C")
     except BaseException:
         conn.close()
         raise

@@ -85,9 +85,9 @@ class Exchange:
         except Broken:
             got, failure = None, "SH"
             if self.client.failed and not conn.failed:
-                return self._client_left()
+                return await self._client_left()
         except relay.Truncated:
-            return self._client_left()
+            return await self._client_left()
         except Expired:
             got, failure = None, "sH"
         except Refusal as refusal:
@@ -113,7 +113,6 @@ class Exchange:
         timeout = plan.server_timeout
         waiter.arm(timeout)
         watched = client.watch if plan.abortonclose else None
-        wait_first = conn.drained
         interim: list[Head] = []
         while True:
             progress = False
@@ -121,21 +120,17 @@ class Exchange:
             if flow is not None and not flow.done:
                 progress = flow.step()
                 _close_done(flow)
-            if wait_first:
-                # Nothing can be there yet: the last read emptied the connection.
-                wait_first = False
-                data = None
-            else:
-                data = conn.receive(_READ)
+            # Right after the request nothing can be there: trying would be a system call wasted.
+            data = conn.receive(_READ) if conn.watch.ready else None
             if data is None:
                 if progress:
                     waiter.arm(timeout)
                     await relay.breathe()
                     continue
                 uploading = flow is not None and not flow.done
-                await waiter.park(conn.watch, client.watch if uploading else watched)
                 if watched is not None and client.watch.hangup and not uploading and self._aborted():
                     raise relay.Truncated
+                await waiter.park(conn.watch, client.watch if uploading else watched)
                 continue
             if not data:
                 return None
@@ -195,15 +190,20 @@ class Exchange:
     def _drop(self) -> None:
         self.abandon()
 
-    def _client_left(self) -> str:
+    async def _client_left(self) -> str:
         """The client went away before its request was complete, or (abortonclose) before the answer."""
         stream = self.stream
+        uploading = self.flow is not None and not self.flow.done
         self._drop()
-        stream.end("C", "D" if self.flow is not None and not self.flow.done else "H")
+        stream.end("C", "D" if uploading or self.client.failed else "H")
         for counters in (stream.frontend.counters, self.route.backend.counters):
             counters.cli_abrt += 1
         if stream.server is not None:
             stream.server.counters.cli_abrt += 1
+        if not uploading and not self.client.failed:
+            # abortonclose: it ended its side only, and is told.
+            connect.release(stream)
+            await self.http.error(stream, 400, self.route.backend.plan.errors)
         return "close"
 
     async def _bad_body(self) -> str:
@@ -301,14 +301,30 @@ class Exchange:
             conn.inbox = conn.inbox[used:]
             raw += payload
         if http.plan.logasap:
-            stream.logged = True
-            http.log(stream)
-        sent = self.client.send(raw)
+            self._log_early(body, head)
+        reset_before = self.client.watch.broken
+        try:
+            sent = self.client.send(raw)
+        except Broken:
+            # Whether the client left before or after its answer is told by what was known when we wrote.
+            stream.bytes_out += body.payload_bytes + (head.chunked and body.done)
+            if reset_before:
+                stream.end("C", "D")
+            self._drop()
+            return "close"
         if sent == len(raw) and body.done and not uploading:
             stream.bytes_out += body.payload_bytes + head.chunked
             self._give_back(head)
             return "keep" if keep else "close"
         return await self._relay(head, body, raw[sent:], keep)
+
+    def _log_early(self, body: Body | None, head: Head) -> None:
+        """option logasap: the line is written when the response begins, with what there is of it."""
+        stream = self.stream
+        had = body.payload_bytes + (head.chunked and body.done) if body is not None else 0
+        stream.bytes_out += had
+        self.http.log(stream)
+        stream.bytes_out -= had
 
     async def _refuse_answer(self, status: int) -> str:
         """The response turned out to be unusable: 502, `PH`."""
@@ -425,6 +441,8 @@ class Exchange:
         raw, _ = write.response(head, b"", http.plan.case_adjust)
         stream.bytes_out += counted
         http.tunnelled = True
+        if http.plan.logasap:
+            self._log_early(None, head)
         plan = self.route.backend.plan
         before = len(raw)
         moved = await tunnel(

@@ -127,12 +127,11 @@ class HttpSession:
             if plane.stopping and not data and session.requests:
                 return None
             try:
-                more = client.receive(_READ) if not client.drained or client.watch.edge else None
+                more = client.receive(_READ) if client.watch.ready else None
                 if more is None:
                     await waiter.park(client.watch)
                     if plane.stopping and not data and session.requests:
                         return None
-                    client.drained = False
                     continue
             except Expired:
                 if data or not session.requests:
