@@ -165,6 +165,10 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     plan.connect_timeout, plan.server_timeout, plan.server_fin = times.connect, times.server, times.server_fin
     plan.tunnel_timeout, plan.queue_timeout = times.tunnel, times.queue
     plan.retries, plan.redispatch, plan.retry_on = config.retries, config.redispatch, config.retry_on
+    sides = [config, *(f.config for f in runtime.frontends.values())]
+    plan.connection_rules = any(
+        rule.act.args and rule.act.args[0] == b"connection" for side in sides for rule in side.http_response
+    )
     plan.retries_answers = bool(config.retry_on - {"conn-failure"})
     plan.reuse = config.reuse
     plan.persist_option = "persist" in config.options
@@ -272,7 +276,7 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     default = runtime.backends.get(config.default_backend) if config.default_backend else own
     if default is not None:
         plan.route = _route(runtime, frontend, default)
-    plan.log = _log_writers(runtime, frontend, builder)
+    plan.log = _log_writers(runtime, frontend, plan, builder)
     return plan
 
 
@@ -288,11 +292,8 @@ def _route(runtime: Runtime, frontend: Frontend, backend: Backend) -> Route:
     front, back = frontend.config, backend.config
     same = front is back
     modes = (_close_mode(front), _close_mode(back))
-    route.client_close = "httpclose" in modes
+    route.client_close = modes[0] == "httpclose"
     route.server_close = any(modes)
-    if "http-keep-alive" in back.options and not _close_mode(back) and not same:
-        # A mode set in the backend replaces the frontend's, unless that one closes both sides.
-        route.server_close = route.client_close
     if not same:
         builder = _Builder(runtime, back)
         rules = rule_set("http-request", back.http_request, back.acls, builder)
@@ -338,7 +339,9 @@ def _forwardfor(front: ForwardFor | None, back: ForwardFor | None) -> Callable[[
     return edit
 
 
-def _log_writers(runtime: Runtime, frontend: Frontend, builder: _Builder) -> tuple[Callable[[Stream], None], ...]:
+def _log_writers(
+    runtime: Runtime, frontend: Frontend, plan: FrontendPlan, builder: _Builder
+) -> tuple[Callable[[Stream], None], ...]:
     config = frontend.config
     sinks = runtime.sinks[config.name]
     if not sinks:
@@ -353,6 +356,7 @@ def _log_writers(runtime: Runtime, frontend: Frontend, builder: _Builder) -> tup
         line = log_format.tcplog(process, asap)
     else:
         line = log_format.connect_line(process)
+        plan.log_bad = False
     separate = "log-separate-errors" in config.options
     info, err = LEVELS.index("info"), LEVELS.index("err")
 

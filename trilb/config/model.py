@@ -210,7 +210,7 @@ class LogTarget:
 
     address: Address | None
     stream: str = ""
-    format: str = "local"
+    format: str = ""
     length: int = 1024
     facility: int = 16
     level: int = 7

@@ -54,6 +54,7 @@ class FrontendPlan:
         "ignore_probes",
         "keep_alive_timeout",
         "log",
+        "log_bad",
         "log_separate_errors",
         "logasap",
         "monitor",
@@ -78,6 +79,7 @@ class FrontendPlan:
         self.keep_alive_timeout: float | None = None
         self.tarpit: float | None = None
         self.close_mode = ""
+        self.log_bad = True
         self.dontlognull = False
         self.dontlog_normal = False
         self.log_separate_errors = False
@@ -96,6 +98,7 @@ class BackendPlan:
         "case_adjust",
         "close_mode",
         "connect_timeout",
+        "connection_rules",
         "cookie_flags",
         "cookie_response",
         "errors",
@@ -142,6 +145,7 @@ class BackendPlan:
         self.queue_timeout: float | None = None
         self.retries = 3
         self.retries_answers = False
+        self.connection_rules = False
         self.redispatch: int | None = None
         self.retry_on: frozenset[str] = frozenset()
         self.reuse = "safe"

@@ -152,7 +152,9 @@ def envelope(target: LogTarget, tag: str, hostname: str, pid: int) -> Callable[[
 
         return modern
 
-    host = f"{hostname or 'localhost'} ".encode() if hostname or target.format == "rfc3164" else b""
+    host = b""
+    if target.format == "rfc3164" or (hostname and not target.format):
+        host = f"{hostname or 'localhost'} ".encode()
 
     def classic(line: bytes, level: int, wall: float) -> bytes:
         second = int(wall)

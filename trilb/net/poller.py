@@ -170,8 +170,9 @@ class Poller:
                         continue
                     watch.ready = True
                     if events & _HANGUP:
+                        # A reset is only the peer's own doing if it had not ended politely before.
+                        watch.broken = watch.broken or (not watch.hangup and bool(events & select.EPOLLERR))
                         watch.hangup = True
-                        watch.broken = watch.broken or bool(events & select.EPOLLERR)
                     waiter = watch.waiter
                     if waiter is not None:
                         waiter.wake()

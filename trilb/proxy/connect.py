@@ -86,7 +86,8 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
     if may_redispatch(stream):
         server.counters.wredis += 1
         backend.counters.wredis += 1
-        if stream.chosen_by_cookie:
+        by_cookie, letter = stream.chosen_by_cookie, stream.cookie_in
+        if by_cookie:
             stream.chosen_by_cookie = False
             stream.cookie_in = "D"
         stream.server = None
@@ -98,7 +99,8 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
             return
         if len(backend.usable()) > 1:
             return
-        # Nowhere else to go: the turn-around applies after all.
+        # Nowhere else to go: the turn-around applies after all, and the cookie was right.
+        stream.chosen_by_cookie, stream.cookie_in = by_cookie, letter
         redispatched = True
     server.counters.wretr += 1
     backend.counters.wretr += 1
@@ -149,6 +151,8 @@ def check_client(stream: Stream, client: Conn, during: str) -> None:
         if backend.plan.abortonclose:
             raise Failed(0, "C", during)
         return
+    if client.watch.broken:
+        raise Failed(0, "C", "D")
     try:
         waiting = client.sock.recv(1, socket.MSG_PEEK)
     except BlockingIOError:

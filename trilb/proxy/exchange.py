@@ -281,7 +281,10 @@ class Exchange:
             and not (head.version == 10 and head.chunked)
         )
         extra = b""
-        if asked.version == 10:
+        if plan.connection_rules and b"close" in (head.get(b"connection") or b"").lower():
+            # A rule said so; the header is there already.
+            keep = False
+        elif asked.version == 10:
             extra = b"connection: keep-alive\r\n" if keep else b"connection: close\r\n"
             if head.version == 10 and not keep:
                 extra = b""
@@ -321,7 +324,7 @@ class Exchange:
     def _log_early(self, body: Body | None, head: Head) -> None:
         """option logasap: the line is written when the response begins, with what there is of it."""
         stream = self.stream
-        had = body.payload_bytes + (head.chunked and body.done) if body is not None else 0
+        had = body.payload_bytes + (head.chunked and body.done) if body is not None else len(self.conn.inbox)
         stream.bytes_out += had
         self.http.log(stream)
         stream.bytes_out -= had

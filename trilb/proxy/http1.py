@@ -381,7 +381,7 @@ class HttpSession:
         head = replies.head(effect.status, list(effect.fields))
         request = stream.request
         assert request is not None
-        if 301 <= effect.status <= 308 and (request.chunked or request.length > 0):
+        if during == "R" and 301 <= effect.status <= 308 and (request.chunked or request.length > 0):
             head.fields.append((b"connection", b"close"))
         return await self.reply(stream, head, effect.body)
 
@@ -519,6 +519,8 @@ class HttpSession:
         stream.logged = True
         plan = self.plan
         if plan.dontlog_normal and stream.cause in "-L":
+            return
+        if stream.request is None and not plan.log_bad:
             return
         for write_line in plan.log:
             write_line(stream)

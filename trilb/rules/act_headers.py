@@ -52,16 +52,6 @@ def _clean(value: bytes) -> bytes:
     return value
 
 
-def _without_connection(write: Callable[[Stream], bytes]) -> Callable[[Stream], bytes]:
-    """Whether a connection lives on is not a rule's to say: `close` and `keep-alive` do not reach the wire."""
-
-    def left(stream: Stream) -> bytes:
-        elements = [element.strip() for element in write(stream).split(b",")]
-        return b", ".join(e for e in elements if e.lower() not in (b"close", b"keep-alive"))
-
-    return left
-
-
 def _set_host(write: Callable[[Stream], bytes]) -> Step:
     """A new host also moves the authority of an absolute target, or the two would differ."""
     authority = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*://)[^/?]*")
@@ -97,19 +87,9 @@ def _register(registry: Registry[Callable[..., Step]], head_of: Callable[[Stream
     @registry.register("set-header", source="4.4", parse=_parse_pair)
     def set_header(name: bytes, text: Format, builder: Builder) -> Step:
         """Replace every field of that name by one at the end."""
-        write = _without_connection(builder.writer(text)) if name == b"connection" else builder.writer(text)
+        write = builder.writer(text)
         if name == b"host" and registry is http_request:
             return _set_host(write)
-
-        if name == b"connection":
-
-            def act_connection(stream: Stream) -> None:
-                value = write(stream)
-                head_of(stream).remove(name)
-                if value:
-                    head_of(stream).fields.append((name, _clean(value)))
-
-            return act_connection
 
         def act(stream: Stream) -> None:
             head_of(stream).set(name, _clean(write(stream)))
@@ -119,9 +99,6 @@ def _register(registry: Registry[Callable[..., Step]], head_of: Callable[[Stream
     @registry.register("add-header", source="4.4", parse=_parse_pair)
     def add_header(name: bytes, text: Format, builder: Builder) -> Step:
         """Append a field."""
-        if name == b"connection":
-            drop = _without_connection(builder.writer(text))
-            return lambda stream: head_of(stream).fields.append((name, drop(stream))) if drop(stream) else None
         if all(isinstance(item, Literal) for item in text):
             field = (name, "".join(item.text for item in text if isinstance(item, Literal)).encode("latin-1"))
         write = builder.writer(text)

@@ -33,7 +33,7 @@ def log_target(line: Line, context: Context) -> LogTarget:
         address = parse(text)[0]
         if address.family not in (Family.UNIX, Family.ABSTRACT, Family.FD) and not address.port:
             address = Address(address.family, address.host or "127.0.0.1", 514)
-    length, form = 1024, "local"
+    length, form = 1024, ""
     sample = None
     while len(words) >= 2 and words[0] in ("len", "format", "sample", "profile"):
         option, value = words.pop(0), words.pop(0)
