@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Backend:
     """The serving side of a backend or listen section."""
 
-    __slots__ = ("backups", "by_name", "config", "counters", "fullconn", "name", "plan", "queue", "servers")
+    __slots__ = ("backups", "by_name", "config", "counters", "fullconn", "name", "plan", "queue", "queue_index", "servers")
 
     plan: BackendPlan
 
@@ -26,6 +26,7 @@ class Backend:
         self.counters = Counters()
         self.fullconn = config.fullconn or 1
         self.queue: deque[Waiting] = deque()
+        self.queue_index = 0
         self.servers = [Server(line, self) for line in config.servers]
         self.by_name = {server.name: server for server in self.servers}
         self.backups = any(server.line.backup for server in self.servers)

@@ -56,6 +56,7 @@ class Server:
         "name",
         "port_offset",
         "queue",
+        "queue_index",
         "running",
         "source",
         "up",
@@ -81,6 +82,7 @@ class Server:
         self.health = line.rise
         self.used = 0
         self.queue: deque[Waiting] = deque()
+        self.queue_index = 0
         self.idle: list[Idle] = []
         self.counters = Counters()
         self.followers: list[Server] = []

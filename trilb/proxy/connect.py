@@ -184,6 +184,7 @@ async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avo
             if plan.redispatch is None:
                 raise Failed(503, "S", "Q")
             stream.chosen_by_cookie, stream.cookie_in, stream.server = False, "D", None
+            stream.redispatched = True
             await assign(plane, stream, waiter, client, server)
             return
         await _wait(plane, stream, waiter, client, server)
@@ -203,13 +204,11 @@ async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, serv
     assert backend is not None
     plan = backend.plan
     line = backend.queue if server is None else server.queue
-    pending = queue.Pending(waiter, plane.clock.now)
+    pending = queue.Pending(waiter, plane.clock.now, server or backend)
     line.append(pending)
     if server is None:
-        stream.queue_backend = len(line)
         backend.counters.qmax = max(backend.counters.qmax, len(line))
     else:
-        stream.queue_server = len(line)
         server.counters.qmax = max(server.counters.qmax, len(line))
     timeout = plan.queue_timeout or plan.connect_timeout
     waiter.arm(timeout)
@@ -231,6 +230,10 @@ async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, serv
     finally:
         if pending in line:
             line.remove(pending)
+        if server is None:
+            stream.queue_backend = pending.position()
+        else:
+            stream.queue_server = pending.position()
         if pending.server is not None:
             stream.picked = pending.server
             stream.server = pending.server

@@ -286,7 +286,11 @@ class HttpSession:
             if route.server_close:
                 extra = b"" if head.version == 10 else b"connection: close\r\n"
             elif head.version == 10:
-                extra = b"connection: keep-alive\r\n"
+                if b"close" in (head.get(b"connection") or b"").lower():
+                    # A rule said so; an HTTP/1.0 server closes without being told.
+                    head.remove(b"connection")
+                else:
+                    extra = b"connection: keep-alive\r\n"
         raw = write.request(head, extra, plan.case_adjust)
         body: Body | None = None
         if head.chunked:

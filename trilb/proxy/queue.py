@@ -14,13 +14,18 @@ from trilb.net.poller import Waiter
 class Pending:
     """A stream in a queue. `server` is set, its slot taken, when the turn has come."""
 
-    __slots__ = ("queue_server", "server", "since", "waiter")
+    __slots__ = ("index", "owner", "server", "since", "waiter")
 
-    def __init__(self, waiter: Waiter, since: float) -> None:
+    def __init__(self, waiter: Waiter, since: float, owner: Server | Backend) -> None:
         self.waiter = waiter
         self.since = since
+        self.owner = owner
+        self.index = owner.queue_index
         self.server: Server | None = None
-        self.queue_server: Server | None = None
+
+    def position(self) -> int:
+        """For the log: how many left the queue into service since this one entered, itself included."""
+        return self.owner.queue_index - self.index + (self.server is None)
 
     def served(self) -> bool:
         """Has the turn come?"""
@@ -60,6 +65,7 @@ def dispatch(server: Server) -> None:
             return
         pending = queue.popleft()
         assert isinstance(pending, Pending)
+        pending.owner.queue_index += 1
         pending.server = server
         enter(server, backend.plan.moved)
         pending.wake()
