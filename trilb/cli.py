@@ -252,7 +252,7 @@ def _run(options: Options) -> int:
                 _say(Severity.ALERT, f"config : Error(s) found in configuration file : {name}")
             _say(Severity.ALERT, "config : Fatal errors found in configuration.")
         return 1
-    if warnings and options.strict:
+    if warnings and (options.strict or config.globals.zero_warning):
         if not quiet:
             _say(Severity.ALERT, "config : Some warnings were found and 'zero-warning' is set. Aborting.")
         return 1

@@ -13,6 +13,15 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+class _Server(ThreadingHTTPServer):
+    """A server that is not surprised by health checks, which connect and leave."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client left: nothing to tell."""
+
+
 SERVERS = (("app1", 9001), ("app2", 9002), ("app3", 9003))
 CONFIGURATION = Path(__file__).resolve().parent.parent / "conf" / "quickstart.cfg"
 
@@ -51,8 +60,7 @@ def main() -> int:
     """Start the servers and trilb; wait for the end."""
     for name, port in SERVERS:
         handler = type(name, (_Application,), {"name": name})
-        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", port), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
     proxy = subprocess.Popen([sys.executable, "-m", "trilb", "-db", "-f", str(CONFIGURATION)])
     # Ctrl-C reaches the whole group: trilb stops by itself, we wait for it.

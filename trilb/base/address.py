@@ -44,7 +44,9 @@ class Address:
         return f"{host}:{self.port}" if self.port else host
 
 
-_PREFIX = re.compile(r"(?:(stream|dgram)\+)?(?:(ipv4|ipv6|unix|abns|fd|tcp|tcp4|tcp6|udp|udp4|udp6|uxst|uxdg)@)?")
+_PREFIX = re.compile(r"(?:(stream|dgram)\+)?(?:(ip|ipv4|ipv6|unix|abns|fd|tcp|tcp4|tcp6|udp|udp4|udp6|uxst|uxdg)@)?")
+_LONGEST_PATH = 97
+"""The system allows 107; a socket is bound beside its name first, as HAProxy does."""
 _PORT = re.compile(r"([+-])?(\d+)(?:-(\d+))?\Z")
 _UNSERVED = ("sockpair@", "rhttp@", "quic4@", "quic6@", "quic@", "mptcp@", "mptcp4@", "mptcp6@", "abnsz@")
 
@@ -61,6 +63,8 @@ def parse(text: str, *, port_required: bool = False) -> list[Address]:
     if prefix in ("unix", "uxst", "uxdg") or (not prefix and rest.startswith("/")):
         if not rest:
             raise Refused("a unix socket address needs a path")
+        if len(rest) > _LONGEST_PATH:
+            raise Refused(f"socket path '{rest}' is longer than {_LONGEST_PATH} characters")
         return [Address(Family.UNIX, rest, datagram=datagram)]
     if prefix == "abns":
         return [Address(Family.ABSTRACT, rest, datagram=datagram)]
@@ -113,4 +117,7 @@ def _family(host: str, wanted: str) -> Family:
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", host):
             raise Refused(f"invalid address '{host}'") from None
         return Family.NAME
-    return Family.IPV4 if size == 4 else Family.IPV6
+    made = Family.IPV4 if size == 4 else Family.IPV6
+    if wanted and wanted != made.value:
+        raise Refused(f"'{host}' is not an {wanted} address")
+    return made

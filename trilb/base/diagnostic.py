@@ -41,10 +41,16 @@ class Diagnostic:
     severity: Severity
     place: Place
     text: str
+    excerpt: str = ""
 
     def __str__(self) -> str:
         """In the shape of HAProxy's own messages, which editors and scripts already know how to find."""
         where = f"config : parsing [{self.place}] : " if self.place.line else "config : "
+        if self.excerpt:
+            # Leading blanks do not count, here and in HAProxy's positions.
+            shown = self.excerpt.lstrip()
+            position = self.place.column - (len(self.excerpt) - len(shown))
+            return f"config : parsing [{self.place}]: {self.text}:\n  {shown}\n  {' ' * (position - 1)}^"
         column = f" (column {self.place.column})" if self.place.column else ""
         return f"{where}{self.text}{column}"
 
@@ -69,9 +75,9 @@ class Report:
 
     entries: list[Diagnostic] = field(default_factory=list)
 
-    def alert(self, place: Place, text: str) -> None:
-        """Record an error: the configuration will be refused."""
-        self.entries.append(Diagnostic(Severity.ALERT, place, text))
+    def alert(self, place: Place, text: str, excerpt: str = "") -> None:
+        """Record an error: the configuration will be refused. `excerpt` is shown with a caret under the column."""
+        self.entries.append(Diagnostic(Severity.ALERT, place, text, excerpt))
 
     def warn(self, place: Place, text: str) -> None:
         """Record something that is accepted and probably not meant."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from trilb.base.diagnostic import Refused, nearest
 from trilb.config.lexer import split_arguments
 
-_NUMBER = re.compile(r"[+-]?\d+")
+_NUMBER = re.compile(r"[+-]?(?:0[xX][0-9A-Fa-f]+|\d+)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VERSION = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-(dev|rc)?(\d*))?")
 
@@ -108,7 +108,7 @@ class _Parser:
         self.blank()
         if number := _NUMBER.match(self.text, self.at):
             self.at = number.end()
-            return int(number[0]) != 0
+            return number[0].lstrip("+-0xX") != ""
         name = _NAME.match(self.text, self.at)
         if name is None:
             raise Refused(

@@ -16,6 +16,9 @@ from trilb.base.diagnostic import Place, Refused
 MAX_LINE = 65536
 """Characters; a longer line is refused. Arbitrary, well above what generators write."""
 
+MAX_WORDS = 64
+"""Words of a line, the keyword included, as HAProxy has it."""
+
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", " ": " ", "#": "#", "\\": "\\", "'": "'", '"': '"'}
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_.][A-Za-z0-9_.]*)(\[\*\])?(?:-([^}]*))?\}|([A-Za-z_][A-Za-z0-9_]*))")
 _HEX = re.compile(r"[0-9A-Fa-f]{2}")
@@ -100,6 +103,8 @@ def tokenize(text: str, place: Place, env: Mapping[str, str]) -> Line:
         if quote:
             kind = "double" if quote == '"' else "single"
             raise Refused(f"unmatched {kind} quote; close it on the same line", column=quoted_at + 1)
+        if len(words) + len(parts) > MAX_WORDS:
+            raise Refused(f"too many words, a line may have {MAX_WORDS}", column=start + 1)
         words.extend(parts)
         columns.extend([start + 1] * len(parts))
 

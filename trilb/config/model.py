@@ -279,6 +279,7 @@ class Proxy:
     description: str = ""
     options: frozenset[str] = frozenset()
     timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts_set: frozenset[str] = frozenset()
     binds: list[Bind] = field(default_factory=list)
     servers: list[ServerLine] = field(default_factory=list)
     default_server: list[tuple[str, ...]] = field(default_factory=list)
@@ -328,6 +329,7 @@ class Proxy:
                 setattr(child, item.name, copy.copy(value))
         child.name, child.kind, child.place, child.side, child.id = name, kind, place, side, 0
         child.inherits = self.name
+        child.timeouts_set = frozenset()
         return child
 
 
@@ -419,7 +421,7 @@ class Global:
     ssl_bind_options: tuple[str, ...] = ()
     insecure_fork: bool = False
     experimental: bool = False
-    pool_low: bool = False
+    zero_warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

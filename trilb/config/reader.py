@@ -24,6 +24,7 @@ from trilb.config.sources import Source
 _PROXIES = {"defaults": Side.BOTH, "frontend": Side.FRONTEND, "backend": Side.BACKEND, "listen": Side.BOTH}
 _SERVED_SECTIONS = frozenset({*_PROXIES, "global", "userlist", "peers"})
 _DIRECTIVES = (".if", ".elif", ".else", ".endif", ".notice", ".warning", ".alert", ".diag")
+_ENDED_BY_EMPTY = frozenset(("bind", "server", "default-server", "option", "timeout", "balance", "stats"))
 _LETTER = {"defaults": "D", "frontend": "F", "listen": "L", "backend": "B"}
 
 
@@ -40,6 +41,10 @@ class _Level:
         self.last = False
 
 
+class _Condition(Refused):
+    """Something is wrong with a directive; nothing after it can be trusted."""
+
+
 class _Reader:
     def __init__(self, language: Language, facts: Facts) -> None:
         self.config = Config(env=dict(facts.env))
@@ -51,7 +56,7 @@ class _Reader:
         self.section: object = None
         self.defaults: dict[str, Proxy] = {}
         self.latest: Proxy | None = None
-        self.used_defaults: set[str] = set()
+        self.stopped = False
 
     def file(self, source: Source) -> None:
         self.kind, self.section = "", None
@@ -71,15 +76,32 @@ class _Reader:
                 if "\0" in text:
                     raise Refused("NUL byte in the file", column=text.index("\0") + 1)
                 line = tokenize(text.rstrip("\r"), place, self.config.env)
+            except Refused as refused:
+                self.report.alert(Place(source.name, number, refused.column), refused.text, text)
+                continue
+            try:
                 if line.words:
                     self.line(line)
+            except _Condition as refused:
+                self.condition(refused, line, text)
+                break
             except NotServed as refused:
                 self.context.unserved(refused.text, Place(place.file, place.line, refused.column))
             except Refused as refused:
                 self.report.alert(refused.place or Place(place.file, place.line, refused.column), refused.text)
-        for level in self.levels:
-            self.report.alert(level.place, "'.if' without a matching '.endif'")
+        else:
+            for level in self.levels:
+                end = Place(source.name, len(texts) - (not texts[-1]))
+                self.report.alert(end, f"non-terminated '.if' block, opened on line {level.place.line}")
         self.levels.clear()
+
+    def condition(self, refused: Refused, line: Line, text: str) -> None:
+        """An error in a directive ends the file; a caret shows where the expression went wrong, if it can."""
+        expression = " ".join(line.words[1:])
+        at = text.find(expression) if expression else -1
+        column = at + refused.column if at >= 0 else line.columns[0]
+        where = Place(line.place.file, line.place.line, column)
+        self.report.alert(where, refused.text, text if refused.column and at >= 0 else "")
 
     def skipping(self) -> bool:
         return bool(self.levels) and not self.levels[-1].active
@@ -87,7 +109,10 @@ class _Reader:
     def line(self, line: Line) -> None:
         word = line.words[0]
         if word.startswith("."):
-            self.directive(word, line)
+            try:
+                self.directive(word, line)
+            except Refused as refused:
+                raise _Condition(refused.text, column=refused.column) from None
             return
         if self.skipping():
             return
@@ -109,7 +134,7 @@ class _Reader:
         most = {".else": 1, ".endif": 1, ".notice": 2, ".warning": 2, ".alert": 2, ".diag": 2}.get(word)
         if most is not None and len(line.words) > most:
             hint = "; use quotes if the message should contain spaces" if most == 2 else ""
-            raise Refused(f"unexpected argument '{line.words[most]}' for '{word}'{hint}", column=line.columns[most])
+            raise Refused(f"unexpected argument '{line.words[most]}' for '{word}'{hint}")
         if word == ".if":
             self.levels.append(_Level(line.place, outer and evaluate(text, self.facts), outer))
         elif word in (".elif", ".else", ".endif"):
@@ -130,8 +155,10 @@ class _Reader:
                 severity = {".warning": Severity.WARNING, ".alert": Severity.ALERT}.get(word, Severity.NOTICE)
                 if word != ".diag":
                     self.report.entries.append(Diagnostic(severity, line.place, f"'{text}'."))
+                if word == ".alert":
+                    self.stopped = True
         else:
-            raise Refused(f"unknown directive '{word}'{nearest(word, _DIRECTIVES)}", column=line.columns[0])
+            raise Refused(f"unknown directive '{word}'{nearest(word, _DIRECTIVES)}")
 
     def begin(self, line: Line) -> None:
         """Open a section."""
@@ -146,7 +173,8 @@ class _Reader:
         elif kind == "userlist":
             name = self.name(line)
             if name in self.config.userlists:
-                raise Refused(f"userlist '{name}' is already defined at {self.config.userlists[name].place}")
+                self.report.warn(line.place, f"userlist '{name}' is already defined; ignored")
+                return
             self.section = self.config.userlists[name] = UserList(name, line.place)
         elif kind == "peers":
             name = self.name(line)
@@ -245,6 +273,9 @@ class _Reader:
             return
         table = SECTIONS["proxy" if self.kind in _PROXIES else self.kind]
         found = table.get(word)
+        if "" in line.words and word in _ENDED_BY_EMPTY:
+            # An empty word, often from an unset variable, ends the arguments of these (observed).
+            line = Line(line.place, line.words[: line.words.index("")], line.columns)
         if found is None:
             self.unregistered(word, line, table)
             return
@@ -265,6 +296,8 @@ class _Reader:
             return True
         if self.kind == "defaults":
             raise Refused(f"'{found.name}' not allowed in 'defaults' section", column=line.columns[0])
+        if found.name == "server":
+            raise Refused("'server' not allowed in a frontend section", column=line.columns[0])
         needed = "frontend" if "F" in found.where else "backend"
         assert isinstance(self.section, Proxy)
         self.report.warn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
@@ -32,7 +33,7 @@ def identity(line: Line, section: Global, context: Context) -> None:
         setattr(section, name, whole(value, 0, 0xFFFFFFFE, f"'{name}'"))
 
 
-@keyword("global", "daemon", "quiet", negatable=True)
+@keyword("global", "daemon", "quiet")
 def switches(line: Line, section: Global, context: Context) -> None:
     """`daemon`, `quiet`."""
     only(line, 0, line.words[0])
@@ -51,7 +52,9 @@ def switches(line: Line, section: Global, context: Context) -> None:
 )
 def accepted(line: Line, section: Global, context: Context) -> None:
     """Permissions that need nothing here: trilb runs one process and refuses what it does not serve by name."""
-    if line.words[0] == "expose-experimental-directives":
+    if line.words[0] == "zero-warning":
+        section.zero_warning = not context.negated
+    elif line.words[0] == "expose-experimental-directives":
         section.experimental = True
     elif line.words[0] == "insecure-fork-wanted":
         section.insecure_fork = True
@@ -72,6 +75,8 @@ def texts(line: Line, section: Global, context: Context) -> None:
         section.description = " ".join(line.words[1:])
         return
     (value,) = only(line, 1, f"{line.words[0]} <text>")
+    if name == "node" and not re.fullmatch(r"[A-Za-z0-9._-]+", value):
+        raise Refused(f"invalid node name '{value}'; use A-Z a-z 0-9 . _ -")
     if name == "localpeer" and context.config.peers:
         raise Refused("'localpeer' must stand before the first peers section")
     setattr(section, name, value)
@@ -205,6 +210,8 @@ def environment(line: Line, section: Global, context: Context) -> None:
         if name == "setenv" or variable not in context.env:
             context.env[variable] = value
         return
+    if name == "unsetenv" and not words:
+        raise Refused("'unsetenv' expects at least one name")
     for variable in list(context.env):
         if (name == "unsetenv") == (variable in words):
             del context.env[variable]

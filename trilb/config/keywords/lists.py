@@ -19,7 +19,8 @@ def user(line: Line, section: UserList, context: Context) -> None:
         raise Refused("'user' expects a name")
     name = line.words[1]
     if name in section.users:
-        raise Refused(f"user '{name}' is already defined in userlist '{section.name}'")
+        context.report.warn(line.at(1), f"user '{name}' is already defined in userlist '{section.name}'; ignored")
+        return
     made = User(name, "", True)
     i = 2
     while i < len(line.words):
@@ -48,7 +49,8 @@ def group(line: Line, section: UserList, context: Context) -> None:
         raise Refused("usage: group <name> [users <user>,<user>,...]")
     name = line.words[1]
     if name in section.groups:
-        raise Refused(f"group '{name}' is already defined in userlist '{section.name}'")
+        context.report.warn(line.at(1), f"group '{name}' is already defined in userlist '{section.name}'; ignored")
+        return
     section.groups[name] = frozenset(line.words[3].split(",")) if len(line.words) == 4 else frozenset()
 
 

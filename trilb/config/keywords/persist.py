@@ -105,7 +105,7 @@ def cookie(line: Line, proxy: Proxy, context: Context) -> None:
         value = words[i]
         i += 1
         if option == "domain":
-            if "." not in value[1:]:
+            if "." not in value:
                 context.report.warn(line.place, f"domain '{value}' contains no embedded dot; browsers may refuse it")
             made.domains = (*made.domains, value)
         elif option == "attr":

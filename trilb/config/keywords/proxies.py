@@ -45,7 +45,7 @@ def disabled(line: Line, proxy: Proxy, context: Context) -> None:
     proxy.disabled = line.words[0] == "disabled"
 
 
-@keyword("proxy", "description")
+@keyword("proxy", "description", where="FLB")
 def description(line: Line, proxy: Proxy, context: Context) -> None:
     """`description TEXT`."""
     proxy.description = " ".join(line.words[1:])
@@ -91,6 +91,12 @@ _TIMEOUTS = {
 }
 
 
+_SIDES = {
+    **dict.fromkeys(("client", "client_fin", "client_hs"), "DFL"),
+    **dict.fromkeys(("server", "server_fin", "connect", "queue", "tunnel", "check"), "DLB"),
+}
+
+
 @keyword("proxy", "timeout")
 def timeout(line: Line, proxy: Proxy, context: Context) -> None:
     """`timeout NAME TIME`; milliseconds when no unit is given, 0 means none."""
@@ -105,7 +111,17 @@ def timeout(line: Line, proxy: Proxy, context: Context) -> None:
         value = seconds(line.words[2])
     except Refused as refused:
         raise Refused(f"'timeout {name}': {refused.text}", column=line.columns[2]) from None
-    setattr(proxy.timeouts, _TIMEOUTS[name], value or None)
+    field = _TIMEOUTS[name]
+    if field in proxy.timeouts_set:
+        context.report.warn(line.at(1), f"overwriting 'timeout {name}' set before in the same section")
+    proxy.timeouts_set = proxy.timeouts_set | {field}
+    needed = _SIDES.get(field, "DFLB")
+    if proxy.kind[0].upper() not in needed:
+        other = "frontend" if needed == "DFL" else "backend"
+        context.report.warn(
+            line.at(0), f"'timeout {name}' ignored because {proxy.kind} '{proxy.name}' has no {other} capability"
+        )
+    setattr(proxy.timeouts, field, value or None)
 
 
 @keyword("proxy", "retries", where="DLB")
@@ -170,7 +186,19 @@ def errorfile(line: Line, proxy: Proxy, context: Context) -> None:
         raise Refused(
             f"error file '{path}' must hold a whole answer, beginning with a line such as 'HTTP/1.0 {status} ...'"
         )
+    if raw:
+        _check_errorfile(path, raw)
     proxy.errorfiles[status] = raw or None
+
+
+def _check_errorfile(path: str, raw: bytes) -> None:
+    head, _, body = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
+    for text in head.lower().split(b"\n")[1:]:
+        name, _, value = text.partition(b":")
+        if name == b"transfer-encoding":
+            raise Refused(f"error file '{path}' must not be chunked")
+        if name == b"content-length" and value.strip() != str(len(raw.partition(b"\r\n\r\n")[2] or body)).encode():
+            raise Refused(f"error file '{path}' says content-length {value.strip().decode()}, its body has {len(body)} bytes")
 
 
 ERROR_STATUSES = (
@@ -262,9 +290,15 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
             if name in _CONNECTION_MODES:
                 proxy.options -= _CONNECTION_MODES
             proxy.options |= {name}
+    elif context.negated and name in ("httplog", "tcplog", "httpslog", "forwardfor", "originalto", "httpchk", "tcp-check"):
+        raise Refused(f"negation is not supported for option '{name}'", column=line.columns[1])
     elif name == "httplog" or name == "tcplog":
         _log_kind(line, proxy, context)
+        if proxy.kind == "backend":
+            context.report.warn(line.at(1), f"'option {name}' ignored because backend '{proxy.name}' has no frontend capability")
     elif name == "redispatch":
+        if proxy.kind == "frontend":
+            context.report.warn(line.at(1), f"'option redispatch' ignored because frontend '{proxy.name}' has no backend capability")
         proxy.redispatch = None if context.negated else _interval(rest)
     elif name == "forwardfor":
         proxy.forwardfor = None if context.negated else _forwardfor(line)

@@ -40,6 +40,8 @@ def stats(line: Line, proxy: Proxy, context: Context) -> None:
     elif what == "hide-version":
         made.hide_version = True
     elif what == "admin":
+        if proxy.kind == "defaults":
+            raise Refused("'stats admin' not allowed in 'defaults' section")
         if value not in ("if", "unless"):
             raise Refused("'stats admin' requires either 'if' or 'unless' followed by a condition")
         scope = context.scope(proxy, line.place, "request")

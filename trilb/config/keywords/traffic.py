@@ -73,7 +73,10 @@ _TLS_VALUES = (
 @keyword("proxy", "bind", where="FL")
 def bind(line: Line, proxy: Proxy, context: Context) -> None:
     """`bind ADDRESS[,ADDRESS...] [options]`."""
-    proxy.binds.append(read_bind(line, context))
+    made = read_bind(line, context)
+    if made.id and any(other.id == made.id for other in proxy.binds):
+        raise Refused(f"bind id {made.id} is already used in this section")
+    proxy.binds.append(made)
 
 
 def read_bind(line: Line, context: Context) -> Bind:
@@ -87,6 +90,8 @@ def read_bind(line: Line, context: Context) -> Bind:
         except Refused as refused:
             raise Refused(f"'bind' : {refused.text}", column=line.columns[1]) from None
     made = Bind(tuple(addresses), line.place)
+    if any(address.datagram for address in addresses):
+        raise Refused("'bind' takes stream sockets, not datagrams", column=line.columns[1])
     if any(address.offset for address in addresses):
         raise Refused("'bind' takes plain ports, not offsets", column=line.columns[1])
     i, words = 2, line.words
@@ -132,6 +137,13 @@ def _value(words: tuple[str, ...], i: int, option: str, column: int) -> str:
     return words[i]
 
 
+def _interval(text: str) -> float:
+    value = seconds(text)
+    if not value:
+        raise Refused("must be above zero")
+    return value
+
+
 def _cookie_value(text: str) -> str:
     if not text:
         raise Refused("'cookie' expects a value")
@@ -151,9 +163,9 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "maxconn": ("maxconn", lambda text: whole(text, 0, 2**31 - 1, "'maxconn'")),
     "minconn": ("minconn", lambda text: whole(text, 0, 2**31 - 1, "'minconn'")),
     "maxqueue": ("maxqueue", lambda text: whole(text, 0, 2**31 - 1, "'maxqueue'")),
-    "inter": ("inter", seconds),
-    "fastinter": ("fastinter", seconds),
-    "downinter": ("downinter", seconds),
+    "inter": ("inter", lambda text: _interval(text)),
+    "fastinter": ("fastinter", lambda text: _interval(text)),
+    "downinter": ("downinter", lambda text: _interval(text)),
     "rise": ("rise", lambda text: whole(text, 1, 65535, "'rise'")),
     "fall": ("fall", lambda text: whole(text, 1, 65535, "'fall'")),
     "port": ("check_port", lambda text: whole(text, 1, 65535, "'port'")),
@@ -240,6 +252,8 @@ def server(line: Line, proxy: Proxy, context: Context) -> None:
     if len(addresses) > 1:
         raise Refused(f"'server {name}' : port range not supported in '{text}'", column=line.columns[2])
     address = addresses[0]
+    if address.datagram:
+        raise Refused(f"'server {name}' : a server is no datagram socket", column=line.columns[2])
     if address.family is Family.FD:
         raise Refused(f"'server {name}' : a server cannot be a file descriptor", column=line.columns[2])
     if not address.port and address.family not in (Family.UNIX, Family.ABSTRACT):
