@@ -181,9 +181,9 @@ def main(names: list[str]) -> int:
             port = free_port()
             file = folder / f"{name}.cfg"
             file.write_text(CONFIG.format(port=port, syslog=syslog, nginx=nginx))
-            program = start(stack, [*command, "-d" if name == "trilb" else "-db", "-f", str(file)])
+            racer = start(stack, [*command, "-d" if name == "trilb" else "-db", "-f", str(file)])
             wait_for(port)
-            racers[name] = (port, program.pid)
+            racers[name] = (port, racer.pid)
         for race in races:
             rates: dict[str, list[float]] = {name: [] for name in racers}
             costs: dict[str, list[float]] = {name: [] for name in racers}
@@ -194,11 +194,11 @@ def main(names: list[str]) -> int:
                     costs[name].append(cost)
             row = {name: statistics.median(values) for name, values in rates.items()}
             ratio = statistics.median(a / b for a, b in zip(rates["trilb"], rates["haproxy"], strict=True))
-            cost = {f"{name} us": statistics.median(values) for name, values in costs.items()}
-            results[race.name] = {**row, "ratio": ratio, **cost}
+            spent = {f"{name} us": statistics.median(values) for name, values in costs.items()}
+            results[race.name] = {**row, "ratio": ratio, **spent}
             print(
-                f"{race.name:10} haproxy {row['haproxy']:9.0f}/s {cost['haproxy us']:6.1f} us   "
-                f"trilb {row['trilb']:9.0f}/s {cost['trilb us']:6.1f} us   ratio {ratio:.2f}   ({race.what})",
+                f"{race.name:10} haproxy {row['haproxy']:9.0f}/s {spent['haproxy us']:6.1f} us   "
+                f"trilb {row['trilb']:9.0f}/s {spent['trilb us']:6.1f} us   ratio {ratio:.2f}   ({race.what})",
                 flush=True,
             )
     target = Path(__file__).parent / "results"

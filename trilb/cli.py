@@ -276,17 +276,41 @@ def _run(options: Options) -> int:
 def _check_names(config: Config, report: Report) -> None:
     """Server names must resolve at load, unless init-addr allows otherwise."""
     from trilb.base.address import Family
+    from trilb.base.ip import is_literal
     from trilb.net.address import resolve
 
     for proxy in config.proxies:
         if proxy.disabled:
             continue
-        for server in proxy.servers:
-            if server.address.family is Family.NAME and "none" not in server.init_address:
+        for bind in proxy.binds:
+            for address in bind.addresses:
                 try:
-                    resolve(server.address)
+                    if address.family is Family.NAME:
+                        resolve(address)
+                    elif address.family is Family.FD:
+                        os.fstat(int(address.host))
                 except Refused as refused:
-                    report.alert(server.place, f"'server {proxy.name}/{server.name}' : {refused.text}")
+                    report.alert(bind.place, f"'bind' : {refused.text}")
+                except OSError:
+                    report.alert(bind.place, f"'bind' : fd@{address.host} is not an open file descriptor")
+        for server in proxy.servers:
+            steps = server.init_address.split(",")
+            if server.address.family is not Family.NAME or any(is_literal(step) for step in steps):
+                continue
+            try:
+                resolve(server.address)
+            except Refused as refused:
+                text = f"'server {proxy.name}/{server.name}' : {refused.text}"
+                if "none" not in steps:
+                    report.alert(server.place, text)
+                elif steps != ["none"]:
+                    report.warn(server.place, text + ", disabling server")
+        for target in proxy.logs:
+            if target.address is not None and target.address.family is Family.NAME:
+                try:
+                    resolve(target.address)
+                except Refused as refused:
+                    report.alert(proxy.place, f"'log' : {refused.text}")
 
 
 def _tell(report: Report, quiet: bool) -> int:

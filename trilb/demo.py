@@ -13,6 +13,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+
 class _Server(ThreadingHTTPServer):
     """A server that is not surprised by health checks, which connect and leave."""
 

@@ -16,6 +16,8 @@ from trilb.admin import page
 from trilb.affinity.cookie import CookiePersistence
 from trilb.affinity.dynamic import dynamic_value
 from trilb.balance.registry import algorithms
+from trilb.base import ip
+from trilb.base.address import Address, Family
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import Refused
 from trilb.base.registry import Kind
@@ -25,7 +27,7 @@ from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import Server
+from trilb.live.server import MAINT, Server
 from trilb.live.stream import SILENT, Stream
 from trilb.logs import format as log_format
 from trilb.logs.sinks import Channels, Sink
@@ -117,9 +119,15 @@ def _backend(proxy: Proxy) -> Backend:
         try:
             server.family, server.address = resolve(line.address)
         except Refused as refused:
-            if "none" not in line.init_address:
+            fixed = [step for step in line.init_address.split(",") if ip.is_literal(step)]
+            if fixed:
+                family = Family.IPV6 if ":" in fixed[0] else Family.IPV4
+                server.family, server.address = resolve(Address(family, fixed[0], line.address.port))
+            elif "none" in line.init_address:
+                server.admin = MAINT
+                server.refresh()
+            else:
                 raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
-            server.admin = 1
         if line.address.offset:
             server.port_offset = line.address.port
         source = line.source or proxy.source
@@ -316,8 +324,6 @@ def _forwardfor(front: ForwardFor | None, back: ForwardFor | None) -> Callable[[
     name = chosen.header.encode("latin-1")
     excluded = [side.exclude for side in sides if side.exclude is not None]
     if_none = all(side.if_none for side in sides)
-    from trilb.base import ip
-
     spelled: dict[bytes, bytes] = {}
 
     def edit(stream: Stream) -> None:

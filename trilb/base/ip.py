@@ -15,6 +15,15 @@ def packed(text: str) -> Packed:
     return ipaddress.ip_address(text.partition("%")[0]).packed
 
 
+def is_literal(text: str) -> bool:
+    """Is it an address rather than a name?"""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def unmapped(address: Packed) -> Packed:
     """`::ffff:a.b.c.d` as its four bytes; any other address unchanged."""
     return address[12:] if len(address) == 16 and address.startswith(_MAPPED) else address

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from trilb.base.address import Family
 from trilb.base.diagnostic import Report, nearest
 from trilb.base.registry import Kind
 from trilb.config.expressions import Reference
-from trilb.config.model import Cond, Config, Mode, Proxy, ServerLine, Side
+from trilb.config.model import Cond, Config, Mode, Proxy, ServerLine, Side, Unserved
 
 
 def check(config: Config, report: Report, references: list[Reference]) -> None:
@@ -16,13 +17,27 @@ def check(config: Config, report: Report, references: list[Reference]) -> None:
         _acls(proxy, report)
         if proxy.disabled:
             continue
-        _inherited_log_format(proxy)
+        _log_format(proxy, config, report)
+        _http_in_tcp(proxy, report)
+        if not proxy.side & Side.FRONTEND and proxy.default_backend:
+            known = [other.name for other in config.proxies if other.side & Side.BACKEND]
+            if proxy.default_backend_place.file and proxy.default_backend not in known and not proxy.inherits_backend:
+                report.alert(proxy.default_backend_place, f"unable to find required backend '{proxy.default_backend}'")
         if proxy.side & Side.FRONTEND:
             _frontend(proxy, config, report)
         if proxy.side & Side.BACKEND:
             _backend(proxy, config, report)
         _timeouts(proxy, report)
     _references(config, report, references)
+    for userlist in config.userlists.values():
+        for user in userlist.users.values():
+            for group in sorted(user.groups - set(userlist.groups)):
+                report.alert(
+                    userlist.place, f"userlist '{userlist.name}': no such group '{group}' of user '{user.name}'"
+                )
+        for name, members in userlist.groups.items():
+            for member in sorted(members - set(userlist.users)):
+                report.alert(userlist.place, f"userlist '{userlist.name}': no such user '{member}' of group '{name}'")
 
 
 def _number_proxies(config: Config) -> None:
@@ -68,14 +83,33 @@ def _acls(proxy: Proxy, report: Report) -> None:
     for when in _conditions(proxy):
         for terms in when.alternatives:
             for term in terms:
-                if term.acl is None and term.name not in proxy.acls:
+                if term.acl is None and not term.resolved and term.name not in proxy.acls:
                     report.alert(proxy.place, f"no such ACL : '{term.name}'{nearest(term.name, proxy.acls)}")
 
 
-def _inherited_log_format(proxy: Proxy) -> None:
-    """`option httplog` in a TCP proxy means tcplog, as HAProxy falls back."""
+def _log_format(proxy: Proxy, config: Config, report: Report) -> None:
+    """`option httplog` in a TCP proxy means tcplog, as HAProxy falls back; a format without target is told."""
+    if not proxy.side & Side.FRONTEND or not (proxy.log_kind or proxy.log_format):
+        return
     if proxy.log_kind == "httplog" and proxy.mode is Mode.TCP:
         proxy.log_kind = "tcplog"
+        report.warn(
+            proxy.place,
+            f"'option httplog' not usable with {proxy.kind} '{proxy.name}' (needs 'mode http'); using tcplog",
+        )
+    if not proxy.logs and not (proxy.log_global and config.globals.logs):
+        report.warn(proxy.place, f"log format ignored for {proxy.kind} '{proxy.name}' since it has no log address")
+
+
+def _http_in_tcp(proxy: Proxy, report: Report) -> None:
+    if proxy.mode is Mode.TCP:
+        for what, there in (
+            ("http-request", proxy.http_request),
+            ("http-response", proxy.http_response),
+            ("option forwardfor", proxy.forwardfor),
+        ):
+            if there:
+                report.warn(proxy.place, f"'{what}' ignored for {proxy.kind} '{proxy.name}' as it requires HTTP mode")
 
 
 def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
@@ -101,8 +135,9 @@ def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
                 f"{target.mode.value}; both must have the same mode",
             )
         elif target.mode is not proxy.mode:
-            config_unserved = f"mode tcp frontend '{proxy.name}' with mode http backend '{name}'"
-            report.alert(place, f"{config_unserved} is not served by trilb; set the same mode on both")
+            config.unserved.append(Unserved(f"tcp frontend '{proxy.name}' with http backend '{name}'", place))
+        elif target is proxy:
+            report.alert(place, f"loop detected: {proxy.kind} '{proxy.name}' names itself as its backend")
 
 
 def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -> None:
@@ -143,6 +178,12 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
             f"{proxy.kind} '{proxy.name}' has 'cookie ... dynamic' but no 'dynamic-cookie-key'; the cookies are off",
         )
     for server in proxy.servers:
+        port = server.address.port if not server.address.offset else 0
+        unix = server.address.family in (Family.UNIX, Family.ABSTRACT)
+        if server.check and not port and not server.check_port and not unix:
+            report.alert(
+                server.place, f"server '{server.name}' has neither service port nor check port; add 'port <port>'"
+            )
         if server.track:
             _tracked(server, proxy, config, report)
         if server.minconn and not server.maxconn:

@@ -22,6 +22,10 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]+")
 _REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.TABLE)
 
 
+class WrongScope(Refused):
+    """A fetch stands where what it looks at does not exist."""
+
+
 class NotServed(Refused):
     """The words are HAProxy's, trilb has no implementation yet: reading goes on, starting does not."""
 
@@ -47,6 +51,7 @@ class Scope:
     at: str = "any"
     in_defaults: bool = False
     references: list[Reference] = field(default_factory=list)
+    warn: Callable[[Place, str], None] = lambda place, text: None
 
 
 _ACL_SUFFIXES = ("beg", "dir", "dom", "end", "len", "reg", "sub")
@@ -131,7 +136,7 @@ def parse_expr(text: str, scope: Scope, at: int = 0, until: str = "") -> tuple[E
     fetch, entry, end = _call(text, at, scope.language.fetches, known.FETCHES, scope)
     where = entry.facts.get("at", "any")
     if where in ("request", "response") and scope.at in ("request", "response") and where != scope.at:
-        raise Refused(
+        raise WrongScope(
             f"'{fetch.name}' may only stand in {where} rules, expressions and logs; this is a {scope.at} rule"
         )
     gives = str(entry.facts["gives"])
@@ -208,6 +213,9 @@ def parse_acl(words: list[str], scope: Scope) -> AclSpec:
         expr, gives, _ = parse_expr(text, scope)
     except NotServed:
         raise
+    except WrongScope as refused:
+        scope.warn(scope.place, f"this ACL will never match: {refused.text}")
+        return AclSpec(Expr(Spec("always_false")), "bool", place=scope.place)
     except Refused as refused:
         word = name[0] if name is not None else criterion
         if name is not None and word not in scope.language.fetches and word not in ACL_ALIASES:
@@ -236,6 +244,9 @@ def parse_acl(words: list[str], scope: Scope) -> AclSpec:
     spec = AclSpec(expr, method or _DEFAULT_METHOD[gives], ignore_case, tuple(rest), scope.place)
     check = scope.language.matchers.get(spec.method)
     assert check is not None
+    if not rest and spec.method not in ("bool", "found"):
+        scope.warn(scope.place, f"ACL on '{expr.text}' has no pattern and will never match")
+        return AclSpec(Expr(Spec("always_false")), "bool", place=scope.place)
     check.factory(spec.patterns, ignore_case)
     return spec
 

@@ -48,8 +48,8 @@ def _expand(text: str, at: int, env: Mapping[str, str]) -> tuple[list[str], int]
     match = _VARIABLE.match(text, at)
     if match is None:
         if text.startswith("${", at):
-            raise Refused("syntax error in variable expression; write ${NAME} or ${NAME-default}", column=at + 1)
-        raise Refused("'$' in double quotes must begin a variable name, or be escaped as \\$", column=at + 1)
+            raise Refused("syntax error in variable expression; write ${NAME} or ${NAME-default}", column=at + 3)
+        raise Refused("'$' in double quotes must begin a variable name, or be escaped as \\$", column=at + 2)
     name, many, default, bare = match[1], match[2], match[3], match[4]
     value = env.get(name or bare)
     if value is None:
@@ -103,7 +103,7 @@ def tokenize(text: str, place: Place, env: Mapping[str, str]) -> Line:
         if quote:
             kind = "double" if quote == '"' else "single"
             raise Refused(f"unmatched {kind} quote; close it on the same line", column=quoted_at + 1)
-        if len(words) + len(parts) > MAX_WORDS:
+        if len(words) + len(parts) >= MAX_WORDS:
             raise Refused(f"too many words, a line may have {MAX_WORDS}", column=start + 1)
         words.extend(parts)
         columns.extend([start + 1] * len(parts))

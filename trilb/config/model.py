@@ -9,7 +9,7 @@ Times are seconds (float), sizes are bytes, None means "not set".
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum, Flag
 
 from trilb.base.address import Address
@@ -79,6 +79,8 @@ class Term:
     name: str
     acl: AclSpec | None = None
     negated: bool = False
+    resolved: tuple[AclSpec, ...] = ()
+    """What the name meant in a defaults section, whose ACLs its proxies do not see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +301,10 @@ class Proxy:
     use_backend: list[UseBackend] = field(default_factory=list)
     use_server: list[UseBackend] = field(default_factory=list)
     monitor_uri: str = ""
+    redirects: bool = False
     default_backend: str = ""
     default_backend_place: Place = NOWHERE
+    inherits_backend: bool = False
     balance: Spec = field(default_factory=lambda: Spec("roundrobin"))
     hash_type: HashType = field(default_factory=HashType)
     hash_balance_factor: int = 0
@@ -329,8 +333,24 @@ class Proxy:
                 setattr(child, item.name, copy.copy(value))
         child.name, child.kind, child.place, child.side, child.id = name, kind, place, side, 0
         child.inherits = self.name
+        if self.acls:
+            child.http_request = [_resolved(rule, self.acls) for rule in child.http_request]
+            child.http_response = [_resolved(rule, self.acls) for rule in child.http_response]
+            child.acls = {}
         child.timeouts_set = frozenset()
+        child.inherits_backend = True
         return child
+
+
+def _resolved(rule: Rule, acls: dict[str, tuple[AclSpec, ...]]) -> Rule:
+    """The rule with the names of its condition looked up among `acls`."""
+    if rule.when is None:
+        return rule
+    alternatives = tuple(
+        tuple(term if term.acl or term.resolved else replace(term, resolved=acls[term.name]) for term in terms)
+        for terms in rule.when.alternatives
+    )
+    return replace(rule, when=replace(rule.when, alternatives=alternatives))
 
 
 @dataclass(slots=True)

@@ -56,6 +56,7 @@ class _Reader:
         self.section: object = None
         self.defaults: dict[str, Proxy] = {}
         self.latest: Proxy | None = None
+        self.ambiguous: set[str] = set()
         self.stopped = False
 
     def file(self, source: Source) -> None:
@@ -211,6 +212,8 @@ class _Reader:
             if len(words) < 2:
                 raise Refused("'from' expects the name of a defaults section")
             wanted = self.defaults.get(words[1])
+            if words[1] in self.ambiguous:
+                raise Refused(f"defaults section '{words[1]}' is defined more than once; which one is meant?")
             if wanted is None:
                 raise Refused(f"defaults section '{words[1]}' not found{nearest(words[1], self.defaults)}")
             words = words[2:]
@@ -227,8 +230,8 @@ class _Reader:
                 if explicit and wanted is not None
                 else Proxy(name, kind, line.place, side)
             )
-            if name in self.defaults and name:
-                raise Refused(f"defaults section '{name}' is already defined at {self.defaults[name].place}")
+            if name in self.defaults:
+                self.ambiguous.add(name)
             if name:
                 self.defaults[name] = made
             self.latest = made

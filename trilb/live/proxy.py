@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 class Backend:
     """The serving side of a backend or listen section."""
 
-    __slots__ = ("backups", "by_name", "config", "counters", "fullconn", "name", "plan", "queue", "queue_index", "servers")
+    __slots__ = (
+        "backups",
+        "by_name",
+        "config",
+        "counters",
+        "fullconn",
+        "name",
+        "plan",
+        "queue",
+        "queue_index",
+        "servers",
+    )
 
     plan: BackendPlan
 

@@ -129,7 +129,7 @@ def condition(spec: Cond, named: Mapping[str, tuple[AclSpec, ...]], resolver: Re
     for terms in spec.alternatives:
         built: list[tuple[Condition, bool]] = []
         for term in terms:
-            specs = (term.acl,) if term.acl is not None else named[term.name]
+            specs = (term.acl,) if term.acl is not None else term.resolved or named[term.name]
             tests = [acl(one, resolver) for one in specs]
             built.append((tests[0] if len(tests) == 1 else _any(tests), not term.negated))
         alternatives.append(tuple(built))

@@ -220,11 +220,25 @@ def compile_format(items: Format, resolver: Resolver, process: ProcessState) -> 
         writers.append(_flagged(writer, item.flags))
     if len(writers) == 1:
         return writers[0]
-    fixed = tuple(writers)
-    collapse = any(isinstance(item, Literal) and "  " in item.text for item in items)
-    if collapse:
-        return lambda stream: _BLANKS.sub(b" ", b"".join([write(stream) for write in fixed]))
-    return lambda stream: b"".join([write(stream) for write in fixed])
+    plain = tuple(writers)
+    literal = tuple(isinstance(item, Literal) for item in items)
+    if not any(isinstance(item, Literal) and item.text.startswith(" ") for item in items):
+        return lambda stream: b"".join([write(stream) for write in plain])
+    mixed = tuple(zip(literal, writers, strict=True))
+
+    def collapsed(stream: Stream) -> bytes:
+        # Blanks around an empty variable collapse to one, as those of a literal do.
+        out, blank = [], False
+        for fixed, write in mixed:
+            text = write(stream)
+            if fixed and blank and text.startswith(b" "):
+                text = text[1:]
+            if text:
+                out.append(text)
+                blank = fixed and text.endswith(b" ")
+        return b"".join(out)
+
+    return collapsed
 
 
 def _hexadecimal(inner: Writer) -> Writer:

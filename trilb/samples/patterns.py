@@ -60,6 +60,8 @@ def integer(patterns: tuple[str, ...], ignore_case: bool) -> Match:
             if colon:
                 bottom = int(low) if low else None
                 top = int(high) if high else None
+                if bottom is not None and top is not None and bottom > top:
+                    raise Refused(f"range '{text}' is empty")
                 tests.append(lambda v, b=bottom, t=top: (b is None or v >= b) and (t is None or v <= t))  # type: ignore[misc]
             else:
                 tests.append(lambda v, n=int(text), op=_OPERATORS[operator]: op(v, n))  # type: ignore[misc]

@@ -6,6 +6,8 @@ import os
 import re
 from dataclasses import replace
 
+from trilb.base.address import Family
+from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
 from trilb.base.ip import Network
 from trilb.base.units import seconds, whole
@@ -170,6 +172,9 @@ def source(line: Line, proxy: Proxy, context: Context) -> None:
     if len(line.words) > 2:
         raise NotServed(f"source {line.words[2]}")
     (proxy.source,) = only(line, 1, "source <address>")
+    address = parse_address(proxy.source)[0]
+    if address.family not in (Family.IPV4, Family.IPV6, Family.ANY):
+        raise Refused(f"'source' expects an address, not '{proxy.source}'", column=line.columns[1])
 
 
 @keyword("proxy", "errorfile")
@@ -198,7 +203,9 @@ def _check_errorfile(path: str, raw: bytes) -> None:
         if name == b"transfer-encoding":
             raise Refused(f"error file '{path}' must not be chunked")
         if name == b"content-length" and value.strip() != str(len(raw.partition(b"\r\n\r\n")[2] or body)).encode():
-            raise Refused(f"error file '{path}' says content-length {value.strip().decode()}, its body has {len(body)} bytes")
+            raise Refused(
+                f"error file '{path}' says content-length {value.strip().decode()}, its body has {len(body)} bytes"
+            )
 
 
 ERROR_STATUSES = (
@@ -290,15 +297,27 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
             if name in _CONNECTION_MODES:
                 proxy.options -= _CONNECTION_MODES
             proxy.options |= {name}
-    elif context.negated and name in ("httplog", "tcplog", "httpslog", "forwardfor", "originalto", "httpchk", "tcp-check"):
+    elif context.negated and name in (
+        "httplog",
+        "tcplog",
+        "httpslog",
+        "forwardfor",
+        "originalto",
+        "httpchk",
+        "tcp-check",
+    ):
         raise Refused(f"negation is not supported for option '{name}'", column=line.columns[1])
     elif name == "httplog" or name == "tcplog":
         _log_kind(line, proxy, context)
         if proxy.kind == "backend":
-            context.report.warn(line.at(1), f"'option {name}' ignored because backend '{proxy.name}' has no frontend capability")
+            context.report.warn(
+                line.at(1), f"'option {name}' ignored because backend '{proxy.name}' has no frontend capability"
+            )
     elif name == "redispatch":
         if proxy.kind == "frontend":
-            context.report.warn(line.at(1), f"'option redispatch' ignored because frontend '{proxy.name}' has no backend capability")
+            context.report.warn(
+                line.at(1), f"'option redispatch' ignored because frontend '{proxy.name}' has no backend capability"
+            )
         proxy.redispatch = None if context.negated else _interval(rest)
     elif name == "forwardfor":
         proxy.forwardfor = None if context.negated else _forwardfor(line)

@@ -45,7 +45,8 @@ class Context:
 
     def scope(self, proxy: Proxy, place: Place, at: str = "any") -> Scope:
         """Where an expression of this line stands."""
-        return Scope(self.language, proxy.name, place, at, proxy.kind == "defaults", self.references)
+        defaults = proxy.kind == "defaults"
+        return Scope(self.language, proxy.name, place, at, defaults, self.references, self.report.warn)
 
     def unserved(self, keyword: str, place: Place) -> None:
         """Note that `keyword` is understood and not served."""

@@ -22,9 +22,11 @@ def condition(line: Line, words: list[str], proxy: Proxy, context: Context, at: 
     return parse_condition(words, context.scope(proxy, line.place, at), lambda name: name in proxy.acls)
 
 
-@keyword("proxy", "acl", where="FLB")
+@keyword("proxy", "acl")
 def acl(line: Line, proxy: Proxy, context: Context) -> None:
     """`acl NAME CRITERION [flags] [patterns]`; lines of one name add up."""
+    if proxy.kind == "defaults" and not proxy.name:
+        raise Refused("'acl' is not allowed in an anonymous defaults section; give the section a name")
     if len(line.words) < 3:
         raise Refused("'acl' expects a name and a criterion")
     name = line.words[1]
@@ -41,11 +43,15 @@ def acl(line: Line, proxy: Proxy, context: Context) -> None:
     proxy.acls[name] = (*proxy.acls.get(name, ()), made)
 
 
-@keyword("proxy", "default_backend", where="DFL")
+@keyword("proxy", "default_backend")
 def default_backend(line: Line, proxy: Proxy, context: Context) -> None:
     """`default_backend NAME`."""
     (proxy.default_backend,) = only(line, 1, "default_backend <backend>")
-    proxy.default_backend_place = line.at(1)
+    proxy.default_backend_place, proxy.inherits_backend = line.at(1), False
+    if proxy.kind == "backend":
+        context.report.warn(
+            line.at(0), f"'default_backend' ignored because backend '{proxy.name}' has no frontend capability"
+        )
 
 
 @keyword("proxy", "use_backend", where="FL")
@@ -113,6 +119,7 @@ def _unserved_rule(
 def http_request(line: Line, proxy: Proxy, context: Context) -> None:
     """`http-request ACTION [if|unless CONDITION]`."""
     named_defaults_only(proxy, "http-request")
+    _order(line, proxy, context, redirect=True)
     proxy.http_request.append(_action(line, proxy, context, "http-request", "request"))
 
 
@@ -123,9 +130,21 @@ def http_response(line: Line, proxy: Proxy, context: Context) -> None:
     proxy.http_response.append(_action(line, proxy, context, "http-response", "response"))
 
 
+def _order(line: Line, proxy: Proxy, context: Context, *, redirect: bool) -> None:
+    """Rules run by kind, not by line: one written after a later kind is probably not meant so."""
+    earlier = "redirect" if redirect and proxy.redirects else ""
+    earlier = earlier or ("use_backend" if proxy.use_backend else "use-server" if proxy.use_server else "")
+    if earlier:
+        context.report.warn(
+            line.at(0), f"a '{line.words[0]}' rule placed after a '{earlier}' rule will still be processed before"
+        )
+
+
 @keyword("proxy", "redirect", where="FLB")
 def redirect(line: Line, proxy: Proxy, context: Context) -> None:
     """`redirect ...`: the old spelling of `http-request redirect`."""
+    _order(line, proxy, context, redirect=False)
+    proxy.redirects = True
     named = Line(line.place, ("http-request", *line.words), (line.columns[0], *line.columns))
     proxy.http_request.append(_action(named, proxy, context, "http-request", "request"))
 

@@ -1,0 +1,101 @@
+"""Deadlines and the poller, on a mock clock and real socket pairs."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from trilb.base.clock import Clock
+from trilb.net.conn import Conn
+from trilb.net.poller import Expired, Poller, Waiter
+from trilb.net.timers import TICK, Wheel
+
+
+async def test_never_early_and_at_most_two_ticks_late(autojump_clock: MockClock) -> None:
+    wheel = Wheel(Clock(trio.current_time))
+    late: list[float] = []
+
+    async def sleeper(seconds: float) -> None:
+        waiter = Waiter(wheel)
+        start = trio.current_time()
+        waiter.arm(seconds)
+        with pytest.raises(Expired):
+            await waiter.park(None)
+        late.append(trio.current_time() - start - seconds)
+        waiter.finish()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wheel.run)
+        async with trio.open_nursery() as sleepers:
+            for n in range(50):
+                sleepers.start_soon(sleeper, 0.01 + n * 0.37)
+        nursery.cancel_scope.cancel()
+    assert len(late) == 50
+    assert min(late) >= 0
+    assert max(late) <= 2 * TICK + 1e-9
+
+
+async def test_a_deadline_that_moves_on_is_not_reached(autojump_clock: MockClock) -> None:
+    wheel = Wheel(Clock(trio.current_time))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wheel.run)
+        waiter = Waiter(wheel)
+
+        async def move() -> None:
+            for _ in range(20):
+                waiter.arm(1.0)
+                await trio.sleep(0.5)
+            waiter.wake()
+
+        nursery.start_soon(move)
+        assert await waiter.park(None) == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_edge_nobody_waited_for_is_not_lost() -> None:
+    clock = Clock(trio.current_time)
+    poller, wheel = Poller(clock), Wheel(clock)
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(poller.run)
+        conn, waiter = Conn(left, poller), Waiter(wheel)
+        assert conn.receive() is None
+        right.send(b"x")
+        await trio.sleep(0.05)
+        # The event came while we slept elsewhere.
+        assert conn.watch.ready
+        with trio.fail_after(2):
+            await waiter.park(conn.watch)
+        assert conn.receive() == b"x"
+        right.close()
+        with trio.fail_after(2):
+            while (data := conn.receive()) is None:
+                await waiter.park(conn.watch)
+        assert data == b""
+        conn.close()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_cancelled_park_leaves_nothing_behind() -> None:
+    clock = Clock(trio.current_time)
+    poller, wheel = Poller(clock), Wheel(clock)
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(poller.run)
+        conn, waiter = Conn(left, poller), Waiter(wheel)
+        assert conn.receive() is None
+        with trio.move_on_after(0.02):
+            await waiter.park(conn.watch)
+            await waiter.park(conn.watch)
+        assert conn.watch.waiter is None
+        right.send(b"late")
+        await trio.sleep(0.05)
+        assert conn.receive() == b"late"
+        conn.close()
+        right.close()
+        nursery.cancel_scope.cancel()
