@@ -28,6 +28,7 @@ from trilb.proxy import pool, queue
 from trilb.proxy.accept import Acceptor, AnySession
 from trilb.runtime import Runtime, build
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _DEFAULT_BACKLOG = 1024
 _PURGE = 1.0
 """Seconds between looks at idle server connections."""
@@ -35,6 +36,15 @@ _PURGE = 1.0
 
 def run(config: Config, *, foreground: bool, finish: list[int], terminate: list[int]) -> None:
     """Serve until told to stop. Raises Refused when it cannot start."""
+    # From here to the receiver in `main` signals wait: one that comes early must not kill a half-started process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        _run(config, foreground, finish, terminate)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def _run(config: Config, foreground: bool, finish: list[int], terminate: list[int]) -> None:
     settings = config.globals
     uid, gid = prepare(settings)
     _raise_descriptors()
@@ -114,13 +124,15 @@ class _Worker:
         self.sockets = sockets
         self.sessions: set[AnySession] = set()
         self.acceptors: list[Acceptor] = []
+        self.done = trio.Event()
 
     async def main(self) -> None:
         """Serve; returns when stopped."""
         runtime, plane = self.runtime, self.runtime.plane
         plane.clock.__init__(trio.current_time)  # type: ignore[misc]
         runtime.process.started_wall = plane.clock.wall
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals:
+        with trio.open_signal_receiver(*_SIGNALS) as signals:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(plane.poller.run)
                 nursery.start_soon(plane.wheel.run)
@@ -137,7 +149,8 @@ class _Worker:
                     for line, sock in self.sockets:
                         nursery.start_soon(serve_socket, runtime, line, sock)
                     self._start_checks(nursery)
-                    await self._signals(signals, serving)
+                    nursery.start_soon(self._signals, signals, serving)
+                    await self.done.wait()
                     serving.cancel_scope.cancel()
                 nursery.cancel_scope.cancel()
 
@@ -145,6 +158,7 @@ class _Worker:
         """Wait for the signal that ends the process."""
         async for number in signals:  # type: ignore[attr-defined]
             if number in (signal.SIGINT, signal.SIGTERM):
+                self.done.set()
                 return
             if number == signal.SIGUSR1 and not self.runtime.plane.stopping:
                 serving.start_soon(self._soft_stop, serving)
@@ -170,8 +184,7 @@ class _Worker:
                     if not session.inflight:
                         session.waiter.wake()
                 await trio.sleep(0.02)
-        serving.cancel_scope.cancel()
-        os.kill(os.getpid(), signal.SIGTERM)
+        self.done.set()
 
     async def _purge(self) -> None:
         """Close server connections that idled too long."""
