@@ -9,8 +9,6 @@ import pytest
 
 from tests.support.duel import Duel, start_duel
 
-pytest.register_assert_rewrite("tests.support.rows")
-
 DuelFactory = Callable[..., Duel]
 
 

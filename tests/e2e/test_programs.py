@@ -222,7 +222,7 @@ def test_soft_stop_finishes_what_is_under_way() -> None:
 
 def _slow(raw: bytes, origin: Origin) -> bytes:
     if raw.startswith(b"GET /slow"):
-        origin.stopping.wait(0.7)
+        origin.stopping.wait(1.5)
     return b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
