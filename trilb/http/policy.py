@@ -19,8 +19,8 @@ _DIGITS = re.compile(rb"[0-9]++\Z")
 _TARGET = re.compile(rb"[!\"$-~]++\Z")
 _ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*+)://([^/?]*+)(.*+)\Z")
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.%]++\]|[^:@/?\[\]]++)(?::([0-9]*+))?\Z")
-_LENGTH_DIGITS = 18
-"""Longer lengths are refused: past 2**63 nobody agrees on what they mean."""
+_LONGEST = 2**63 - 1
+"""Longer bodies are refused: past it nobody agrees on what a length means."""
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443", b"ws": b"80", b"wss": b"443"}
 
 _BODILESS_10 = frozenset((b"GET", b"HEAD", b"DELETE"))
@@ -52,7 +52,7 @@ def _length(value: bytes, current: int, status: int) -> int:
     """One content-length value, which may be a list of equal numbers. Raises Refusal."""
     for part in value.split(b",") if b"," in value else (value,):
         number = part.strip(b" \t")
-        if not _DIGITS.match(number) or len(number.lstrip(b"0")) > _LENGTH_DIGITS:
+        if not _DIGITS.match(number) or len(number.lstrip(b"0")) > 19 or int(number) > _LONGEST:
             raise Refusal(status, "invalid content-length")
         length = int(number)
         if current not in (-1, length):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from trilb.base import ip
 from trilb.base.registry import Registry
-from trilb.config.model import Format, Literal, Mode, Sample
+from trilb.config.model import Format, Literal, Mode, Sample, Variable
 from trilb.live.process import ProcessState
 from trilb.live.stream import Stream
 from trilb.samples import build
@@ -224,18 +224,22 @@ def compile_format(items: Format, resolver: Resolver, process: ProcessState) -> 
     literal = tuple(isinstance(item, Literal) for item in items)
     if not any(isinstance(item, Literal) and item.text.startswith(" ") for item in items):
         return lambda stream: b"".join([write(stream) for write in plain])
-    mixed = tuple(zip(literal, writers, strict=True))
+    # Captures that are not there leave no place behind, everything else does.
+    vanishing = tuple(isinstance(item, Variable) and item.name in ("hr", "hs") for item in items)
+    mixed = tuple(zip(literal, vanishing, writers, strict=True))
 
     def collapsed(stream: Stream) -> bytes:
         # Blanks around an empty variable collapse to one, as those of a literal do.
         out, blank = [], False
-        for fixed, write in mixed:
+        for fixed, vanishes, write in mixed:
             text = write(stream)
             if fixed and blank and text.startswith(b" "):
                 text = text[1:]
             if text:
                 out.append(text)
                 blank = fixed and text.endswith(b" ")
+            elif not vanishes:
+                blank = False
         return b"".join(out)
 
     return collapsed
