@@ -238,7 +238,7 @@ def compile_format(items: Format, resolver: Resolver, process: ProcessState) -> 
             if text:
                 out.append(text)
                 blank = fixed and text.endswith(b" ")
-            elif not vanishes:
+            elif not fixed and not vanishes:
                 blank = False
         return b"".join(out)
 
