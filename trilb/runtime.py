@@ -103,6 +103,11 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
             if server.line.track:
                 owner, _, name = server.line.track.rpartition("/")
                 runtime.backends[owner or backend.name].by_name[name].followers.append(server)
+    for backend in runtime.backends.values():
+        if not backend.config.fullconn:
+            # A tenth of what the frontends may bring (configuration.txt, `fullconn`).
+            reach = [f.maxconn for f in runtime.frontends.values() if _reaches(f.config, backend.name)]
+            backend.fullconn = max(1, sum(reach) // 10)
     case = {low.encode(): wanted.encode() for low, wanted in settings.case_adjust.items()} or None
     for backend in runtime.backends.values():
         backend.plan = _backend_plan(runtime, backend, case)
@@ -136,6 +141,10 @@ def _backend(proxy: Proxy) -> Backend:
         if proxy.cookie is not None and proxy.cookie.dynamic and server.cookie is None and proxy.dynamic_cookie_key:
             server.cookie = dynamic_value(proxy.dynamic_cookie_key, server)
     return backend
+
+
+def _reaches(front: Proxy, backend: str) -> bool:
+    return backend in (front.name, front.default_backend) or any(rule.name == backend for rule in front.use_backend)
 
 
 def _sinks(runtime: Runtime, proxy: Proxy) -> list[Sink]:
@@ -179,6 +188,7 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     )
     plan.retries_answers = bool(config.retry_on - {"conn-failure"})
     plan.reuse = config.reuse
+    plan.keepalive = bool({"tcpka", "srvtcpka"} & config.options)
     plan.persist_option = "persist" in config.options
     plan.abortonclose = "abortonclose" in config.options
     plan.errors = _errors(config)
@@ -258,6 +268,7 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     plan.dontlog_normal = "dontlog-normal" in options
     plan.log_separate_errors = "log-separate-errors" in options
     plan.logasap = "logasap" in options
+    plan.keepalive = bool({"tcpka", "clitcpka"} & options)
     plan.ignore_probes = "http-ignore-probes" in options
     if "h1-case-adjust-bogus-client" in options:
         plan.case_adjust = case

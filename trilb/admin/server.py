@@ -24,6 +24,7 @@ class RuntimeView(View, Protocol):
 
 async def serve_socket(runtime: RuntimeView, line: Socket, sock: socket.socket) -> None:
     """Accept clients of one runtime socket until cancelled."""
+    limiter = trio.CapacityLimiter(runtime.config.globals.stats_maxconn)
     listener = trio.socket.from_stdlib_socket(sock)
     level = line.level
     async with trio.open_nursery() as nursery:
@@ -33,7 +34,15 @@ async def serve_socket(runtime: RuntimeView, line: Socket, sock: socket.socket) 
             except OSError:
                 await trio.sleep(0.1)
                 continue
-            nursery.start_soon(_client, runtime, level, trio.SocketStream(client))
+            nursery.start_soon(_limited, limiter, runtime, level, trio.SocketStream(client))
+
+
+async def _limited(
+    limiter: trio.CapacityLimiter, runtime: RuntimeView, level: str, stream: trio.SocketStream
+) -> None:
+    """Serve one client, unless `stats maxconn` are being served already: then it waits."""
+    async with limiter:
+        await _client(runtime, level, stream)
 
 
 async def _client(runtime: RuntimeView, level: str, stream: trio.SocketStream) -> None:

@@ -170,7 +170,6 @@ class ServerLine:
     maxconn: int = 0
     minconn: int = 0
     maxqueue: int = 0
-    redirect_to: str = ""
     source: str = ""
     pool_max_conn: int = -1
     pool_purge_delay: float = 5.0
@@ -436,7 +435,6 @@ class Global:
     max_headers: int = 101
     fast_lane: bool = True
     case_adjust: dict[str, str] = field(default_factory=dict)
-    case_adjust_file: str = ""
     ssl_bind_ciphers: str = ""
     ssl_bind_options: tuple[str, ...] = ()
     insecure_fork: bool = False

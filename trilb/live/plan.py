@@ -53,6 +53,7 @@ class FrontendPlan:
         "errors",
         "ignore_probes",
         "keep_alive_timeout",
+        "keepalive",
         "log",
         "log_bad",
         "log_separate_errors",
@@ -85,6 +86,7 @@ class FrontendPlan:
         self.log_separate_errors = False
         self.logasap = False
         self.ignore_probes = False
+        self.keepalive = False
         self.monitor = b""
         self.case_adjust: dict[bytes, bytes] | None = None
 
@@ -104,6 +106,7 @@ class BackendPlan:
         "errors",
         "force_persist",
         "hashed",
+        "keepalive",
         "key",
         "moved",
         "payload",
@@ -134,6 +137,7 @@ class BackendPlan:
         self.cookie_flags = False
         self.key: Key | None = None
         self.hashed = False
+        self.keepalive = False
         self.payload = False
         self.moved: Callable[[Server], None] | None = None
         self.cookie_response: Edit | None = None

@@ -8,6 +8,7 @@ from trilb.base.ip import Packed
 
 if TYPE_CHECKING:
     from trilb.live.proxy import Frontend
+    from trilb.live.server import Idle, Server
 
 
 class Session:
@@ -23,6 +24,7 @@ class Session:
         "listener_name",
         "local",
         "local_port",
+        "private",
         "requests",
     )
 
@@ -37,3 +39,15 @@ class Session:
         self.accepted = 0.0
         self.accepted_wall = 0.0
         self.requests = 0
+        self.private: tuple[Server, Idle] | None = None
+
+    def keep_private(self, server: Server, conn: Idle) -> None:
+        """Keep a server connection for this session alone (`http-reuse never`)."""
+        self.close_private()
+        self.private = (server, conn)
+
+    def close_private(self) -> None:
+        """Close the connection kept for this session, if any."""
+        if self.private is not None:
+            self.private[1].close()
+            self.private = None

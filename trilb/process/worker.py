@@ -144,6 +144,7 @@ class _Worker:
                         acceptor = Acceptor(
                             plane, runtime.frontends[name], sock, bind.name, bind.id or numbers[name], self.sessions
                         )
+                        acceptor.most = bind.maxconn
                         self.acceptors.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
                     for line, sock in self.sockets:

@@ -40,6 +40,8 @@ class Acceptor:
         self.sessions = sessions
         self.unix = sock.family == socket.AF_UNIX
         self.stopped = False
+        self.most = 0
+        self.current = 0
         self._watch: Watch | None = None
 
     async def run(self, nursery: trio.Nursery) -> None:
@@ -77,6 +79,8 @@ class Acceptor:
 
     def _saturated(self) -> bool:
         frontend, process = self.frontend, self.plane.process
+        if self.most and self.current >= self.most:
+            return True
         full = frontend.maxconn and frontend.counters.scur >= frontend.maxconn
         return bool(full or (process.maxconn and process.actconn >= process.maxconn))
 
@@ -94,6 +98,8 @@ class Acceptor:
         if isinstance(peer, tuple) and len(peer) >= 2 and not self.unix:
             address, port = ip.unmapped(ip.packed(peer[0])), peer[1]
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if frontend.plan.keepalive:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         session = Session(frontend, address, port)
         if not self.unix:
             try:
@@ -117,10 +123,12 @@ class Acceptor:
         else:
             served = TcpSession(plane, session, conn)
         self.sessions.add(served)
+        self.current += 1
         try:
             await served.serve()
         finally:
             self.sessions.discard(served)
+            self.current -= 1
             conn.close()
             process.actconn -= 1
             frontend.counters.scur -= 1

@@ -54,8 +54,8 @@ async def establish(
     while True:
         server = stream.server
         assert server is not None
-        if not fresh and server.idle:
-            conn = pool.take(server, plan.reuse, first)
+        if not fresh and (server.idle or stream.session.private is not None):
+            conn = pool.take_private(stream.session, server) or pool.take(server, plan.reuse, first)
             if conn is not None:
                 server.counters.reuse += 1
                 stream.connected = plane.clock.now
@@ -251,6 +251,8 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
     plan = server.backend.plan
     conn, ready = connect(server.family, address, plane.poller, server.source)
     server.counters.conn_tot += 1
+    if plan.keepalive:
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if ready:
         return conn
     waiter.arm(plan.connect_timeout)

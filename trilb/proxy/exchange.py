@@ -366,9 +366,11 @@ class Exchange:
             and not conn.failed
             and not head.connection & CLOSE
             and (head.version == 11 or head.connection & KEEP_ALIVE)
-            and self.route.backend.plan.reuse != "never"
             and not self.http.plane.stopping
         )
+        if reusable and self.route.backend.plan.reuse == "never":
+            self.http.session.keep_private(server, conn)
+            return
         if not reusable or not pool.put(server, conn, self.http.clock.now):
             conn.close()
 

@@ -74,6 +74,7 @@ class HttpSession:
             return
         finally:
             self.waiter.finish()
+            session.close_private()
 
     async def _linger(self) -> None:
         """Let the client read the last answer: end our side, then take what it still sends, for a moment."""
@@ -350,9 +351,6 @@ class HttpSession:
             self.session.frontend.counters.cli_abrt += 1
             return False
         assert stream.backend is not None
-        server = stream.server
-        if server is not None and server.line.redirect_to and failed.during == "C":
-            pass
         return await self.error(stream, failed.status, stream.backend.plan.errors)
 
     # -- answers of our own ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ own; aggressive - a first request may take one that was reused already; always -
 from __future__ import annotations
 
 from trilb.live.server import Server
+from trilb.live.session import Session
 from trilb.net.conn import Conn
 
 _MOST = 4096
@@ -17,7 +18,7 @@ _MOST = 4096
 def take(server: Server, reuse: str, first: bool) -> Conn | None:
     """An idle connection that may carry the next request, or None. Dead ones met on the way are closed."""
     idle = server.idle
-    if not idle or (first and reuse == "safe"):
+    if not idle or reuse == "never" or (first and reuse == "safe"):
         return None
     if first and reuse == "aggressive":
         for at in range(len(idle) - 1, -1, -1):
@@ -30,6 +31,20 @@ def take(server: Server, reuse: str, first: bool) -> Conn | None:
         conn = idle.pop()
     assert isinstance(conn, Conn)
     conn.watch.idle = None
+    conn.reused = True
+    return conn
+
+
+def take_private(session: Session, server: Server) -> Conn | None:
+    """The connection this session kept to that server, if it is still good (`http-reuse never`)."""
+    if session.private is None or session.private[0] is not server:
+        return None
+    conn = session.private[1]
+    session.private = None
+    assert isinstance(conn, Conn)
+    if conn.watch.hangup:
+        conn.close()
+        return None
     conn.reused = True
     return conn
 

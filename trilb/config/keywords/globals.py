@@ -14,6 +14,7 @@ from trilb.config.keywords.logs import log_target
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line, expand_address
 from trilb.config.model import Global, Socket
+from trilb.config.sources import read_text
 
 
 @keyword("global", "chroot")
@@ -231,7 +232,14 @@ def h1_case_adjust(line: Line, section: Global, context: Context) -> None:
 @keyword("global", "h1-case-adjust-file")
 def h1_case_adjust_file(line: Line, section: Global, context: Context) -> None:
     """`h1-case-adjust-file FILE`: pairs of names, one a line."""
-    (section.case_adjust_file,) = only(line, 1, "h1-case-adjust-file <file>")
+    (path,) = only(line, 1, "h1-case-adjust-file <file>")
+    for number, text in enumerate(read_text(path, "case adjustment file").splitlines(), 1):
+        words = text.partition("#")[0].split()
+        if not words:
+            continue
+        if len(words) != 2 or words[0] != words[1].lower():
+            raise Refused(f"'{path}' line {number}: expects '<from> <to>', the same name in lower case and as wanted")
+        section.case_adjust[words[0]] = words[1]
 
 
 @keyword("global", "tune.bufsize", "tune.maxrewrite", "tune.http.maxhdr", "tune.h1.fast-lane")

@@ -269,9 +269,13 @@ SWITCHES: dict[str, str] = {
 """`option NAME` that is on or off, and where it may stand."""
 
 _WITHOUT_EFFECT = frozenset(
-    "tcp-smart-connect tcp-smart-accept splice-auto splice-request splice-response contstats http-no-delay".split()
+    "tcp-smart-connect tcp-smart-accept splice-auto splice-request splice-response contstats http-no-delay "
+    "independent-streams".split()
 )
-_NOT_SERVED = frozenset({"checkcache", "log-health-checks", "prefer-last-server"})
+_NOT_SERVED = frozenset(
+    "checkcache log-health-checks prefer-last-server nolinger http-pretend-keepalive idle-close-on-response "
+    "socket-stats".split()
+)
 _CONNECTION_MODES = frozenset({"http-server-close", "httpclose", "http-keep-alive"})
 
 

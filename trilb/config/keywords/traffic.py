@@ -172,7 +172,6 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "addr": ("check_address", str),
     "cookie": ("cookie", _cookie_value),
     "id": ("id", lambda text: whole(text, 1, 2**31 - 1, "'id'")),
-    "redir": ("redirect_to", str),
     "source": ("source", str),
     "pool-max-conn": ("pool_max_conn", lambda text: whole(text, -1, 2**31 - 1, "'pool-max-conn'")),
     "pool-purge-delay": ("pool_purge_delay", seconds),
