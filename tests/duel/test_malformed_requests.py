@@ -348,7 +348,6 @@ STRICT = {
     )),
     *(("request", row) for row in ("0x81 in target", "double spaces", "tabs", "leading lf", "version HTTP/0.9")),
     ("host", "twice the same"), ("host", "twice in other case"),
-    ("coding", "1.0 chunked"), ("coding", "1.0 chunked keep-alive"),
     *(("chunk", row) for row in (
         "controls in extension", "bare lf", "lf after data", "lf at end", "data too short", "empty body with trailers",
     )),

@@ -135,8 +135,9 @@ def _request_framing(head: Head, special: list[Field]) -> None:
         elif name == b"upgrade":
             head.upgrade = value.lower()
     if head.version == 10:
-        if chunked and head.method not in _BODILESS_10:
-            raise Refusal(400, "transfer-encoding in HTTP/1.0")
+        if chunked:
+            # RFC 9112, 6.1: such framing is not to be trusted; HAProxy passes it on and reuses neither connection.
+            head.connection |= CLOSE
         if head.method in _BODILESS_10 and (chunked or length > 0):
             raise Refusal(413, "body on a bodiless HTTP/1.0 request")
     if chunked and length >= 0:

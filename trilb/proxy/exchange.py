@@ -358,8 +358,9 @@ class Exchange:
     def _give_back(self, head: Head) -> None:
         """The server connection is free: keep it for another stream, or close it."""
         conn, stream = self.conn, self.stream
-        server = stream.server
+        server, asked = stream.server, stream.request
         assert server is not None
+        assert asked is not None
         reusable = (
             not self.route.server_close
             and not conn.inbox
@@ -367,6 +368,7 @@ class Exchange:
             and not head.connection & CLOSE
             and (head.version == 11 or head.connection & KEEP_ALIVE)
             and not self.http.plane.stopping
+            and not (asked.version == 10 and asked.chunked)
         )
         if reusable and self.route.backend.plan.reuse == "never":
             self.http.session.keep_private(server, conn)

@@ -290,7 +290,7 @@ class HttpSession:
                 if b"close" in (head.get(b"connection") or b"").lower():
                     # A rule said so; an HTTP/1.0 server closes without being told.
                     head.remove(b"connection")
-                else:
+                elif not head.chunked:
                     extra = b"connection: keep-alive\r\n"
         raw = write.request(head, extra, plan.case_adjust)
         body: Body | None = None
