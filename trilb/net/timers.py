@@ -72,6 +72,8 @@ class Wheel:
 
     async def run(self) -> None:
         """Turn until cancelled."""
+        # The clock may have got its source after the wheel was made: begin at the present, not at some old epoch.
+        self._tick = int(self.clock.refresh() / TICK)
         while True:
             await trio.sleep(TICK)
             self.turn()
