@@ -6,15 +6,17 @@ import base64
 import hmac
 from collections.abc import Callable, Mapping
 from html import escape
+from urllib.parse import parse_qs
 
 from trilb import __version__
 from trilb.admin.views import csv, rows
 from trilb.config.model import Stats
-from trilb.http.head import Field
-from trilb.live.effects import Effect, Reply
+from trilb.http.head import Field, Head
+from trilb.live.effects import Effect, NeedBody, Reply
 from trilb.live.plan import Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
+from trilb.live.server import DRAIN, MAINT
 from trilb.live.stream import Stream
 
 _STYLE = (
@@ -42,6 +44,9 @@ _COLUMNS = (
     "hrsp_4xx",
     "hrsp_5xx",
 )
+
+
+_NO_CACHE: list[Field] = [(b"cache-control", b"no-cache")]
 
 
 class View:
@@ -72,6 +77,16 @@ def step(stats: Stats, view: View, admin: list[Callable[[Stream], bool]]) -> Ste
             return None
         if accounts and not _known(head.get(b"authorization"), accounts):
             return _unauthorized(realm)
+        allowed = any(when(stream) for when in admin)
+        if head.method == b"POST" and allowed and _same_site(head):
+            where = uri
+
+            def change(body: bytes) -> Effect:
+                return _change(view, body, where)
+
+            return NeedBody(16384, change)
+        if head.method == b"POST" and admin:
+            return Reply(303, [(b"content-length", b"0"), (b"location", uri + b";st=DENY"), *_NO_CACHE])
         if head.method not in (b"GET", b"HEAD"):
             return Reply(405, [(b"content-length", b"0"), (b"allow", b"GET, HEAD")])
         # HAProxy counts its own pages as served: times are set, the log names <STATS>.
@@ -81,9 +96,35 @@ def step(stats: Stats, view: View, admin: list[Callable[[Stream], bool]]) -> Ste
             return _reply(csv(view.frontends, view.backends).encode(), b"text/plain", common)
         if stats.refresh:
             common.append((b"refresh", b"%d" % stats.refresh))
-        return _reply(_html(view, stats).encode(), b"text/html", common)
+        return _reply(_html(view, stats, allowed).encode(), b"text/html", common)
 
     return run
+
+
+def _same_site(head: Head) -> bool:
+    """A form another site makes a browser send must not drain servers: where the browser says its origin, it counts."""
+    origin = head.get(b"origin")
+    return origin is None or origin.partition(b"://")[2] == head.get(b"host")
+
+
+_ACTIONS = {"ready": 0, "enable": 0, "drain": DRAIN, "maint": MAINT, "disable": MAINT}
+
+
+def _change(view: View, body: bytes, uri: bytes) -> Effect:
+    """Obey a form: `b` a backend's name (or #id), `s` servers, `action` ready, drain or maint."""
+    form = parse_qs(body.decode("latin-1"), keep_blank_values=True)
+    name, action = form.get("b", [""])[0], form.get("action", [""])[0]
+    backend = next((b for b in view.backends.values() if name in (b.name, f"#{b.config.id}")), None)
+    outcome = b"NONE"
+    if backend is None or action not in _ACTIONS:
+        outcome = b"ERRP"
+    else:
+        for server in (backend.by_name.get(word) for word in form.get("s", [])):
+            if server is not None:
+                server.admin = _ACTIONS[action]
+                outcome = b"DONE"
+        backend.changed()
+    return Reply(303, [(b"content-length", b"0"), (b"location", uri + b";st=" + outcome), *_NO_CACHE])
 
 
 def _known(authorization: bytes | None, accounts: list[bytes]) -> bool:
@@ -110,7 +151,13 @@ def _reply(body: bytes, kind: bytes, common: list[Field]) -> Reply:
     return Reply(200, [*common, (b"content-type", kind), (b"content-length", b"%d" % len(body))], body)
 
 
-def _html(view: View, stats: Stats) -> str:
+def _form(backend: str, server: str) -> str:
+    buttons = "".join(f"<button name=action value={action}>{action}</button>" for action in ("ready", "drain", "maint"))
+    hidden = f"<input type=hidden name=b value='{escape(backend)}'><input type=hidden name=s value='{escape(server)}'>"
+    return f"<td><form method=post>{hidden}{buttons}</form></td>"
+
+
+def _html(view: View, stats: Stats, admin: bool) -> str:
     process = view.process
     version = "" if stats.hide_version else f" {escape(__version__)}"
     out = [
@@ -134,6 +181,8 @@ def _html(view: View, stats: Stats) -> str:
         kind = "maint" if status.startswith(("MAINT", "DRAIN")) else kind
         out.append(f"<tr class={kind or 'none'}>")
         out.extend(f"<td>{escape(str(row.get(column, '')))}</td>" for column in _COLUMNS)
+        if admin and row["type"] == 2:
+            out.append(_form(str(row["pxname"]), str(row["svname"])))
         out.append("</tr>")
     out.append("</table></html>\n")
     return "".join(out)

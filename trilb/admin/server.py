@@ -37,9 +37,7 @@ async def serve_socket(runtime: RuntimeView, line: Socket, sock: socket.socket) 
             nursery.start_soon(_limited, limiter, runtime, level, trio.SocketStream(client))
 
 
-async def _limited(
-    limiter: trio.CapacityLimiter, runtime: RuntimeView, level: str, stream: trio.SocketStream
-) -> None:
+async def _limited(limiter: trio.CapacityLimiter, runtime: RuntimeView, level: str, stream: trio.SocketStream) -> None:
     """Serve one client, unless `stats maxconn` are being served already: then it waits."""
     async with limiter:
         await _client(runtime, level, stream)

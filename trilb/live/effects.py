@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from trilb.http.head import Field
 
 
@@ -44,6 +46,16 @@ class Drop:
         self.silent = silent
 
 
+class NeedBody:
+    """Read the request's body, `most` bytes at the most, and go on with what `then` answers to it."""
+
+    __slots__ = ("most", "then")
+
+    def __init__(self, most: int, then: Callable[[bytes], Effect]) -> None:
+        self.most = most
+        self.then = then
+
+
 class Allow:
     """Stop evaluating this rule set."""
 
@@ -52,4 +64,4 @@ class Allow:
 
 ALLOW = Allow()
 
-Effect = Deny | Reply | Tarpit | Drop | Allow
+Effect = Deny | Reply | Tarpit | Drop | NeedBody | Allow

@@ -11,7 +11,7 @@ import trio
 from trilb.http import lane, policy, record, replies, write
 from trilb.http.framing import Body, ChunkedBody, LengthBody
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Head, Refusal
-from trilb.live.effects import Deny, Drop, Effect, Reply, Tarpit
+from trilb.live.effects import Deny, Drop, Effect, NeedBody, Reply, Tarpit
 from trilb.live.plan import FrontendPlan, Route
 from trilb.live.session import Session
 from trilb.live.stream import Stream
@@ -365,6 +365,11 @@ class HttpSession:
                 counters.dresp += 1
             stream.end("P", during)
             return await self.error(stream, effect.status, errors)
+        if isinstance(effect, NeedBody):
+            body = await self._read_body(stream, effect.most)
+            if body is None:
+                return await self.error(stream, 413, errors)
+            return await self.obey(stream, effect.then(body), errors, during)
         if isinstance(effect, Tarpit):
             return await self._tarpit(stream, effect, errors)
         if isinstance(effect, Drop):
@@ -386,6 +391,29 @@ class HttpSession:
         if during == "R" and 301 <= effect.status <= 308 and (request.chunked or request.length > 0):
             head.fields.append((b"connection", b"close"))
         return await self.reply(stream, head, effect.body)
+
+    async def _read_body(self, stream: Stream, most: int) -> bytes | None:
+        """The whole body of a request trilb answers itself; None when it is too long, or of unknown length."""
+        request, client = stream.request, self.client
+        assert request is not None
+        if request.chunked or request.length > most:
+            return None
+        self.waiter.arm(self.plan.request_timeout or self.plan.client_timeout)
+        try:
+            while len(client.inbox) < request.length:
+                data = client.receive(_READ)
+                if data == b"":
+                    raise _Gone
+                if data is None:
+                    await self.waiter.park(client.watch)
+                else:
+                    client.inbox += data
+        except Expired:
+            raise _Gone from None
+        self.body = LengthBody(request.length)
+        body, used = self.body.feed(client.inbox)
+        client.inbox = client.inbox[used:]
+        return body
 
     async def _tarpit(self, stream: Stream, effect: Tarpit, errors: dict[int, bytes | None]) -> bool:
         """Hold the client, then answer; the time shows as queue time."""
