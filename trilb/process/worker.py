@@ -210,17 +210,17 @@ class _Worker:
             plane = runtime.plane
             nursery.start_soon(watch, plane.poller, plane.wheel, server, offset, timeout, self._checked)
 
-    def _checked(self, server: Server, change: Change, reason: str) -> None:
+    def _checked(self, server: Server, change: Change, reason: str, info: str) -> None:
         """Hear of a check's result; on a change of state, rebalance and tell the logs; who tracks it follows."""
         if not change.flipped:
             return
-        self._flipped(server, change, reason)
+        self._flipped(server, change, reason, info)
         for follower in server.followers:
             follower.up, follower.health = server.up, server.health
             follower.last_change = server.last_change
-            self._checked(follower, change, reason)
+            self._checked(follower, change, reason, info)
 
-    def _flipped(self, server: Server, change: Change, reason: str) -> None:
+    def _flipped(self, server: Server, change: Change, reason: str, info: str) -> None:
         backend = server.backend
         backend.changed()
         requeued = len(server.queue)
@@ -235,7 +235,8 @@ class _Worker:
         active = sum(s.effective > 0 and not s.line.backup for s in backend.servers)
         backups = sum(s.effective > 0 and s.line.backup for s in backend.servers)
         state = "UP" if change.up else "DOWN"
-        text = f"{kind} {backend.name}/{server.name} is {state}, reason: {words}, check duration: {duration}. "
+        said = f', info: "{info}"' if info else ""
+        text = f"{kind} {backend.name}/{server.name} is {state}, reason: {words}{said}, check duration: {duration}. "
         text += f"{active} active and {backups} backup servers {'online' if change.up else 'left'}."
         text += " Running on backup." if not active and backups else ""
         text += f" {server.used} sessions active, {requeued} requeued, {len(backend.queue)} "
