@@ -374,7 +374,7 @@ QUEUES = [
 
 def respond_late(raw: bytes, origin: Origin) -> bytes:
     """Answer `long` after two queue timeouts, `short` after less than one."""
-    pause = {b"long": WAIT * 2, b"short": WAIT * 0.75}.get(raw.split(b" ")[1].split(b"/")[2], 0)
+    pause = {b"long": WAIT * 2, b"short": WAIT * 0.65}.get(raw.split(b" ")[1].split(b"/")[2], 0)
     origin.stopping.wait(pause)
     return default_respond(raw, origin)
 

@@ -254,7 +254,7 @@ def _param_key(name: str) -> Key:
     def key(stream: Stream) -> bytes | None:
         if stream.request is None:
             return None
-        for part in re.split(rb"[&;]", stream.request.target.partition(b"?")[2]):
+        for part in stream.request.target.partition(b"?")[2].split(b"&"):
             if part.startswith(wanted):
                 return part[len(wanted) :]
         return None

@@ -43,7 +43,8 @@ def weighted_map(servers: list[Server]) -> list[Server]:
 class RoundRobin:
     """Each server returns after total/weight turns; new ones enter by weight, the heaviest first.
 
-    `_turns` is a heap of (turn, -weight, serial, index); `_fresh` are the servers not yet served, lightest first.
+    `_turns` is a heap of (turn, what is left of a turn less the weight, serial, index): at equal turns the heavier
+    and more overdue goes first; `_fresh` are the servers not yet served, lightest first.
     """
 
     __slots__ = ("_fresh", "_now", "_rest", "_serial", "_servers", "_total", "_turns")
@@ -85,7 +86,7 @@ class RoundRobin:
             rests[index] = rest
             self._serial += 1
             self._now += 1
-            entry = (turn + step, -weight, self._serial, index)
+            entry = (turn + step, rest - weight, self._serial, index)
             if not server.maxconn or server.available():
                 if server is not avoid:
                     heappush(turns, entry)
