@@ -232,6 +232,7 @@ def test_signals_stop_at_once(number: int) -> None:
     config = DEFAULTS + f"listen l\n bind 127.0.0.1:{port}\n server s 127.0.0.1:1\n"
     with Program.trilb(config, port=port) as program, socket.create_connection(("127.0.0.1", port)):
         os.kill(program.process.pid, number)
+        os.kill(program.process.pid, number)
         assert program.process.wait(5) == 0
 
 

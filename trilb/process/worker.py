@@ -38,8 +38,15 @@ def run(config: Config, *, foreground: bool, finish: list[int], terminate: list[
     """Serve until told to stop. Raises Refused when it cannot start."""
     # From here to the receiver in `main` signals wait: one that comes early must not kill a half-started process.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    # And a second one, while the process is already leaving, must not turn its end into a failure.
+    # (Not SIG_IGN: the system would throw away what is pending.)
+    before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
     try:
         _run(config, foreground, finish, terminate)
+    except Refused:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
