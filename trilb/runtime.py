@@ -65,6 +65,7 @@ class _Builder:
     def __init__(self, runtime: Runtime, proxy: Proxy) -> None:
         self.runtime = runtime
         self.proxy = proxy
+        self.family = ""
 
     def resolve(self, kind: Kind, name: str) -> Frontend | Backend | Server:
         if kind is Kind.FRONTEND:
@@ -94,7 +95,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     for proxy in alive:
         if proxy.side & Side.FRONTEND:
             most = proxy.maxconn or settings.maxconn or DEFAULT_MAXCONN
-            runtime.frontends[proxy.name] = Frontend(proxy, most)
+            runtime.frontends[proxy.name] = Frontend(proxy, most, process.vars)
         if proxy.side & Side.BACKEND:
             runtime.backends[proxy.name] = _backend(proxy)
         runtime.sinks[proxy.name] = _sinks(runtime, proxy)
@@ -184,7 +185,9 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     plan.retries, plan.redispatch, plan.retry_on = config.retries, config.redispatch, config.retry_on
     sides = [config, *(f.config for f in runtime.frontends.values())]
     plan.connection_rules = any(
-        rule.act.args and rule.act.args[0] == b"connection" for side in sides for rule in side.http_response
+        rule.act.args and rule.act.args[0] == b"connection"
+        for side in sides
+        for rule in side.rules.get("http-response", ())
     )
     plan.retries_answers = bool(config.retry_on - {"conn-failure"})
     plan.reuse = config.reuse
@@ -203,7 +206,7 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
         plan.hashed = True
     plan.payload = bool(entry.facts.get("payload"))
     plan.moved = getattr(plan.balance, "moved", None)
-    response = rule_set("http-response", config.http_response, config.acls, builder)
+    response = rule_set("http-response", config, builder)
     plan.response = (response,) if response is not None else ()
     plan.use_server = tuple(
         (builder.condition(rule.when) if rule.when is not None else None, backend.by_name[rule.name])
@@ -275,7 +278,7 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     if config.monitor_uri:
         plan.monitor = config.monitor_uri.encode("latin-1")
     steps: list[Step] = []
-    rules = rule_set("http-request", config.http_request, config.acls, builder)
+    rules = rule_set("http-request", config, builder)
     if rules is not None:
         steps.append(rules)
     if config.stats is not None:
@@ -283,7 +286,7 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     plan.request = tuple(steps)
     own = runtime.backends.get(config.name) if config.side & Side.BACKEND else None
     if own is None:
-        response = rule_set("http-response", config.http_response, config.acls, builder)
+        response = rule_set("http-response", config, builder)
         plan.response = (response,) if response is not None else ()
     switch: list[tuple[Callable[[Stream], bool] | None, Route]] = []
     for rule in config.use_backend:
@@ -315,7 +318,7 @@ def _route(runtime: Runtime, frontend: Frontend, backend: Backend) -> Route:
     route.server_close = any(modes)
     if not same:
         builder = _Builder(runtime, back)
-        rules = rule_set("http-request", back.http_request, back.acls, builder)
+        rules = rule_set("http-request", back, builder)
         steps = [rules] if rules is not None else []
         if back.stats is not None:
             steps.append(_stats(runtime, back, builder))

@@ -7,6 +7,7 @@ names exists anywhere. Registration happens at import, a second entry of the sam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -29,6 +30,9 @@ class Kind(Enum):
     BACKEND = "backend"
     SERVER = "server"
     TABLE = "table"
+    MAP = "map file"
+    VAR = "variable"
+    INT_OR_VAR = "integer or variable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,19 @@ class Registry(Generic[F]):
         return f"unknown {self.kind} '{name}'{nearest(name, self.entries)}"
 
 
+_VARIABLE = re.compile(r"(?:proc|sess|txn|req|res|check)\.[A-Za-z0-9_.]+")
+
+
+def variable_name(text: str) -> str:
+    """The text itself when it names a variable (section 2.8). Raises Refused."""
+    if not _VARIABLE.fullmatch(text):
+        raise Refused(
+            f"invalid variable name '{text}': a variable name must start with its scope and a dot, the scope"
+            " being 'proc', 'sess', 'txn', 'req', 'res' or 'check', and hold letters, digits, '_' and '.' only"
+        )
+    return text
+
+
 def check_args(what: str, args: tuple[Arg, ...], given: list[str]) -> tuple[object, ...]:
     """Turn the texts of a call's arguments into values, in order. Raises Refused naming what is wrong.
 
@@ -113,7 +130,11 @@ def check_args(what: str, args: tuple[Arg, ...], given: list[str]) -> tuple[obje
             if arg.required:
                 raise Refused(f"{what} expects its argument '{arg.name}' ({arg.kind.value})")
             values.append(arg.default)
-        elif arg.kind is Kind.INT:
+        elif text == "" and not arg.required and arg.kind is not Kind.STR:
+            values.append(arg.default)
+        elif (arg.kind is Kind.INT_OR_VAR and not text.lstrip("+-").isdigit()) or arg.kind is Kind.VAR:
+            values.append(variable_name(text))
+        elif arg.kind in (Kind.INT, Kind.INT_OR_VAR):
             try:
                 values.append(int(text, 0))
             except ValueError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from trilb.base.address import Family
 from trilb.base.diagnostic import Report, nearest
 from trilb.base.registry import Kind
@@ -71,7 +73,7 @@ def _number_servers(proxy: Proxy, report: Report) -> None:
 
 
 def _conditions(proxy: Proxy) -> list[Cond]:
-    conditions = [rule.when for rule in (*proxy.http_request, *proxy.http_response) if rule.when is not None]
+    conditions = [rule.when for rule in chain(*proxy.rules.values()) if rule.when is not None]
     conditions += [rule.when for rule in (*proxy.use_backend, *proxy.use_server) if rule.when is not None]
     conditions += [*proxy.force_persist, *proxy.ignore_persist]
     if proxy.stats is not None:
@@ -104,8 +106,9 @@ def _log_format(proxy: Proxy, config: Config, report: Report) -> None:
 def _http_in_tcp(proxy: Proxy, report: Report) -> None:
     if proxy.mode is Mode.TCP:
         for what, there in (
-            ("http-request", proxy.http_request),
-            ("http-response", proxy.http_response),
+            ("http-request", proxy.rules.get("http-request")),
+            ("http-response", proxy.rules.get("http-response")),
+            ("http-after-response", proxy.rules.get("http-after-response")),
             ("option forwardfor", proxy.forwardfor),
         ):
             if there:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from trilb.base.diagnostic import Place, Refused, nearest
 from trilb.base.registry import Entry, Kind, check_args
 from trilb.config import known
-from trilb.config.language import AnyRegistry, Language
+from trilb.config.language import IMPOSSIBLE_CASTS, AnyRegistry, Language
 from trilb.config.lexer import split_arguments
 from trilb.config.model import AclSpec, Cond, Expr, Format, Literal, Sample, Spec, Term, Variable
 
@@ -135,7 +135,7 @@ def parse_expr(text: str, scope: Scope, at: int = 0, until: str = "") -> tuple[E
     """
     fetch, entry, end = _call(text, at, scope.language.fetches, known.FETCHES, scope)
     where = entry.facts.get("at", "any")
-    if where in ("request", "response") and scope.at in ("request", "response") and where != scope.at:
+    if where in ("request", "response") and scope.at != "any" and where != scope.at:
         raise WrongScope(
             f"'{fetch.name}' may only stand in {where} rules, expressions and logs; this is a {scope.at} rule"
         )
@@ -144,7 +144,10 @@ def parse_expr(text: str, scope: Scope, at: int = 0, until: str = "") -> tuple[E
     while text.startswith(",", end):
         converter, entry, end = _call(text, end + 1, scope.language.converters, known.CONVERTERS, scope)
         converters.append(converter)
-        gives = str(entry.facts["gives"])
+        takes = str(entry.facts.get("takes", "any"))
+        if (gives, takes) in IMPOSSIBLE_CASTS:
+            raise Refused(f"converter '{converter.name}' takes {takes}, and a sample of type {gives} cannot become it")
+        gives = gives if entry.facts["gives"] == "same" else str(entry.facts["gives"])
     if until and not text.startswith(until, end):
         raise Refused(f"expected '{until}' after '{text[at:end]}' in '{text}'")
     if not until and end != len(text):

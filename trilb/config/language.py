@@ -12,6 +12,9 @@ from typing import Any
 
 from trilb.base.registry import Registry
 
+IMPOSSIBLE_CASTS = frozenset({("bool", "addr"), ("addr", "bool"), ("addr", "meth"), ("bool", "meth"), ("sint", "meth")})
+"""Types of samples (from, to) between which there is no cast."""
+
 AnyRegistry = Registry[Callable[..., Any]]
 
 

@@ -295,12 +295,14 @@ class Proxy:
     log_format: Format | None = None
     log_kind: str = ""
     acls: dict[str, tuple[AclSpec, ...]] = field(default_factory=dict)
-    http_request: list[Rule] = field(default_factory=list)
-    http_response: list[Rule] = field(default_factory=list)
+    rules: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
+    """Rules by their set: `http-request`, `http-response`, `http-after-response`, `tcp-request connection` ..."""
     use_backend: list[UseBackend] = field(default_factory=list)
     use_server: list[UseBackend] = field(default_factory=list)
     monitor_uri: str = ""
     redirects: bool = False
+    inspect_delay: float = 0.0
+    response_inspect_delay: float = 0.0
     default_backend: str = ""
     default_backend_place: Place = NOWHERE
     inherits_backend: bool = False
@@ -333,8 +335,9 @@ class Proxy:
         child.name, child.kind, child.place, child.side, child.id = name, kind, place, side, 0
         child.inherits = self.name
         if self.acls:
-            child.http_request = [_resolved(rule, self.acls) for rule in child.http_request]
-            child.http_response = [_resolved(rule, self.acls) for rule in child.http_response]
+            child.rules = {
+                family: tuple(_resolved(rule, self.acls) for rule in rules) for family, rules in child.rules.items()
+            }
             child.acls = {}
         child.timeouts_set = frozenset()
         child.inherits_backend = True

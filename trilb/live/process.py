@@ -22,6 +22,7 @@ class ProcessState:
         "started_wall",
         "stopping",
         "unique",
+        "vars",
     )
 
     def __init__(self, clock: Clock, pid: int, hostname: str, maxconn: int) -> None:
@@ -34,6 +35,7 @@ class ProcessState:
         self.cum_conn = 0
         self.cum_req = 0
         self.unique = 0
+        self.vars: dict[str, bool | int | bytes] = {}
         self.conn_rate = Rate()
         self.req_rate = Rate()
         self.started_wall = clock.wall

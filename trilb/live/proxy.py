@@ -64,13 +64,14 @@ class Backend:
 class Frontend:
     """The serving side of a frontend or listen section."""
 
-    __slots__ = ("config", "counters", "maxconn", "name", "plan", "stopped")
+    __slots__ = ("config", "counters", "maxconn", "name", "plan", "proc_vars", "stopped")
 
     plan: FrontendPlan
 
-    def __init__(self, config: Proxy, maxconn: int) -> None:
+    def __init__(self, config: Proxy, maxconn: int, proc_vars: dict[str, bool | int | bytes] | None = None) -> None:
         self.config = config
         self.name = config.name
+        self.proc_vars = {} if proc_vars is None else proc_vars
         self.maxconn = maxconn
         self.counters = Counters()
         self.stopped = False

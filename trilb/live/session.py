@@ -26,6 +26,7 @@ class Session:
         "local_port",
         "private",
         "requests",
+        "vars",
     )
 
     def __init__(self, frontend: Frontend, client: Packed, client_port: int) -> None:
@@ -39,6 +40,7 @@ class Session:
         self.accepted = 0.0
         self.accepted_wall = 0.0
         self.requests = 0
+        self.vars: dict[str, bool | int | bytes] | None = None
         self.private: tuple[Server, Idle] | None = None
 
     def keep_private(self, server: Server, conn: Idle) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trilb.base.diagnostic import Place
 from trilb.http.head import Head
 
 if TYPE_CHECKING:
@@ -27,10 +28,15 @@ class Stream:
         "accepted",
         "accepted_wall",
         "backend",
+        "body",
         "bytes_in",
         "bytes_out",
+        "captures_in",
+        "captures_out",
         "cause",
         "chosen_by_cookie",
+        "client",
+        "client_port",
         "connected",
         "cookie_first",
         "cookie_in",
@@ -42,16 +48,23 @@ class Stream:
         "frontend",
         "idle_since",
         "ignore_persist",
+        "last_rule",
+        "local",
+        "local_port",
         "log_level",
         "logged",
         "no_l7_retry",
         "picked",
+        "position",
         "queue_backend",
         "queue_server",
         "queued",
         "received",
         "redispatched",
+        "req_vars",
         "request",
+        "res_body",
+        "res_vars",
         "responded",
         "response",
         "response_started",
@@ -60,6 +73,8 @@ class Stream:
         "session",
         "status",
         "target",
+        "txn_vars",
+        "unique",
     )
 
     def __init__(self, session: Session, frontend: Frontend) -> None:
@@ -99,6 +114,20 @@ class Stream:
         self.queue_backend = 0
         self.log_level = UNSET
         self.logged = False
+        self.client = session.client
+        self.client_port = session.client_port
+        self.local = session.local
+        self.local_port = session.local_port
+        self.txn_vars: dict[str, bool | int | bytes] | None = None
+        self.req_vars: dict[str, bool | int | bytes] | None = None
+        self.res_vars: dict[str, bool | int | bytes] | None = None
+        self.captures_in: list[bytes | None] | None = None
+        self.captures_out: list[bytes | None] | None = None
+        self.body: bytes | None = None
+        self.res_body: bytes | None = None
+        self.unique: bytes | None = None
+        self.last_rule: Place | None = None
+        self.position = 0
 
     def end(self, cause: str, during: str) -> None:
         """Set the termination letters, unless something earlier already did."""

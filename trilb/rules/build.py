@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from trilb.config.model import AclSpec, Rule
+from trilb.config.model import Proxy, Rule
 from trilb.live.effects import Allow, Effect
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.rules.registry import Builder, families
-from trilb.samples import build
 
 
-def rule_set(family: str, rules: list[Rule], acls: Mapping[str, tuple[AclSpec, ...]], builder: Builder) -> Step | None:
-    """All rules of one set as one step; None when there are none."""
-    steps = [_step(family, rule, acls, builder) for rule in rules]
+def rule_set(family: str, proxy: Proxy, builder: Builder) -> Step | None:
+    """All rules of one set of a proxy as one step; None when there are none."""
+    steps = [_step(family, rule, builder) for rule in proxy.rules.get(family, ())]
     if not steps:
         return None
     if len(steps) == 1:
@@ -39,10 +36,11 @@ def _without_allow(step: Step) -> Step:
     return run
 
 
-def _step(family: str, rule: Rule, acls: Mapping[str, tuple[AclSpec, ...]], builder: Builder) -> Step:
+def _step(family: str, rule: Rule, builder: Builder) -> Step:
     entry = families[family].entries[rule.act.name]
+    builder.family = family
     act = entry.factory(*rule.act.args, builder)
     if rule.when is None:
         return act
-    when = build.condition(rule.when, acls, builder)
+    when = builder.condition(rule.when)
     return lambda stream: act(stream) if when(stream) else None

@@ -1,27 +1,52 @@
-"""How actions are registered: one registry a rule set.
+"""How actions are registered: one registry a rule set, one decorator for all of them.
 
-A factory gets its parsed arguments and a Builder, and returns `Stream -> Effect or None`. Facts: `parse` turns the
-words after the action into arguments, `final` says that nothing after it is reached.
+A factory gets its parsed arguments and a Builder, and returns `Stream -> Effect or None`. Facts: `parse(words, scope)`
+turns the words after the action into arguments (what stands in parentheses behind the name comes first, `set-var(x)`),
+`final` says that nothing after it is reached. `builder.family` names the rule set an action is built for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from trilb.base.registry import Registry
-from trilb.config.model import Format
+from trilb.config.model import Cond, Format
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.samples.types import Resolver
 
-http_request: Registry[Callable[..., Step]] = Registry("http-request action")
-http_response: Registry[Callable[..., Step]] = Registry("http-response action")
-families = {"http-request": http_request, "http-response": http_response}
+REQUEST, RESPONSE, AFTER = "http-request", "http-response", "http-after-response"
+CONNECTION, SESSION = "tcp-request connection", "tcp-request session"
+CONTENT, TCP_RESPONSE = "tcp-request content", "tcp-response content"
+HTTP = (REQUEST, RESPONSE, AFTER)
+TCP = (CONNECTION, SESSION, CONTENT, TCP_RESPONSE)
+
+families: dict[str, Registry[Callable[..., Step]]] = {name: Registry(f"{name} action") for name in (*HTTP, *TCP)}
+http_request = families[REQUEST]
+http_response = families[RESPONSE]
+
+Factory = Callable[..., Step]
+
+
+def action(*names: str, on: tuple[str, ...], source: str, **facts: Any) -> Callable[[Factory], Factory]:
+    """Enter a factory under `names` in every rule set of `on`."""
+
+    def enter(factory: Factory) -> Factory:
+        for family in on:
+            families[family].register(*names, source=source, **facts)(factory)
+        return factory
+
+    return enter
 
 
 class Builder(Resolver, Protocol):
     """What factories build their arguments with."""
 
+    family: str
+
     def writer(self, text: Format) -> Callable[[Stream], bytes]:
         """The closure of a log format."""
+
+    def condition(self, when: Cond) -> Callable[[Stream], bool]:
+        """The closure of a condition, with the proxy's ACLs."""

@@ -9,30 +9,71 @@ from trilb.base import ip
 from trilb.base.registry import Arg, Kind
 from trilb.config.model import AclSpec, Cond, Expr, Spec
 from trilb.live.stream import Stream
-from trilb.samples.types import Convert, Every, Fetch, Resolver, Value, converters, fetches, matchers
+from trilb.samples import casts
+from trilb.samples.types import Convert, Every, Fetch, Resolver, StreamConvert, Value, converters, fetches, matchers
+from trilb.samples.variables import Variable
 
-_REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER)
+_REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.MAP, Kind.TABLE)
 Condition = Callable[[Stream], bool]
 
 
 def _arguments(spec: Spec, args: tuple[Arg, ...], resolver: Resolver) -> list[object]:
-    return [
-        resolver.resolve(arg.kind, value) if arg.kind in _REFERENCES and isinstance(value, str) else value
-        for arg, value in zip(args, spec.args, strict=False)
-    ]
+    made: list[object] = []
+    for arg, value in zip(args, spec.args, strict=False):
+        if arg.kind in _REFERENCES and isinstance(value, str):
+            made.append(resolver.resolve(arg.kind, value))
+        elif arg.kind in (Kind.VAR, Kind.INT_OR_VAR) and isinstance(value, str):
+            made.append(Variable(value))
+        else:
+            made.append(value)
+    return made
 
 
-def _chain(spec: Expr) -> Convert | None:
-    """All converters of an expression as one function."""
-    made = [converters.entries[c.name].factory(*c.args) for c in spec.converters]
-    if not made:
-        return None
-    if len(made) == 1:
-        return made[0]
+def _adapted(convert: Convert) -> StreamConvert:
+    return lambda value, stream: convert(value)
+
+
+def _chain(spec: Expr, resolver: Resolver, wanted: str = "") -> Convert | StreamConvert | None:
+    """All converters of an expression, and the casts between them (at last to `wanted`), as one function.
+
+    It takes (value, stream) if `_streams` says so, else the value alone.
+    """
+    streams = _streams(spec)
+    made: list[Convert | StreamConvert] = []
+
+    def add(step: Convert | StreamConvert, with_stream: bool = False) -> None:
+        made.append(step if with_stream == streams else _adapted(cast(Convert, step)))
+
+    kind = str(fetches.entries[spec.fetch.name].facts["gives"])
+    for one in spec.converters:
+        entry = converters.entries[one.name]
+        between = casts.cast(kind, str(entry.facts.get("takes", "any")))
+        if between is not None:
+            add(between)
+        add(entry.factory(*_arguments(one, entry.args, resolver)), bool(entry.facts.get("stream")))
+        kind = kind if entry.facts["gives"] == "same" else str(entry.facts["gives"])
+    last = casts.cast(kind, wanted) if wanted else None
+    if last is not None:
+        add(last)
+    if len(made) <= 1:
+        return made[0] if made else None
+    if streams:
+        with_stream = cast("list[StreamConvert]", made)
+
+        def run_streams(value: Value, stream: Stream) -> Value | None:
+            result: Value | None = value
+            for convert in with_stream:
+                if result is None:
+                    return None
+                result = convert(result, stream)
+            return result
+
+        return run_streams
+    plain = cast("list[Convert]", made)
 
     def run(value: Value) -> Value | None:
         result: Value | None = value
-        for convert in made:
+        for convert in plain:
             if result is None:
                 return None
             result = convert(result)
@@ -41,46 +82,49 @@ def _chain(spec: Expr) -> Convert | None:
     return run
 
 
-def expression(spec: Expr, resolver: Resolver) -> Fetch:
-    """The closure that evaluates an expression; it returns None when the sample is missing."""
+def _streams(spec: Expr) -> bool:
+    return any(converters.entries[one.name].facts.get("stream") for one in spec.converters)
+
+
+def expression(spec: Expr, resolver: Resolver, wanted: str = "") -> Fetch:
+    """The closure that evaluates an expression, cast to the type `wanted`; it returns None when the sample is missing.
+
+    Raises Refused when there is no such cast.
+    """
     entry = fetches.entries[spec.fetch.name]
     fetch = entry.factory(*_arguments(spec.fetch, entry.args, resolver))
-    convert = _chain(spec)
+    convert = _chain(spec, resolver, wanted)
     if convert is None:
         return fetch
+    if _streams(spec):
+        with_stream = cast(StreamConvert, convert)
+
+        def run_stream(stream: Stream) -> Value | None:
+            value = fetch(stream)
+            return None if value is None else with_stream(value, stream)
+
+        return run_stream
+    plain = cast(Convert, convert)
 
     def run(stream: Stream) -> Value | None:
         value = fetch(stream)
-        return None if value is None else convert(value)
+        return None if value is None else plain(value)
 
     return run
 
 
 def gives(spec: Expr) -> str:
     """The type an expression results in."""
-    last = spec.converters[-1] if spec.converters else None
-    entry_facts = converters.entries[last.name].facts if last else fetches.entries[spec.fetch.name].facts
-    return str(entry_facts["gives"])
+    kind = str(fetches.entries[spec.fetch.name].facts["gives"])
+    for one in spec.converters:
+        result = str(converters.entries[one.name].facts["gives"])
+        kind = kind if result == "same" else result
+    return kind
 
 
 def text(spec: Expr, resolver: Resolver) -> Callable[[Stream], bytes | None]:
     """An expression whose result is cast to a string; addresses become their usual spelling."""
-    run = expression(spec, resolver)
-    if gives(spec) == "addr":
-
-        def address(stream: Stream) -> bytes | None:
-            value = run(stream)
-            return ip.text(value).encode() if isinstance(value, bytes) else None
-
-        return address
-    if gives(spec) in ("str", "bin", "meth"):
-        return cast(Callable[[Stream], "bytes | None"], run)
-
-    def number(stream: Stream) -> bytes | None:
-        value = run(stream)
-        return None if value is None else str(int(value)).encode()
-
-    return number
+    return cast(Callable[[Stream], "bytes | None"], expression(spec, resolver, "str"))
 
 
 def _every(spec: Expr, resolver: Resolver) -> Every | None:
@@ -89,10 +133,14 @@ def _every(spec: Expr, resolver: Resolver) -> Every | None:
     if factory is None:
         return None
     every = cast(Callable[..., Every], factory)(*_arguments(spec.fetch, entry.args, resolver))
-    convert = _chain(spec)
+    convert = _chain(spec, resolver)
     if convert is None:
         return every
-    return lambda stream: [v for v in (convert(value) for value in every(stream)) if v is not None]
+    if _streams(spec):
+        with_stream = cast(StreamConvert, convert)
+        return lambda stream: [v for v in (with_stream(value, stream) for value in every(stream)) if v is not None]
+    plain = cast(Convert, convert)
+    return lambda stream: [v for v in (plain(value) for value in every(stream)) if v is not None]
 
 
 def acl(spec: AclSpec, resolver: Resolver) -> Condition:

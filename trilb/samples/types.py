@@ -1,7 +1,9 @@
 """What a sample can be, and what the room's factories look like.
 
-Types by their names in facts: `bool` bool, `sint` int, `addr` packed address, `str`, `bin` and `meth` bytes.
-A missing sample is None. A fetch with several values (`hdr`) also has `every`, which ACLs use.
+Types by their names in facts: `bool` bool, `sint` int, `addr` packed address, `str`, `bin` and `meth` bytes; `any`
+is told from the value itself, where an address is an `Addr`. A missing sample is None.
+A fetch with several values (`hdr`) also has `every`, which ACLs use. A converter whose facts say `stream=True` is
+called with (value, stream), any other with the value; either receives what its `takes` says (samples/casts.py).
 """
 
 from __future__ import annotations
@@ -13,13 +15,22 @@ from trilb.base.registry import Kind, Registry
 from trilb.live.stream import Stream
 
 Value = bool | int | bytes
+
+
+class Addr(bytes):
+    """A packed address among values whose type is only known while serving: in variables and maps."""
+
+    __slots__ = ()
+
+
 Fetch = Callable[[Stream], Value | None]
 Every = Callable[[Stream], Iterable[Value]]
 Convert = Callable[[Value], Value | None]
+StreamConvert = Callable[[Value, Stream], Value | None]
 Match = Callable[[Value], bool]
 
 fetches: Registry[Callable[..., Fetch]] = Registry("sample fetch")
-converters: Registry[Callable[..., Convert]] = Registry("converter")
+converters: Registry[Callable[..., Convert | StreamConvert]] = Registry("converter")
 matchers: Registry[Callable[[tuple[str, ...], bool], Match]] = Registry("match method")
 
 fetch = fetches.register

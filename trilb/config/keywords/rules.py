@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from trilb.base.diagnostic import Refused, nearest
+from trilb.base.units import milliseconds
 from trilb.config import known
 from trilb.config.expressions import NotServed, parse_acl, parse_condition, split_condition
 from trilb.config.keywords.registry import Context, keyword, only
@@ -82,19 +83,33 @@ def monitor_uri(line: Line, proxy: Proxy, context: Context) -> None:
     (proxy.monitor_uri,) = only(line, 1, "monitor-uri <uri>")
 
 
-def _action(line: Line, proxy: Proxy, context: Context, family: str, at: str) -> Rule:
+_KNOWN = {
+    "http-request": known.HTTP_REQUEST_ACTIONS,
+    "http-response": known.HTTP_RESPONSE_ACTIONS,
+    "http-after-response": known.HTTP_AFTER_RESPONSE_ACTIONS,
+    "tcp-request connection": known.TCP_REQUEST_CONNECTION_ACTIONS,
+    "tcp-request session": known.TCP_REQUEST_SESSION_ACTIONS,
+    "tcp-request content": known.TCP_REQUEST_CONTENT_ACTIONS,
+    "tcp-response content": known.TCP_RESPONSE_CONTENT_ACTIONS,
+}
+
+
+def _add(line: Line, proxy: Proxy, context: Context, family: str, at: str, words: tuple[str, ...]) -> None:
+    named_defaults_only(proxy, family)
+    rule = _action(line, proxy, context, family, at, words)
+    proxy.rules[family] = (*proxy.rules.get(family, ()), rule)
+
+
+def _action(line: Line, proxy: Proxy, context: Context, family: str, at: str, rest: tuple[str, ...]) -> Rule:
     """Read `ACTION arguments [if|unless ...]` of a rule set."""
     registry = context.language.actions[family]
-    words, when = split_condition(line.words[1:])
+    words, when = split_condition(rest)
     if not words:
         raise Refused(f"'{family}' expects an action{nearest('', registry)}")
     name, parenthesis, inner = words[0].partition("(")
     entry = registry.get(name)
     if entry is None:
-        names = {
-            "http-request": known.HTTP_REQUEST_ACTIONS,
-            "http-response": known.HTTP_RESPONSE_ACTIONS,
-        }[family]
+        names = _KNOWN[family]
         if name in names or name.rstrip("0123456789") in {n.rstrip("0123456789<>-") for n in names}:
             _unserved_rule(line, proxy, context, family, name, when, at)
         raise Refused(f"unknown {family} action '{name}'{nearest(name, [*registry, *names])}", column=line.columns[1])
@@ -118,16 +133,20 @@ def _unserved_rule(
 @keyword("proxy", "http-request")
 def http_request(line: Line, proxy: Proxy, context: Context) -> None:
     """`http-request ACTION [if|unless CONDITION]`."""
-    named_defaults_only(proxy, "http-request")
     _order(line, proxy, context, redirect=True)
-    proxy.http_request.append(_action(line, proxy, context, "http-request", "request"))
+    _add(line, proxy, context, "http-request", "request", line.words[1:])
 
 
 @keyword("proxy", "http-response")
 def http_response(line: Line, proxy: Proxy, context: Context) -> None:
     """`http-response ACTION [if|unless CONDITION]`."""
-    named_defaults_only(proxy, "http-response")
-    proxy.http_response.append(_action(line, proxy, context, "http-response", "response"))
+    _add(line, proxy, context, "http-response", "response", line.words[1:])
+
+
+@keyword("proxy", "http-after-response")
+def http_after_response(line: Line, proxy: Proxy, context: Context) -> None:
+    """`http-after-response ACTION [if|unless CONDITION]`: on every answer, trilb's own included."""
+    _add(line, proxy, context, "http-after-response", "response", line.words[1:])
 
 
 def _order(line: Line, proxy: Proxy, context: Context, *, redirect: bool) -> None:
@@ -145,25 +164,45 @@ def redirect(line: Line, proxy: Proxy, context: Context) -> None:
     """`redirect ...`: the old spelling of `http-request redirect`."""
     _order(line, proxy, context, redirect=False)
     proxy.redirects = True
-    named = Line(line.place, ("http-request", *line.words), (line.columns[0], *line.columns))
-    proxy.http_request.append(_action(named, proxy, context, "http-request", "request"))
+    _add(line, proxy, context, "http-request", "request", line.words)
 
 
-@keyword("proxy", "tcp-request", "tcp-response", "http-after-response", "http-after-request")
-def later_rules(line: Line, proxy: Proxy, context: Context) -> None:
-    """Rule sets whose evaluation has its own issue: understood, not served."""
-    family = line.words[0]
-    if family.startswith("tcp") and len(line.words) > 1:
-        family = f"{family} {line.words[1]}"
-    if family.startswith("tcp-re") and line.words[1:2] not in (
-        ("connection",),
-        ("session",),
-        ("content",),
-        ("inspect-delay",),
-    ):
-        raise Refused(f"'{line.words[0]}' expects 'connection', 'session', 'content' or 'inspect-delay'")
-    named_defaults_only(proxy, family)
-    raise NotServed(family)
+@keyword("proxy", "tcp-request")
+def tcp_request(line: Line, proxy: Proxy, context: Context) -> None:
+    """`tcp-request connection|session|content ACTION [if|unless CONDITION]`, `tcp-request inspect-delay TIME`."""
+    kind = line.words[1] if len(line.words) > 1 else ""
+    if kind == "inspect-delay":
+        named_defaults_only(proxy, line.words[0])
+        proxy.inspect_delay = _delay(line)
+    elif kind in ("connection", "session"):
+        if proxy.kind == "backend":
+            raise Refused(f"'tcp-request {kind}' is not allowed in a backend; only its 'content' rules are")
+        _add(line, proxy, context, f"tcp-request {kind}", kind, line.words[2:])
+    elif kind == "content":
+        _add(line, proxy, context, "tcp-request content", "request", line.words[2:])
+    else:
+        raise Refused("'tcp-request' expects 'connection', 'session', 'content' or 'inspect-delay'")
+
+
+@keyword("proxy", "tcp-response")
+def tcp_response(line: Line, proxy: Proxy, context: Context) -> None:
+    """`tcp-response content ACTION [if|unless CONDITION]`, `tcp-response inspect-delay TIME`."""
+    kind = line.words[1] if len(line.words) > 1 else ""
+    if proxy.kind == "frontend":
+        raise Refused("'tcp-response' is not allowed in a frontend")
+    if kind == "inspect-delay":
+        named_defaults_only(proxy, line.words[0])
+        proxy.response_inspect_delay = _delay(line)
+    elif kind == "content":
+        _add(line, proxy, context, "tcp-response content", "response", line.words[2:])
+    else:
+        raise Refused("'tcp-response' expects 'content' or 'inspect-delay'")
+
+
+def _delay(line: Line) -> float:
+    if len(line.words) != 3:
+        raise Refused(f"'{line.words[0]} inspect-delay' expects one time, as in 5s")
+    return milliseconds(line.words[2]) / 1000
 
 
 def named_defaults_only(proxy: Proxy, family: str) -> None:
