@@ -22,7 +22,7 @@ from trilb.base.clock import Clock
 from trilb.base.diagnostic import Refused
 from trilb.base.registry import Kind
 from trilb.config.keywords.logs import LEVELS
-from trilb.config.model import Cond, Config, Format, ForwardFor, LogTarget, Proxy, Side
+from trilb.config.model import Cond, Config, Format, LogTarget, Proxy, Side
 from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
@@ -33,7 +33,10 @@ from trilb.logs import format as log_format
 from trilb.logs.sinks import Channels, Sink
 from trilb.net.address import Sockaddr, resolve
 from trilb.proxy.plane import Plane
+from trilb.rules import capture
+from trilb.rules import forwarded as forward
 from trilb.rules.build import rule_set
+from trilb.rules.switch import backend_chooser, server_chooser
 from trilb.samples import build as samples
 from trilb.samples.logformat import compile_format
 
@@ -145,7 +148,9 @@ def _backend(proxy: Proxy) -> Backend:
 
 
 def _reaches(front: Proxy, backend: str) -> bool:
-    return backend in (front.name, front.default_backend) or any(rule.name == backend for rule in front.use_backend)
+    return backend in (front.name, front.default_backend) or any(
+        rule.dynamic is None and rule.name == backend for rule in front.use_backend
+    )
 
 
 def _sinks(runtime: Runtime, proxy: Proxy) -> list[Sink]:
@@ -208,10 +213,7 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     plan.moved = getattr(plan.balance, "moved", None)
     response = rule_set("http-response", config, builder)
     plan.response = (response,) if response is not None else ()
-    plan.use_server = tuple(
-        (builder.condition(rule.when) if rule.when is not None else None, backend.by_name[rule.name])
-        for rule in config.use_server
-    )
+    plan.use_server = server_chooser(config.use_server, backend.by_name, plan.persist_option, builder)
     if config.cookie is not None and not (
         config.cookie.dynamic
         and not config.dynamic_cookie_key
@@ -258,7 +260,7 @@ def _persistence(runtime: Runtime, backend: Backend, plan: BackendPlan, builder:
 
 def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes] | None) -> FrontendPlan:
     config = frontend.config
-    plan = FrontendPlan()
+    plan = frontend.plan = FrontendPlan()
     builder = _Builder(runtime, config)
     times = config.timeouts
     plan.client_timeout, plan.client_fin = times.client, times.client_fin
@@ -275,6 +277,8 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     plan.ignore_probes = "http-ignore-probes" in options
     if "h1-case-adjust-bogus-client" in options:
         plan.case_adjust = case
+    if config.unique_id_format is not None:
+        plan.unique_id = _unique_id(builder.writer(config.unique_id_format))
     if config.monitor_uri:
         plan.monitor = config.monitor_uri.encode("latin-1")
     steps: list[Step] = []
@@ -288,16 +292,16 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     if own is None:
         response = rule_set("http-response", config, builder)
         plan.response = (response,) if response is not None else ()
-    switch: list[tuple[Callable[[Stream], bool] | None, Route]] = []
-    for rule in config.use_backend:
-        target = runtime.backends.get(rule.name)
-        if target is not None:
-            when = builder.condition(rule.when) if rule.when is not None else None
-            switch.append((when, _route(runtime, frontend, target)))
-    plan.switch = tuple(switch)
     default = runtime.backends.get(config.default_backend) if config.default_backend else own
-    if default is not None:
-        plan.route = _route(runtime, frontend, default)
+    named = [rule.name for rule in config.use_backend]
+    if any(rule.dynamic is not None for rule in config.use_backend):
+        named += [b.name for b in runtime.backends.values() if b.config.mode is config.mode and b.name != config.name]
+    routes = {name: _route(runtime, frontend, runtime.backends[name]) for name in named if name in runtime.backends}
+    plan.choose = backend_chooser(
+        config.use_backend, routes, _route(runtime, frontend, default) if default is not None else None, builder
+    )
+    plan.capture = capture.header_step(config.capture_headers_in, config.captures_in, "request")
+    plan.capture_response = capture.header_step(config.capture_headers_out, config.captures_out, "response")
     plan.log = _log_writers(runtime, frontend, plan, builder)
     return plan
 
@@ -323,40 +327,30 @@ def _route(runtime: Runtime, frontend: Frontend, backend: Backend) -> Route:
         if back.stats is not None:
             steps.append(_stats(runtime, back, builder))
         route.rules = tuple(steps)
-    forward = _forwardfor(front.forwardfor, None if same else back.forwardfor)
-    if forward is not None:
-        route.edits = (forward,)
+    other = None if same else back
+    edits = [
+        forward.forwardfor(front.forwardfor, other.forwardfor if other is not None else None),
+        forward.originalto(front.originalto, other.originalto if other is not None else None),
+    ]
+    if back.forwarded is not None:
+        edits.insert(0, forward.forwarded(back.forwarded, _Builder(runtime, back)))
+    unique = frontend.plan.unique_id
+    if front.unique_id_header and unique is not None:
+        edits.insert(0, forward.unique_id_header(front.unique_id_header, unique))
+    route.edits = tuple(edit for edit in edits if edit is not None)
     return route
 
 
-def _forwardfor(front: ForwardFor | None, back: ForwardFor | None) -> Callable[[Stream], None] | None:
-    """One header at the most: the backend's name wins, an exception of either side counts, if-none needs both."""
-    chosen = back or front
-    if chosen is None:
-        return None
-    sides = [side for side in (front, back) if side is not None]
-    name = chosen.header.encode("latin-1")
-    excluded = [side.exclude for side in sides if side.exclude is not None]
-    if_none = all(side.if_none for side in sides)
-    spelled: dict[bytes, bytes] = {}
+def _unique_id(write: Callable[[Stream], bytes]) -> Callable[[Stream], bytes]:
+    """The unique id of a stream, made at its first use and the same ever after."""
 
-    def edit(stream: Stream) -> None:
-        client = stream.session.client
-        for network in excluded:
-            if client in network:
-                return
-        head = stream.request
-        assert head is not None
-        if if_none and head.get(name) is not None:
-            return
-        text = spelled.get(client)
-        if text is None:
-            if len(spelled) > 4096:
-                spelled.clear()
-            text = spelled[client] = ip.text(client).encode()
-        head.fields.append((name, text))
+    def unique(stream: Stream) -> bytes:
+        made = stream.unique
+        if made is None:
+            made = stream.unique = write(stream)
+        return made
 
-    return edit
+    return unique
 
 
 def _log_writers(

@@ -8,7 +8,7 @@ from trilb.base.address import Family
 from trilb.base.diagnostic import Report, nearest
 from trilb.base.registry import Kind
 from trilb.config.expressions import Reference
-from trilb.config.model import Cond, Config, Mode, Proxy, ServerLine, Side, Unserved
+from trilb.config.model import Cond, Config, Mode, Proxy, ServerLine, Side
 
 
 def check(config: Config, report: Report, references: list[Reference]) -> None:
@@ -122,7 +122,7 @@ def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
             f"{proxy.kind} '{proxy.name}' has no 'bind' directive; please declare it as a backend if this was intended",
         )
     backends = {other.name: other for other in config.proxies if other.side & Side.BACKEND}
-    targets = [(rule.name, rule.place) for rule in proxy.use_backend]
+    targets = [(rule.name, rule.place) for rule in proxy.use_backend if rule.dynamic is None]
     if proxy.default_backend:
         targets.append((proxy.default_backend, proxy.default_backend_place))
     for name, place in targets:
@@ -137,8 +137,6 @@ def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
                 f"{proxy.kind} '{proxy.name}' tries to use incompatible {target.kind} '{name}' in mode "
                 f"{target.mode.value}; both must have the same mode",
             )
-        elif target.mode is not proxy.mode:
-            config.unserved.append(Unserved(f"tcp frontend '{proxy.name}' with http backend '{name}'", place))
         elif target is proxy:
             report.alert(place, f"loop detected: {proxy.kind} '{proxy.name}' names itself as its backend")
 
@@ -162,7 +160,7 @@ def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -
 def _backend(proxy: Proxy, config: Config, report: Report) -> None:
     names = [server.name for server in proxy.servers]
     for rule in proxy.use_server:
-        if rule.name not in names:
+        if rule.dynamic is None and rule.name not in names:
             report.alert(
                 rule.place, f"unable to find server '{rule.name}' in proxy '{proxy.name}'{nearest(rule.name, names)}"
             )

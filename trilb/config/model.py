@@ -102,11 +102,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class UseBackend:
-    """A `use_backend` or `use-server` line; `name` is the backend's or server's name."""
+    """A `use_backend` or `use-server` line: the backend's or server's name, or the format that computes it."""
 
     name: str
     when: Cond | None
     place: Place = field(default=NOWHERE, compare=False)
+    dynamic: Format | None = None
 
 
 class Mode(Enum):
@@ -206,6 +207,18 @@ class ForwardFor:
 
 
 @dataclass(frozen=True, slots=True)
+class Forwarded:
+    """`option forwarded`: the parameters to send; True takes the connection's own value, an expression computes it."""
+
+    proto: bool = False
+    host: Expr | bool = False
+    by: Expr | bool = False
+    by_port: Expr | bool = False
+    for_: Expr | bool = False
+    for_port: Expr | bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LogTarget:
     """A `log` line. Levels are syslog numbers, 0 (emerg) to 7 (debug)."""
 
@@ -288,6 +301,16 @@ class Proxy:
     retry_on: frozenset[str] = frozenset({"conn-failure"})
     redispatch: int | None = None
     forwardfor: ForwardFor | None = None
+    originalto: ForwardFor | None = None
+    forwarded: Forwarded | None = None
+    unique_id_format: Format | None = None
+    unique_id_header: str = ""
+    captures_in: list[int] = field(default_factory=list)
+    """Capture slots of requests: the most bytes each keeps. `captures_out` are those of responses."""
+    captures_out: list[int] = field(default_factory=list)
+    capture_headers_in: list[tuple[str, int]] = field(default_factory=list)
+    """Captured request headers with the slot each goes to."""
+    capture_headers_out: list[tuple[str, int]] = field(default_factory=list)
     errorfiles: dict[int, bytes | None] = field(default_factory=dict)
     logs: list[LogTarget] = field(default_factory=list)
     log_global: bool = False

@@ -44,7 +44,10 @@ class FrontendPlan:
     """A frontend's work, in the order of the phases. Timeouts are seconds or None."""
 
     __slots__ = (
+        "capture",
+        "capture_response",
         "case_adjust",
+        "choose",
         "client_fin",
         "client_timeout",
         "close_mode",
@@ -62,16 +65,17 @@ class FrontendPlan:
         "request",
         "request_timeout",
         "response",
-        "route",
-        "switch",
         "tarpit",
+        "unique_id",
     )
 
     def __init__(self) -> None:
         self.request: tuple[Step, ...] = ()
         self.response: tuple[Step, ...] = ()
-        self.switch: tuple[tuple[Callable[[Stream], bool] | None, Route], ...] = ()
-        self.route: Route | None = None
+        self.choose: Callable[[Stream], Route | None] = lambda stream: None
+        self.unique_id: Callable[[Stream], bytes] | None = None
+        self.capture: tuple[Step, ...] = ()
+        self.capture_response: tuple[Step, ...] = ()
         self.log: tuple[Writer, ...] = ()
         self.errors: dict[int, bytes | None] = {}
         self.client_timeout: float | None = None
@@ -156,7 +160,7 @@ class BackendPlan:
         self.abortonclose = False
         self.close_mode = ""
         self.case_adjust: dict[bytes, bytes] | None = None
-        self.use_server: tuple[tuple[Callable[[Stream], bool] | None, Server], ...] = ()
+        self.use_server: Callable[[Stream], Server | None] | None = None
 
 
 __all__ = ["BackendPlan", "Balance", "Edit", "FrontendPlan", "Key", "Route", "ServerLine", "Step", "Writer"]

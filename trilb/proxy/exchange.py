@@ -253,6 +253,8 @@ class Exchange:
         counted = _counted(head)
         if head.status == 101 and not _upgrade_agreed(asked, head):
             return await self._refuse_answer(502)
+        for step in http.plan.capture_response:
+            step(stream)
         for steps in (plan.response, http.plan.response):
             for step in steps:
                 effect = step(stream)

@@ -243,15 +243,13 @@ class HttpSession:
         if monitor and (head.target == monitor or path_of(head.target) == monitor):
             stream.logged = True
             return await self.error(stream, 200, self.plan.errors)
+        for step in self.plan.capture:
+            step(stream)
         for step in self.plan.request:
             effect = step(stream)
             if effect is not None:
                 return await self.obey(stream, effect, self.plan.errors)
-        route = self.plan.route
-        for when, target in self.plan.switch:
-            if when is None or when(stream):
-                route = target
-                break
+        route = self.plan.choose(stream)
         if route is None:
             stream.received = 0.0
             stream.end("S", "C")
@@ -267,13 +265,12 @@ class HttpSession:
                 return await self.obey(stream, effect, plan.errors)
         if plan.persist is not None:
             plan.persist(stream)
-        for when, server in plan.use_server:
-            if when is None or when(stream):
-                if server.running or plan.persist_option:
-                    # Observed: it wins over the cookie, which then counts as unused.
-                    stream.server, stream.chosen_by_cookie, stream.ignore_persist = server, False, True
-                    stream.cookie_in = "N" if stream.cookie_in == "N" else "U"
-                break
+        if plan.use_server is not None:
+            server = plan.use_server(stream)
+            if server is not None:
+                # Observed: it wins over the cookie, which then counts as unused.
+                stream.server, stream.chosen_by_cookie, stream.ignore_persist = server, False, True
+                stream.cookie_in = "N" if stream.cookie_in == "N" else "U"
         for edit in route.edits:
             edit(stream)
         return await self._forward(stream, route, head)

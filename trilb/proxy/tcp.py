@@ -166,11 +166,7 @@ class TcpSession:
 
     async def _run(self, stream: Stream) -> None:
         plan, plane, client = self.plan, self.plane, self.client
-        route = plan.route
-        for when, target in plan.switch:
-            if when is None or when(stream):
-                route = target
-                break
+        route = plan.choose(stream)
         if route is None:
             stream.end("S", "C")
             return

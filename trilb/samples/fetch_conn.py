@@ -36,25 +36,25 @@ def constant_int(number: int) -> Fetch:
 @fetch("src", gives="addr", source="7.3.3")
 def src() -> Fetch:
     """The client's address."""
-    return lambda stream: stream.session.client
+    return lambda stream: stream.client
 
 
 @fetch("src_port", gives="sint", source="7.3.3")
 def src_port() -> Fetch:
     """The client's port."""
-    return lambda stream: stream.session.client_port
+    return lambda stream: stream.client_port
 
 
 @fetch("dst", gives="addr", source="7.3.3")
 def dst() -> Fetch:
     """The address the client connected to."""
-    return lambda stream: stream.session.local
+    return lambda stream: stream.local
 
 
 @fetch("dst_port", gives="sint", source="7.3.3")
 def dst_port() -> Fetch:
     """The port the client connected to."""
-    return lambda stream: stream.session.local_port
+    return lambda stream: stream.local_port
 
 
 @fetch("fe_name", gives="str", source="7.3.3")

@@ -21,7 +21,6 @@ class Regex:
 
     __slots__ = ("_pattern", "text")
 
-
     def __init__(self, text: str, ignore_case: bool = False) -> None:
         """Compile Latin-1 text. Raises Refused with the engine's reason and position."""
         self.text = text

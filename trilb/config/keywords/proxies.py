@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 
 from trilb.base.address import Family
 from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
-from trilb.base.ip import Network
 from trilb.base.units import seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed
+from trilb.config.keywords import forward
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
-from trilb.config.model import ForwardFor, Mode, Proxy
+from trilb.config.model import Mode, Proxy
 from trilb.config.sources import read_bytes
 
 
@@ -324,7 +323,15 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
             )
         proxy.redispatch = None if context.negated else _interval(rest)
     elif name == "forwardfor":
-        proxy.forwardfor = None if context.negated else _forwardfor(line)
+        proxy.forwardfor = forward.forwardfor(line, name="x-forwarded-for", if_none=True)
+    elif name == "originalto":
+        proxy.originalto = forward.forwardfor(line, name="x-original-to", if_none=False)
+    elif name == "forwarded":
+        if proxy.kind == "frontend":
+            context.report.warn(
+                line.at(1), f"'option forwarded' ignored because frontend '{proxy.name}' has no backend capability"
+            )
+        proxy.forwarded = None if context.negated else forward.forwarded(line, proxy, context)
     elif name in known.OPTIONS:
         if not context.negated:
             raise NotServed(f"option {name}")
@@ -346,25 +353,3 @@ def _interval(rest: tuple[str, ...]) -> int:
     if len(rest) > 1:
         raise Refused("'option redispatch' takes at most one number")
     return whole(rest[0], -(2**31), 2**31 - 1, "'option redispatch'") if rest else -1
-
-
-def _forwardfor(line: Line) -> ForwardFor:
-    result = ForwardFor()
-    words, i = line.words, 2
-    while i < len(words):
-        value = words[i + 1] if i + 1 < len(words) else ""
-        if words[i] == "if-none":
-            result = replace(result, if_none=True)
-            i += 1
-            continue
-        if words[i] == "except" and value:
-            result = replace(result, exclude=Network(value))
-        elif words[i] == "header" and value:
-            result = replace(result, header=value.lower())
-        else:
-            raise Refused(
-                "'option forwardfor' only supports 'except <network>', 'header <name>' and 'if-none'",
-                column=line.columns[i],
-            )
-        i += 2
-    return result

@@ -7,7 +7,7 @@ import re
 from trilb.base.diagnostic import Refused, nearest
 from trilb.base.units import milliseconds
 from trilb.config import known
-from trilb.config.expressions import NotServed, parse_acl, parse_condition, split_condition
+from trilb.config.expressions import NotServed, parse_acl, parse_condition, parse_format, split_condition
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
 from trilb.config.model import Cond, Proxy, Rule, Spec, UseBackend
@@ -61,9 +61,9 @@ def use_backend(line: Line, proxy: Proxy, context: Context) -> None:
     words, when = split_condition(line.words[1:])
     if len(words) != 1:
         raise Refused("'use_backend' expects a backend name, then 'if' or 'unless' and a condition")
-    if "%[" in words[0]:
-        raise NotServed("use_backend with a log format")
-    proxy.use_backend.append(UseBackend(words[0], condition(line, when, proxy, context, "request"), line.at(1)))
+    dynamic = parse_format(words[0], context.scope(proxy, line.place, "request")) if "%[" in words[0] else None
+    rule = UseBackend(words[0], condition(line, when, proxy, context, "request"), line.at(1), dynamic)
+    proxy.use_backend.append(rule)
 
 
 @keyword("proxy", "use-server", where="LB")
@@ -72,9 +72,9 @@ def use_server(line: Line, proxy: Proxy, context: Context) -> None:
     words, when = split_condition(line.words[1:])
     if len(words) != 1:
         raise Refused("'use-server' expects a server name, then 'if' or 'unless' and a condition")
-    if "%[" in words[0]:
-        raise NotServed("use-server with a log format")
-    proxy.use_server.append(UseBackend(words[0], condition(line, when, proxy, context, "request"), line.at(1)))
+    dynamic = parse_format(words[0], context.scope(proxy, line.place, "request")) if "%[" in words[0] else None
+    rule = UseBackend(words[0], condition(line, when, proxy, context, "request"), line.at(1), dynamic)
+    proxy.use_server.append(rule)
 
 
 @keyword("proxy", "monitor-uri", where="DFL")
