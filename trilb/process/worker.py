@@ -46,9 +46,10 @@ def run(config: Config, *, foreground: bool, finish: list[int], terminate: list[
     except Refused:
         for number, handler in before.items():
             signal.signal(number, handler)
-        raise
-    finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        raise
+    # The interpreter takes the handlers away before the process is gone: nothing may be delivered any more.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
 def _run(config: Config, foreground: bool, finish: list[int], terminate: list[int]) -> None:
