@@ -35,7 +35,7 @@ from trilb.net.address import Sockaddr, resolve
 from trilb.proxy.plane import Plane
 from trilb.rules import capture
 from trilb.rules import forwarded as forward
-from trilb.rules.build import rule_set
+from trilb.rules.build import content_set, rule_set
 from trilb.rules.switch import backend_chooser, server_chooser
 from trilb.samples import build as samples
 from trilb.samples.logformat import compile_format
@@ -80,6 +80,9 @@ class _Builder:
 
     def writer(self, text: Format) -> Callable[[Stream], bytes]:
         return compile_format(text, self, self.runtime.process)
+
+    def uncertain(self, when: Cond) -> Callable[[Stream], bool | None]:
+        return samples.uncertain(when, self.proxy.acls, self)
 
     def condition(self, when: Cond) -> Callable[[Stream], bool]:
         return samples.condition(when, self.proxy.acls, self)
@@ -213,6 +216,8 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     plan.moved = getattr(plan.balance, "moved", None)
     response = rule_set("http-response", config, builder)
     plan.response = (response,) if response is not None else ()
+    plan.tcp_response = content_set("tcp-response content", config, builder)
+    plan.response_inspect_delay = config.response_inspect_delay
     plan.use_server = server_chooser(config.use_server, backend.by_name, plan.persist_option, builder)
     if config.cookie is not None and not (
         config.cookie.dynamic
@@ -281,6 +286,10 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
         plan.unique_id = _unique_id(builder.writer(config.unique_id_format))
     if config.monitor_uri:
         plan.monitor = config.monitor_uri.encode("latin-1")
+    plan.on_connect = rule_set("tcp-request connection", config, builder)
+    plan.on_session = rule_set("tcp-request session", config, builder)
+    plan.content = content_set("tcp-request content", config, builder)
+    plan.inspect_delay = config.inspect_delay
     steps: list[Step] = []
     rules = rule_set("http-request", config, builder)
     if rules is not None:
@@ -322,6 +331,8 @@ def _route(runtime: Runtime, frontend: Frontend, backend: Backend) -> Route:
     route.server_close = any(modes)
     if not same:
         builder = _Builder(runtime, back)
+        route.content = content_set("tcp-request content", back, builder)
+        route.inspect_delay = back.inspect_delay
         rules = rule_set("http-request", back, builder)
         steps = [rules] if rules is not None else []
         if back.stats is not None:

@@ -144,6 +144,7 @@ class Bind:
     v4v6: bool = False
     interface: str = ""
     transparent: bool = False
+    accept_proxy: bool = False
     proto: str = ""
 
 

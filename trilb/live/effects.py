@@ -62,6 +62,25 @@ class Allow:
     __slots__ = ()
 
 
-ALLOW = Allow()
+class More:
+    """A content rule cannot be decided yet: wait for more bytes, or for the inspect-delay to pass."""
 
-Effect = Deny | Reply | Tarpit | Drop | NeedBody | Allow
+    __slots__ = ()
+
+
+class Upgrade:
+    """Go on with the connection as HTTP (`switch-mode http`)."""
+
+    __slots__ = ()
+
+
+class ExpectProxy:
+    """Read a PROXY header before anything else (`expect-proxy layer4`)."""
+
+    __slots__ = ()
+
+
+ALLOW = Allow()
+MORE = More()
+
+Effect = Deny | Reply | Tarpit | Drop | NeedBody | Allow | More | Upgrade | ExpectProxy

@@ -30,11 +30,13 @@ class Balance(Protocol):
 class Route:
     """What a frontend and a backend decide together: edits of requests on this way, and who closes."""
 
-    __slots__ = ("backend", "client_close", "edits", "rules", "server_close")
+    __slots__ = ("backend", "client_close", "content", "edits", "inspect_delay", "rules", "server_close")
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.edits: tuple[Edit, ...] = ()
+        self.content: Step | None = None
+        self.inspect_delay = 0.0
         self.rules: tuple[Step, ...] = ()
         self.client_close = False
         self.server_close = False
@@ -51,10 +53,12 @@ class FrontendPlan:
         "client_fin",
         "client_timeout",
         "close_mode",
+        "content",
         "dontlog_normal",
         "dontlognull",
         "errors",
         "ignore_probes",
+        "inspect_delay",
         "keep_alive_timeout",
         "keepalive",
         "log",
@@ -62,6 +66,8 @@ class FrontendPlan:
         "log_separate_errors",
         "logasap",
         "monitor",
+        "on_connect",
+        "on_session",
         "request",
         "request_timeout",
         "response",
@@ -73,6 +79,10 @@ class FrontendPlan:
         self.request: tuple[Step, ...] = ()
         self.response: tuple[Step, ...] = ()
         self.choose: Callable[[Stream], Route | None] = lambda stream: None
+        self.on_connect: Step | None = None
+        self.on_session: Step | None = None
+        self.content: Step | None = None
+        self.inspect_delay = 0.0
         self.unique_id: Callable[[Stream], bytes] | None = None
         self.capture: tuple[Step, ...] = ()
         self.capture_response: tuple[Step, ...] = ()
@@ -120,12 +130,14 @@ class BackendPlan:
         "redispatch",
         "request",
         "response",
+        "response_inspect_delay",
         "retries",
         "retries_answers",
         "retry_on",
         "reuse",
         "server_fin",
         "server_timeout",
+        "tcp_response",
         "tunnel_timeout",
         "use_server",
     )
@@ -135,6 +147,8 @@ class BackendPlan:
     def __init__(self) -> None:
         self.request: tuple[Step, ...] = ()
         self.response: tuple[Step, ...] = ()
+        self.tcp_response: Step | None = None
+        self.response_inspect_delay = 0.0
         self.persist: Callable[[Stream], None] | None = None
         self.force_persist: Callable[[Stream], bool] | None = None
         self.persist_option = False

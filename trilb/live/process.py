@@ -14,6 +14,7 @@ class ProcessState:
         "conn_rate",
         "cum_conn",
         "cum_req",
+        "faults",
         "hostname",
         "maxconn",
         "node",
@@ -32,6 +33,7 @@ class ProcessState:
         self.node = hostname
         self.maxconn = maxconn
         self.actconn = 0
+        self.faults = 0
         self.cum_conn = 0
         self.cum_req = 0
         self.unique = 0

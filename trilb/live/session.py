@@ -25,6 +25,8 @@ class Session:
         "local",
         "local_port",
         "private",
+        "proxied",
+        "proxy_tlvs",
         "requests",
         "vars",
     )
@@ -40,6 +42,8 @@ class Session:
         self.accepted = 0.0
         self.accepted_wall = 0.0
         self.requests = 0
+        self.proxied = False
+        self.proxy_tlvs: tuple[tuple[int, bytes], ...] = ()
         self.vars: dict[str, bool | int | bytes] | None = None
         self.private: tuple[Server, Idle] | None = None
 

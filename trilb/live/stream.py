@@ -48,11 +48,15 @@ class Stream:
         "frontend",
         "idle_since",
         "ignore_persist",
+        "inspect_done",
+        "inspected",
+        "inspected_server",
         "last_rule",
         "local",
         "local_port",
         "log_level",
         "logged",
+        "may_change",
         "no_l7_retry",
         "picked",
         "position",
@@ -128,6 +132,10 @@ class Stream:
         self.unique: bytes | None = None
         self.last_rule: Place | None = None
         self.position = 0
+        self.inspected: bytes | None = None
+        self.inspected_server: bytes | None = None
+        self.inspect_done = True
+        self.may_change = False
 
     def end(self, cause: str, during: str) -> None:
         """Set the termination letters, unless something earlier already did."""

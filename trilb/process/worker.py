@@ -153,6 +153,7 @@ class _Worker:
                             plane, runtime.frontends[name], sock, bind.name, bind.id or numbers[name], self.sessions
                         )
                         acceptor.most = bind.maxconn
+                        acceptor.accept_proxy = bind.accept_proxy
                         self.acceptors.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
                     for line, sock in self.sockets:

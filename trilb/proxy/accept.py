@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import sys
+import traceback
 
 import trio
 
@@ -13,6 +15,7 @@ from trilb.live.session import Session
 from trilb.net.conn import Conn
 from trilb.net.listen import ACCEPT_FULL, ACCEPT_GONE
 from trilb.net.poller import Watch
+from trilb.proxy.admit import admit
 from trilb.proxy.http1 import HttpSession
 from trilb.proxy.plane import Plane
 from trilb.proxy.tcp import TcpSession
@@ -41,6 +44,7 @@ class Acceptor:
         self.unix = sock.family == socket.AF_UNIX
         self.stopped = False
         self.most = 0
+        self.accept_proxy = False
         self.current = 0
         self._watch: Watch | None = None
 
@@ -117,18 +121,34 @@ class Acceptor:
         frontend.counters.enter(now)
         frontend.counters.conn_tot += 1
         conn = Conn(sock, plane.poller)
-        served: AnySession
-        if frontend.config.mode is Mode.HTTP:
-            served = HttpSession(plane, session, conn)
-        else:
-            served = TcpSession(plane, session, conn)
-        self.sessions.add(served)
         self.current += 1
+        guarded = self.accept_proxy or frontend.plan.on_connect is not None or frontend.plan.on_session is not None
         try:
-            await served.serve()
+            if not guarded or await admit(plane, session, conn, accept_proxy=self.accept_proxy):
+                await self._serve(session, conn)
+        except Exception:  # noqa: BLE001
+            # A fault of ours in one session must not end the others: tell the operator, count it, close this one.
+            process.faults += 1
+            traceback.print_exc(file=sys.stderr)
         finally:
-            self.sessions.discard(served)
             self.current -= 1
             conn.close()
             process.actconn -= 1
             frontend.counters.scur -= 1
+
+    async def _serve(self, session: Session, conn: Conn) -> None:
+        served: AnySession
+        if self.frontend.config.mode is Mode.HTTP:
+            served = HttpSession(self.plane, session, conn)
+        else:
+            served = TcpSession(self.plane, session, conn)
+        self.sessions.add(served)
+        try:
+            if await served.serve():
+                # It turned out to speak HTTP: the bytes seen so far are in the connection's inbox.
+                self.sessions.discard(served)
+                served = HttpSession(self.plane, session, conn)
+                self.sessions.add(served)
+                await served.serve()
+        finally:
+            self.sessions.discard(served)

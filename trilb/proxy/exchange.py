@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from trilb.http import lane, policy, record, write
 from trilb.http.framing import Body, ChunkedBody, CloseBody, LengthBody
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Head, Refusal
-from trilb.live.effects import Effect
+from trilb.live.effects import Allow, Effect
 from trilb.live.plan import Route
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
@@ -253,6 +253,11 @@ class Exchange:
         counted = _counted(head)
         if head.status == 101 and not _upgrade_agreed(asked, head):
             return await self._refuse_answer(502)
+        if plan.tcp_response is not None:
+            stream.position, stream.inspected_server = 0, self.conn.inbox
+            effect = plan.tcp_response(stream)
+            if effect is not None and not isinstance(effect, Allow):
+                return await self._refused_by_rule(effect, counted, plan.errors)
         for step in http.plan.capture_response:
             step(stream)
         for steps in (plan.response, http.plan.response):

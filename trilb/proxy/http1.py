@@ -11,8 +11,8 @@ import trio
 from trilb.http import lane, policy, record, replies, write
 from trilb.http.framing import Body, ChunkedBody, LengthBody
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Head, Refusal
-from trilb.live.effects import Deny, Drop, Effect, NeedBody, Reply, Tarpit
-from trilb.live.plan import FrontendPlan, Route
+from trilb.live.effects import Allow, Deny, Drop, Effect, NeedBody, Reply, Tarpit, Upgrade
+from trilb.live.plan import FrontendPlan, Route, Step
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
@@ -20,6 +20,7 @@ from trilb.net.poller import Expired, Waiter
 from trilb.proxy import connect
 from trilb.proxy.connect import Failed
 from trilb.proxy.exchange import Exchange
+from trilb.proxy.inspect import inspect
 from trilb.proxy.plane import Plane
 from trilb.samples.fetch_http import path_of
 
@@ -50,14 +51,14 @@ class HttpSession:
 
     # -- the loop --------------------------------------------------------------------------------------------
 
-    async def serve(self) -> None:
-        """Serve requests until the connection ends. Never raises but for cancellation."""
+    async def serve(self) -> bool:
+        """Serve requests until the connection ends; always False. Never raises but for cancellation."""
         session = self.session
         try:
             while True:
                 stream = await self.read_request()
                 if stream is None:
-                    return
+                    return False
                 self.inflight = True
                 try:
                     keep = await self.run(stream)
@@ -66,12 +67,12 @@ class HttpSession:
                     self.inflight = False
                 if not keep:
                     await self._linger()
-                    return
+                    return False
                 session.requests += 1
                 if not session.requests % _FAIR:
                     await trio.lowlevel.checkpoint()
         except (Broken, _Gone):
-            return
+            return False
         finally:
             self.waiter.finish()
             session.close_private()
@@ -245,6 +246,10 @@ class HttpSession:
             return await self.error(stream, 200, self.plan.errors)
         for step in self.plan.capture:
             step(stream)
+        if self.plan.content is not None:
+            effect = await self._inspect(stream, self.plan.content, self.plan.inspect_delay)
+            if effect is not None:
+                return await self.obey(stream, effect, self.plan.errors)
         for step in self.plan.request:
             effect = step(stream)
             if effect is not None:
@@ -259,6 +264,10 @@ class HttpSession:
         backend.counters.enter(self.clock.now)
         backend.counters.req_tot += 1
         plan = backend.plan
+        if route.content is not None:
+            effect = await self._inspect(stream, route.content, route.inspect_delay)
+            if effect is not None:
+                return await self.obey(stream, effect, plan.errors)
         for step in route.rules:
             effect = step(stream)
             if effect is not None:
@@ -388,6 +397,14 @@ class HttpSession:
         if during == "R" and 301 <= effect.status <= 308 and (request.chunked or request.length > 0):
             head.fields.append((b"connection", b"close"))
         return await self.reply(stream, head, effect.body)
+
+    async def _inspect(self, stream: Stream, rules: Step, delay: float) -> Effect | None:
+        """Run content rules over a request whose head is here; some wait for its body, at most for `delay` seconds."""
+        request, client = stream.request, self.client
+        assert request is not None
+        whole = not request.chunked and len(client.inbox) >= request.length
+        effect = await inspect(self.waiter, stream, client, rules, 0.0 if whole else delay, self.plane.bufsize)
+        return None if isinstance(effect, (Allow, Upgrade)) else effect
 
     async def _read_body(self, stream: Stream, most: int) -> bytes | None:
         """The whole body of a request trilb answers itself; None when it is too long, or of unknown length."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 
+from trilb.config.model import Mode
 from trilb.http.framing import CloseBody
-from trilb.live.plan import FrontendPlan
+from trilb.live.effects import Allow, Drop, Effect, More, Upgrade
+from trilb.live.plan import BackendPlan, FrontendPlan, Step
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
 from trilb.proxy import connect, relay
 from trilb.proxy.connect import Failed
+from trilb.proxy.inspect import inspect
 from trilb.proxy.plane import Plane
 
 PAYLOAD_WAIT = 5.0
@@ -41,14 +44,16 @@ async def tunnel(
     tunnel_timeout: float | None,
     client_fin: float | None = None,
     server_fin: float | None = None,
+    up: relay.AnyFlow | None = None,
 ) -> int:
     """Move bytes until both sides ended, one failed, or nothing moved for too long; sets the termination letters.
 
     Returns the bytes moved to the client. Timeouts are seconds; `tunnel_timeout` replaces both once bytes have
-    gone both ways, the `fin` ones apply after one side has ended (configuration.txt, `timeout tunnel`).
+    gone both ways, the `fin` ones apply after one side has ended (configuration.txt, `timeout tunnel`). `up` is the
+    way to the server where it has begun already.
     """
     clock = plane.clock
-    up = _direction(client, server, out_server)
+    up = up or _direction(client, server, out_server)
     down = _direction(server, client, out_client)
     up_shut = down_shut = False
     client_seen = server_seen = clock.now
@@ -152,27 +157,49 @@ class TcpSession:
         self.waiter = Waiter(plane.wheel)
         self.inflight = True
 
-    async def serve(self) -> None:
-        """Serve the one stream of the connection. Never raises but for cancellation."""
+    async def serve(self) -> bool:
+        """Serve the one stream of the connection; True when it is to go on as HTTP. Raises only when cancelled."""
         stream = Stream(self.session, self.session.frontend)
         stream.cookie_in = stream.cookie_out = "-"
+        upgraded = False
         try:
-            await self._run(stream)
+            upgraded = await self._run(stream)
         except Broken:
             stream.end("C", "D")
         finally:
             self.waiter.finish()
-            self._finish(stream)
+            if not upgraded:
+                self._finish(stream)
+        return upgraded
 
-    async def _run(self, stream: Stream) -> None:
+    async def _inspected(self, stream: Stream, rules: Step | None, delay: float) -> Effect | None:
+        """What content rules say: None to go on; a refusal is counted and shows in the log."""
+        if rules is None:
+            return None
+        effect = await inspect(self.waiter, stream, self.client, rules, delay, self.plane.bufsize, self.plane.limits)
+        if effect is None or isinstance(effect, (Allow, Upgrade)):
+            return effect if isinstance(effect, Upgrade) else None
+        (stream.backend or stream.frontend).counters.dreq += 1
+        stream.end("P", "R")
+        self.client.close(reset=not (isinstance(effect, Drop) and effect.silent))
+        return effect
+
+    async def _run(self, stream: Stream) -> bool:
         plan, plane, client = self.plan, self.plane, self.client
+        effect = await self._inspected(stream, plan.content, plan.inspect_delay)
+        if effect is not None:
+            return isinstance(effect, Upgrade)
         route = plan.choose(stream)
         if route is None:
             stream.end("S", "C")
-            return
+            return False
         backend = route.backend
+        if backend.config.mode is Mode.HTTP:
+            return True
         stream.backend = backend
         backend.counters.enter(plane.clock.now)
+        if await self._inspected(stream, route.content, route.inspect_delay) is not None:
+            return False
         if backend.plan.payload:
             await self._peek(stream)
         try:
@@ -182,10 +209,15 @@ class TcpSession:
             if client.watch.hangup or failed.status == 0:
                 backend.counters.cli_abrt += 1
             client.close(reset=failed.status != 0)
-            return
+            return False
         if plan.logasap:
             stream.logged = True
             self._log(stream)
+        up = None
+        if backend.plan.tcp_response is not None:
+            up = await self._inspect_response(stream, server, backend.plan)
+            if up is None:
+                return False
         stream.bytes_out += await tunnel(
             plane,
             stream,
@@ -197,6 +229,7 @@ class TcpSession:
             tunnel_timeout=backend.plan.tunnel_timeout,
             client_fin=plan.client_fin,
             server_fin=backend.plan.server_fin,
+            up=up,
         )
         counters = (stream.frontend.counters, backend.counters)
         for one in counters:
@@ -204,6 +237,41 @@ class TcpSession:
                 one.cli_abrt += 1
             elif stream.cause in "Ss":
                 one.srv_abrt += 1
+        return False
+
+    async def _inspect_response(self, stream: Stream, server: Conn, plan: BackendPlan) -> relay.AnyFlow | None:
+        """Run tcp-response content rules while the client's bytes go on; None when the connection is refused."""
+        client, waiter, rules = self.client, self.waiter, plan.tcp_response
+        assert rules is not None
+        up = _direction(client, server, b"")
+        stream.position = 0
+        stream.inspect_done = not plan.response_inspect_delay
+        waiter.arm(plan.response_inspect_delay or None)
+        while True:
+            stream.inspected_server = server.inbox
+            effect = rules(stream)
+            if not isinstance(effect, More):
+                break
+            moved = not up.done and up.step()
+            data = server.receive() if server.watch.ready else None
+            if data:
+                server.inbox += data
+            if data == b"" or len(server.inbox) >= self.plane.bufsize:
+                stream.inspect_done = True
+            elif not data and not moved:
+                try:
+                    await waiter.park(client.watch, server.watch)
+                except Expired:
+                    stream.inspect_done = True
+        if effect is None or isinstance(effect, Allow):
+            return up
+        up.close()
+        server.close()
+        assert stream.backend is not None
+        stream.backend.counters.dresp += 1
+        stream.end("P", "D")
+        client.close()
+        return None
 
     async def _peek(self, stream: Stream) -> None:
         """Look at the first bytes without taking them; they are balanced on (rdp-cookie)."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from trilb.config.model import Proxy, Rule
-from trilb.live.effects import Allow, Effect
+from trilb.live.effects import MORE, Allow, Effect
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.rules.registry import Builder, families
+from trilb.samples.build import Uncertain
 
 
 def rule_set(family: str, proxy: Proxy, builder: Builder) -> Step | None:
@@ -44,3 +45,37 @@ def _step(family: str, rule: Rule, builder: Builder) -> Step:
         return act
     when = builder.condition(rule.when)
     return lambda stream: act(stream) if when(stream) else None
+
+
+def content_set(family: str, proxy: Proxy, builder: Builder) -> Step | None:
+    """The content rules of a proxy as one step that answers MORE while a rule cannot be decided.
+
+    It goes on with the rule at `stream.position`, which it keeps; the shell sets it to 0 before the first call.
+    """
+    rules = proxy.rules.get(family, ())
+    if not rules:
+        return None
+    made: list[tuple[Uncertain | None, Step, Rule]] = []
+    for rule in rules:
+        builder.family = family
+        act = families[family].entries[rule.act.name].factory(*rule.act.args, builder)
+        made.append((builder.uncertain(rule.when) if rule.when is not None else None, act, rule))
+    fixed = tuple(made)
+
+    def run(stream: Stream) -> Effect | None:
+        for at in range(stream.position, len(fixed)):
+            when, act, rule = fixed[at]
+            held = when(stream) if when is not None else True
+            if held is None:
+                stream.position = at
+                return MORE
+            if not held:
+                continue
+            effect = act(stream)
+            if effect is not None:
+                stream.position = at + 1
+                stream.last_rule = rule.place
+                return effect
+        return None
+
+    return run

@@ -48,5 +48,8 @@ class Builder(Resolver, Protocol):
     def writer(self, text: Format) -> Callable[[Stream], bytes]:
         """The closure of a log format."""
 
+    def uncertain(self, when: Cond) -> Callable[[Stream], bool | None]:
+        """The same over bytes that still arrive: None while they may change the answer."""
+
     def condition(self, when: Cond) -> Callable[[Stream], bool]:
         """The closure of a condition, with the proxy's ACLs."""

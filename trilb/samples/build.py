@@ -203,3 +203,46 @@ def condition(spec: Cond, named: Mapping[str, tuple[AclSpec, ...]], resolver: Re
 
 def _any(tests: list[Condition]) -> Condition:
     return lambda stream: any(test(stream) for test in tests)
+
+
+Uncertain = Callable[[Stream], "bool | None"]
+"""A condition over bytes that are still arriving: None means that more of them may change the answer."""
+
+
+def uncertain(spec: Cond, named: Mapping[str, tuple[AclSpec, ...]], resolver: Resolver) -> Uncertain:
+    """The closure of a condition in content rules, three-valued (configuration.txt, `tcp-request content`).
+
+    A test that does not hold is unknown while what it looks at may change; a test that holds, holds.
+    """
+    alternatives: list[tuple[tuple[Condition, bool], ...]] = []
+    for terms in spec.alternatives:
+        built: list[tuple[Condition, bool]] = []
+        for term in terms:
+            specs = (term.acl,) if term.acl is not None else term.resolved or named[term.name]
+            tests = [acl(one, resolver) for one in specs]
+            built.append((tests[0] if len(tests) == 1 else _any(tests), not term.negated))
+        alternatives.append(tuple(built))
+    unless, fixed = spec.unless, tuple(alternatives)
+
+    def all_of(terms: tuple[tuple[Condition, bool], ...], stream: Stream) -> bool | None:
+        unknown = False
+        for test, wanted in terms:
+            stream.may_change = False
+            held = test(stream)
+            if not held and stream.may_change and not stream.inspect_done:
+                unknown = True
+            elif held is not wanted:
+                return False
+        return None if unknown else True
+
+    def run(stream: Stream) -> bool | None:
+        unknown = False
+        for terms in fixed:
+            result = all_of(terms, stream)
+            if result:
+                return not unless
+            if result is None:
+                unknown = True
+        return None if unknown else unless
+
+    return run

@@ -71,7 +71,14 @@ def req_ver() -> Fetch:
 @fetch("req.proto_http", "req_proto_http", gives="bool", source="7.3.5")
 def req_proto_http() -> Fetch:
     """True once a request was recognised as HTTP."""
-    return lambda stream: stream.request is not None
+
+    def run(stream: Stream) -> bool:
+        if stream.request is not None:
+            return True
+        stream.may_change = True
+        return False
+
+    return run
 
 
 @fetch("status", gives="sint", at="response", source="7.3.6")

@@ -31,7 +31,7 @@ _BIND_VALUES: dict[str, Callable[[str], object]] = {
     "group": lambda text: lookup_id("group", text),
     "interface": str,
 }
-_BIND_FLAGS = {"v6only": "v6only", "v4v6": "v4v6", "transparent": "transparent"}
+_BIND_FLAGS = {"v6only": "v6only", "v4v6": "v4v6", "transparent": "transparent", "accept-proxy": "accept_proxy"}
 _BIND_WITHOUT_EFFECT = {
     "process": 1,
     "thread": 1,

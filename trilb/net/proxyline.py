@@ -1,0 +1,108 @@
+"""The PROXY protocol, versions 1 and 2, as bytes to values (proxy-protocol.txt). No I/O in here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from trilb.base import ip
+from trilb.base.ip import Packed
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+_V1_MOST = 107
+_V1 = re.compile(rb"PROXY (?:TCP[46] ([0-9a-fA-F:.]+) ([0-9a-fA-F:.]+) ([0-9]{1,5}) ([0-9]{1,5})|UNKNOWN[^\r\n]*)\r\n")
+
+
+class Malformed(Exception):
+    """No PROXY header, or a broken one: the connection cannot be trusted and is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxied:
+    """What a PROXY header says; `client` is None when it speaks for nobody (LOCAL, UNKNOWN, unix)."""
+
+    client: Packed | None = None
+    client_port: int = 0
+    local: Packed = b""
+    local_port: int = 0
+    tlvs: tuple[tuple[int, bytes], ...] = ()
+
+
+def parse(data: bytes) -> tuple[Proxied, int] | None:
+    """A header at the beginning of data with its length, or None while more is needed. Raises Malformed."""
+    if data[:1] == b"P":
+        return _version1(data)
+    if not SIGNATURE.startswith(data[:12]):
+        raise Malformed("neither version 1 nor 2")
+    return _version2(data) if len(data) >= 16 else None
+
+
+def _version1(data: bytes) -> tuple[Proxied, int] | None:
+    if not b"PROXY ".startswith(data[:6]):
+        raise Malformed("no version 1 header")
+    end = data.find(b"\n", 0, _V1_MOST)
+    if end < 0:
+        if len(data) >= _V1_MOST:
+            raise Malformed("a version 1 header of more than 107 bytes")
+        return None
+    match = _V1.fullmatch(data, 0, end + 1)
+    if match is None:
+        raise Malformed("a malformed version 1 header")
+    if match[1] is None:
+        return Proxied(), end + 1
+    try:
+        client, local = ip.packed(match[1].decode()), ip.packed(match[2].decode())
+    except ValueError:
+        raise Malformed("a malformed address") from None
+    ports = int(match[3]), int(match[4])
+    if len(client) != len(local) or len(client) != (4 if data[9:10] == b"4" else 16) or max(ports) > 65535:
+        raise Malformed("addresses that do not fit the family")
+    return Proxied(client, ports[0], local, ports[1]), end + 1
+
+
+_FAMILIES = {0x11: 4, 0x12: 4, 0x21: 16, 0x22: 16}
+
+
+def _version2(data: bytes) -> tuple[Proxied, int] | None:
+    version, family, length = data[12], data[13], int.from_bytes(data[14:16], "big")
+    end = 16 + length
+    if version >> 4 != 2 or version & 15 > 1:
+        raise Malformed("an unknown version or command")
+    if len(data) < end:
+        return None
+    size = _FAMILIES.get(family)
+    skip = 0
+    found = Proxied()
+    if size is not None:
+        skip = 2 * size + 4
+        if length < skip:
+            raise Malformed("a version 2 header too short for its addresses")
+        at = 16
+        client, local = data[at : at + size], data[at + size : at + 2 * size]
+        ports = data[at + 2 * size : at + skip]
+        found = Proxied(
+            ip.unmapped(client), int.from_bytes(ports[:2], "big"), ip.unmapped(local), int.from_bytes(ports[2:], "big")
+        )
+    elif family in (0x31, 0x32):
+        skip = 216
+        if length < skip:
+            raise Malformed("a version 2 header too short for its addresses")
+    tlvs = _tlvs(data[16 + skip : end])
+    if version & 15 == 0:
+        # LOCAL: the proxy speaks for itself, a health check for instance.
+        return Proxied(tlvs=tlvs), end
+    return Proxied(found.client, found.client_port, found.local, found.local_port, tlvs), end
+
+
+def _tlvs(data: bytes) -> tuple[tuple[int, bytes], ...]:
+    found: list[tuple[int, bytes]] = []
+    at = 0
+    while at < len(data):
+        if len(data) - at < 3:
+            raise Malformed("a broken TLV")
+        size = int.from_bytes(data[at + 1 : at + 3], "big")
+        if at + 3 + size > len(data):
+            raise Malformed("a TLV longer than its header")
+        found.append((data[at], data[at + 3 : at + 3 + size]))
+        at += 3 + size
+    return tuple(found)

@@ -1,0 +1,61 @@
+"""Before a session: tcp-request connection rules, the PROXY header, tcp-request session rules."""
+
+from __future__ import annotations
+
+from trilb.live.effects import Drop, ExpectProxy
+from trilb.live.session import Session
+from trilb.live.stream import Stream
+from trilb.net import proxyline
+from trilb.net.conn import Broken, Conn
+from trilb.net.poller import Expired, Waiter
+from trilb.proxy.plane import Plane
+
+
+async def admit(plane: Plane, session: Session, client: Conn, *, accept_proxy: bool) -> bool:
+    """Whether the connection may become a session. A refused one is closed without a word, and counted."""
+    frontend = session.frontend
+    plan = frontend.plan
+    if plan.on_connect is not None:
+        effect = plan.on_connect(Stream(session, frontend))
+        if isinstance(effect, Drop):
+            frontend.counters.dcon += 1
+            client.close(reset=not effect.silent)
+            return False
+        accept_proxy = accept_proxy or isinstance(effect, ExpectProxy)
+    if accept_proxy and not await _proxied(plane, session, client):
+        return False
+    if plan.on_session is not None:
+        effect = plan.on_session(Stream(session, frontend))
+        if isinstance(effect, Drop):
+            frontend.counters.dses += 1
+            client.close(reset=not effect.silent)
+            return False
+    return True
+
+
+async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:
+    """Read the PROXY header and take its addresses for the session's."""
+    waiter = Waiter(plane.wheel)
+    waiter.arm(session.frontend.plan.client_timeout)
+    data = b""
+    try:
+        while (found := proxyline.parse(data) if data else None) is None:
+            more = client.receive(4096)
+            if more is None:
+                await waiter.park(client.watch)
+            elif not more:
+                return False
+            else:
+                data += more
+    except (Broken, Expired, proxyline.Malformed):
+        return False
+    finally:
+        waiter.finish()
+    header, size = found
+    client.inbox = data[size:]
+    session.proxied = True
+    session.proxy_tlvs = header.tlvs
+    if header.client is not None:
+        session.client, session.client_port = header.client, header.client_port
+        session.local, session.local_port = header.local, header.local_port
+    return True

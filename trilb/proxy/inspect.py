@@ -1,0 +1,60 @@
+"""Content rules over bytes that are still arriving (configuration.txt, `tcp-request content`, `inspect-delay`)."""
+
+from __future__ import annotations
+
+from trilb.http import lane, policy, record
+from trilb.http.head import Refusal
+from trilb.http.policy import Limits
+from trilb.live.effects import Effect, More
+from trilb.live.plan import Step
+from trilb.live.stream import Stream
+from trilb.net.conn import Conn
+from trilb.net.poller import Expired, Waiter
+
+
+async def inspect(
+    waiter: Waiter, stream: Stream, client: Conn, rules: Step, delay: float, most: int, limits: Limits | None = None
+) -> Effect | None:
+    """Run content rules, waiting up to `delay` seconds for bytes that some of them need; None when all passed.
+
+    The bytes stay in the client's inbox, at most `most` of them. Once the delay is over, the client has ended its
+    side or the buffer is full, what is there must do. With `limits`, an HTTP request is recognised. Raises Broken.
+    """
+    stream.position, stream.may_change = 0, False
+    armed = False
+    stream.inspect_done = not delay
+    while True:
+        stream.inspected = client.inbox
+        if limits is not None:
+            sniff(stream, client.inbox, limits)
+        effect = rules(stream)
+        if not isinstance(effect, More):
+            return effect
+        if not armed:
+            armed = True
+            waiter.arm(delay)
+        try:
+            data = client.receive() if client.watch.ready else None
+            if data is None:
+                await waiter.park(client.watch)
+                data = client.receive()
+        except Expired:
+            stream.inspect_done = True
+            continue
+        if data:
+            client.inbox += data
+        if data == b"" or len(client.inbox) >= most:
+            stream.inspect_done = True
+
+
+def sniff(stream: Stream, data: bytes, limits: Limits) -> None:
+    """Let rules of a TCP proxy look at an HTTP request: its head becomes the stream's once it is whole and valid."""
+    if stream.request is not None or not data:
+        return
+    try:
+        found = lane.request(data) or record.request(data, limits.raw)
+        if found is not None:
+            policy.request(found[0], found[1], limits)
+            stream.request, stream.target = found[0], found[0].target
+    except Refusal:
+        return
