@@ -325,6 +325,8 @@ class Proxy:
     use_server: list[UseBackend] = field(default_factory=list)
     monitor_uri: str = ""
     redirects: bool = False
+    plain_rules: set[str] = field(default_factory=set)
+    """Rule sets written in this very section, `redirect` lines aside."""
     inspect_delay: float = 0.0
     response_inspect_delay: float = 0.0
     default_backend: str = ""
@@ -364,6 +366,7 @@ class Proxy:
             }
             child.acls = {}
         child.timeouts_set = frozenset()
+        child.plain_rules = set()
         child.inherits_backend = True
         return child
 

@@ -98,6 +98,7 @@ def _add(line: Line, proxy: Proxy, context: Context, family: str, at: str, words
     named_defaults_only(proxy, family)
     rule = _action(line, proxy, context, family, at, words)
     proxy.rules[family] = (*proxy.rules.get(family, ()), rule)
+    proxy.plain_rules.add(family)
 
 
 def _action(line: Line, proxy: Proxy, context: Context, family: str, at: str, rest: tuple[str, ...]) -> Rule:
@@ -133,7 +134,7 @@ def _unserved_rule(
 @keyword("proxy", "http-request")
 def http_request(line: Line, proxy: Proxy, context: Context) -> None:
     """`http-request ACTION [if|unless CONDITION]`."""
-    _order(line, proxy, context, redirect=True)
+    _order(line, proxy, context, "http-request")
     _add(line, proxy, context, "http-request", "request", line.words[1:])
 
 
@@ -149,22 +150,35 @@ def http_after_response(line: Line, proxy: Proxy, context: Context) -> None:
     _add(line, proxy, context, "http-after-response", "response", line.words[1:])
 
 
-def _order(line: Line, proxy: Proxy, context: Context, *, redirect: bool) -> None:
+_ORDER = ("tcp-request session", "tcp-request content", "http-request", "redirect", "use_backend", "use-server")
+"""What is evaluated after what; tcp-request connection comes before all of it."""
+
+
+def _order(line: Line, proxy: Proxy, context: Context, family: str) -> None:
     """Rules run by kind, not by line: one written after a later kind is probably not meant so."""
-    earlier = "redirect" if redirect and proxy.redirects else ""
-    earlier = earlier or ("use_backend" if proxy.use_backend else "use-server" if proxy.use_server else "")
-    if earlier:
-        context.report.warn(
-            line.at(0), f"a '{line.words[0]}' rule placed after a '{earlier}' rule will still be processed before"
-        )
+    present = {
+        "redirect": proxy.redirects,
+        "use_backend": bool(proxy.use_backend),
+        "use-server": bool(proxy.use_server),
+        "http-request": "http-request" in proxy.plain_rules,
+    }
+    later = _ORDER[_ORDER.index(family) + 1 :] if family in _ORDER else _ORDER
+    for kind in later:
+        if present.get(kind, kind in proxy.plain_rules):
+            context.report.warn(
+                line.at(0), f"a '{line.words[0]}' rule placed after a '{kind}' rule will still be processed before"
+            )
+            return
 
 
 @keyword("proxy", "redirect", where="FLB")
 def redirect(line: Line, proxy: Proxy, context: Context) -> None:
     """`redirect ...`: the old spelling of `http-request redirect`."""
-    _order(line, proxy, context, redirect=False)
+    _order(line, proxy, context, "redirect")
     proxy.redirects = True
+    before = set(proxy.plain_rules)
     _add(line, proxy, context, "http-request", "request", line.words)
+    proxy.plain_rules = before
 
 
 @keyword("proxy", "tcp-request")
@@ -175,10 +189,12 @@ def tcp_request(line: Line, proxy: Proxy, context: Context) -> None:
         named_defaults_only(proxy, line.words[0])
         proxy.inspect_delay = _delay(line)
     elif kind in ("connection", "session"):
+        _order(line, proxy, context, f"tcp-request {kind}")
         if proxy.kind == "backend":
             raise Refused(f"'tcp-request {kind}' is not allowed in a backend; only its 'content' rules are")
         _add(line, proxy, context, f"tcp-request {kind}", kind, line.words[2:])
     elif kind == "content":
+        _order(line, proxy, context, "tcp-request content")
         _add(line, proxy, context, "tcp-request content", "request", line.words[2:])
     else:
         raise Refused("'tcp-request' expects 'connection', 'session', 'content' or 'inspect-delay'")
