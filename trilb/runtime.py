@@ -301,13 +301,18 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     if own is None:
         response = rule_set("http-response", config, builder)
         plan.response = (response,) if response is not None else ()
-    default = runtime.backends.get(config.default_backend) if config.default_backend else own
+    default = runtime.backends.get(config.default_backend)
     named = [rule.name for rule in config.use_backend]
     if any(rule.dynamic is not None for rule in config.use_backend):
         named += [b.name for b in runtime.backends.values() if b.config.mode is config.mode and b.name != config.name]
     routes = {name: _route(runtime, frontend, runtime.backends[name]) for name in named if name in runtime.backends}
     plan.choose = backend_chooser(
-        config.use_backend, routes, _route(runtime, frontend, default) if default is not None else None, builder
+        config.use_backend,
+        routes,
+        _route(runtime, frontend, default) if default is not None else None,
+        _route(runtime, frontend, own) if own is not None else None,
+        config.force_switch,
+        builder,
     )
     plan.capture = capture.header_step(config.capture_headers_in, config.captures_in, "request")
     plan.capture_response = capture.header_step(config.capture_headers_out, config.captures_out, "response")

@@ -12,7 +12,7 @@ from typing import Protocol
 from trilb import HAPROXY_VERSION, __version__
 from trilb.admin.views import csv
 from trilb.base.registry import Registry
-from trilb.config.model import Config
+from trilb.config.model import Config, Side
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import MAINT, Server
@@ -114,3 +114,25 @@ def enable_server(view: View, words: list[str]) -> str:
     server.admin &= ~MAINT
     server.backend.changed()
     return ""
+
+
+def _publish(view: View, words: list[str], published: bool) -> str:
+    name = words[0] if words else ""
+    if any(p.name == name and p.disabled and p.side & Side.BACKEND for p in view.config.proxies):
+        return "No effect on a disabled backend.\n"
+    if name not in view.backends:
+        return "No such backend.\n"
+    view.backends[name].published = published
+    return f"Backend {'' if published else 'un'}published.\n"
+
+
+@command("publish backend", source="9.3", level="operator")
+def publish_backend(view: View, words: list[str]) -> str:
+    """publish backend <backend>: let switching rules choose it again"""
+    return _publish(view, words, True)
+
+
+@command("unpublish backend", source="9.3", level="operator")
+def unpublish_backend(view: View, words: list[str]) -> str:
+    """unpublish backend <backend>: switching rules of other proxies pass it over"""
+    return _publish(view, words, False)

@@ -75,7 +75,7 @@ def _number_servers(proxy: Proxy, report: Report) -> None:
 def _conditions(proxy: Proxy) -> list[Cond]:
     conditions = [rule.when for rule in chain(*proxy.rules.values()) if rule.when is not None]
     conditions += [rule.when for rule in (*proxy.use_backend, *proxy.use_server) if rule.when is not None]
-    conditions += [*proxy.force_persist, *proxy.ignore_persist]
+    conditions += [*proxy.force_switch, *proxy.force_persist, *proxy.ignore_persist]
     if proxy.stats is not None:
         conditions += [when for when in proxy.stats.admin if when is not None]
     return conditions

@@ -323,6 +323,8 @@ class Proxy:
     """Rules by their set: `http-request`, `http-response`, `http-after-response`, `tcp-request connection` ..."""
     use_backend: list[UseBackend] = field(default_factory=list)
     use_server: list[UseBackend] = field(default_factory=list)
+    force_switch: list[Cond] = field(default_factory=list)
+    unpublished: bool = False
     monitor_uri: str = ""
     redirects: bool = False
     plain_rules: set[str] = field(default_factory=set)

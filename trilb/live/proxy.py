@@ -24,6 +24,7 @@ class Backend:
         "fullconn",
         "name",
         "plan",
+        "published",
         "queue",
         "queue_index",
         "servers",
@@ -36,6 +37,7 @@ class Backend:
         self.name = config.name
         self.counters = Counters()
         self.fullconn = config.fullconn or 1
+        self.published = not config.unpublished
         self.queue: deque[Waiting] = deque()
         self.queue_index = 0
         self.servers = [Server(line, self) for line in config.servers]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from trilb.config.model import UseBackend
+from trilb.config.model import Cond, UseBackend
 from trilb.live.plan import Route
 from trilb.live.server import Server
 from trilb.live.stream import Stream
@@ -14,29 +14,37 @@ Choose = Callable[[Stream], Route | None]
 
 
 def backend_chooser(
-    rules: list[UseBackend], routes: Mapping[str, Route], default: Route | None, builder: Builder
+    rules: list[UseBackend],
+    routes: Mapping[str, Route],
+    default: Route | None,
+    own: Route | None,
+    forced: list[Cond],
+    builder: Builder,
 ) -> Choose:
-    """The first rule that holds names the backend, else the default.
+    """The first rule that holds names the backend, else `default`, else the proxy's `own` servers.
 
-    A computed name that is no backend's ends the rules in favour of the default. `routes` holds every backend a
-    rule may name.
+    A computed name that is no backend's ends the rules in favour of the default. A backend that is not published is
+    passed over unless a `force-be-switch` condition (`forced`) holds. `routes` holds every backend a rule may name.
     """
     made: list[tuple[Callable[[Stream], bool] | None, Choose]] = []
     for rule in rules:
         when = builder.condition(rule.when) if rule.when is not None else None
         if rule.dynamic is not None:
-            made.append((when, _computed(builder.writer(rule.dynamic), routes, default)))
+            made.append((when, _computed(builder.writer(rule.dynamic), routes, default or own)))
         elif rule.name in routes:
             # A disabled backend has no route: its rule is passed over.
             made.append((when, _fixed(routes[rule.name])))
-    if not made:
-        return _fixed(default)
     fixed = tuple(made)
+    tests = [builder.condition(when) for when in forced]
 
     def choose(stream: Stream) -> Route | None:
         for when, target in fixed:
             if when is None or when(stream):
-                return target(stream)
+                route = target(stream)
+                if route is None or route.backend.published or any(test(stream) for test in tests):
+                    return route
+        if default is None or not (default.backend.published or any(test(stream) for test in tests)):
+            return own
         return default
 
     return choose

@@ -66,6 +66,24 @@ def use_backend(line: Line, proxy: Proxy, context: Context) -> None:
     proxy.use_backend.append(rule)
 
 
+@keyword("proxy", "force-be-switch", where="FL")
+def force_be_switch(line: Line, proxy: Proxy, context: Context) -> None:
+    """`force-be-switch if|unless CONDITION`: these requests may reach backends that are not published."""
+    _, when = split_condition(line.words[1:])
+    if line.words[1:2] not in (("if",), ("unless",)):
+        raise Refused("'force-be-switch' expects 'if' or 'unless' and a condition")
+    made = condition(line, when, proxy, context, "request")
+    assert made is not None
+    proxy.force_switch.append(made)
+
+
+@keyword("proxy", "be-unpublished", where="LB")
+def be_unpublished(line: Line, proxy: Proxy, context: Context) -> None:
+    """`be-unpublished`: other proxies' rules pass this backend over until it is published."""
+    only(line, 0, "be-unpublished")
+    proxy.unpublished = True
+
+
 @keyword("proxy", "use-server", where="LB")
 def use_server(line: Line, proxy: Proxy, context: Context) -> None:
     """`use-server NAME [if|unless CONDITION]`."""
