@@ -27,7 +27,7 @@ from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import MAINT, Server
+from trilb.live.server import MAINT
 from trilb.live.stream import SILENT, Stream
 from trilb.logs import format as log_format
 from trilb.logs.sinks import Channels, Sink
@@ -70,11 +70,15 @@ class _Builder:
         self.proxy = proxy
         self.family = ""
 
-    def resolve(self, kind: Kind, name: str) -> Frontend | Backend | Server:
+    def resolve(self, kind: Kind, name: str) -> object:
         if kind is Kind.FRONTEND:
             return self.runtime.frontends[name]
         if kind is Kind.BACKEND:
             return self.runtime.backends[name]
+        if kind is Kind.ACLS:
+            return samples.named(name, self.proxy.acls, self)
+        if kind is Kind.USERLIST:
+            return self.runtime.config.userlists[name]
         backend, _, server = name.rpartition("/")
         return self.runtime.backends[backend or self.proxy.name].by_name[server]
 
@@ -101,7 +105,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     for proxy in alive:
         if proxy.side & Side.FRONTEND:
             most = proxy.maxconn or settings.maxconn or DEFAULT_MAXCONN
-            runtime.frontends[proxy.name] = Frontend(proxy, most, process.vars)
+            runtime.frontends[proxy.name] = Frontend(proxy, most, process)
         if proxy.side & Side.BACKEND:
             runtime.backends[proxy.name] = _backend(proxy)
         runtime.sinks[proxy.name] = _sinks(runtime, proxy)

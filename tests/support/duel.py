@@ -66,7 +66,9 @@ def require_haproxy() -> None:
         pytest.skip("haproxy is not installed")
 
 
-def _side(stack: ExitStack, name: str, text: str, respond: Respond | None, linger: bool, extra: dict[str, str]) -> Side:
+def _side(
+    stack: ExitStack, name: str, text: str, respond: Respond | None, linger: bool, raw: bool, extra: dict[str, str]
+) -> Side:
     names = dict.fromkeys(re.findall(r"\{([A-Za-z_]\w*)\}", text))
     syslog = stack.enter_context(Syslog())
     origins: list[Origin] = []
@@ -76,7 +78,7 @@ def _side(stack: ExitStack, name: str, text: str, respond: Respond | None, linge
             continue
         if key.startswith("origin"):
             number = key.removeprefix("origin") or "1"
-            origin = Origin(respond, name=f"s{number}", linger=linger)
+            origin = Origin(respond, name=f"s{number}", linger=linger, raw=raw)
             origins.append(stack.enter_context(origin))
             ports[key] = origin.port
         elif key == "syslog":
@@ -91,12 +93,12 @@ def _side(stack: ExitStack, name: str, text: str, respond: Respond | None, linge
 
 @contextmanager
 def start_duel(
-    config_text: str, respond: Respond | None = None, *, linger: bool = False, **extra: str
+    config_text: str, respond: Respond | None = None, *, linger: bool = False, raw: bool = False, **extra: str
 ) -> Iterator[Duel]:
     """Run both programs; fields: `{port}`, `{port2}`, `{origin1}`, `{syslog}`, `{dead}` (refused), `{dir}`, extra."""
     require_haproxy()
     with ExitStack() as stack:
         yield Duel(
-            _side(stack, "haproxy", config_text, respond, linger, extra),
-            _side(stack, "trilb", config_text, respond, linger, extra),
+            _side(stack, "haproxy", config_text, respond, linger, raw, extra),
+            _side(stack, "trilb", config_text, respond, linger, raw, extra),
         )

@@ -43,17 +43,25 @@ class Origin:
 
     A self-delimited answer keeps the connection (unless it says `connection: close`), any other
     closes it after the bytes, `linger` keeps it until the peer closes. 101 and 2xx to CONNECT echo.
+    With `raw`, whatever one read brings is a request, and the connection stays open after its answer.
     A `Held` answer does so once (`Held(b"")` never answers), a `Kept` one is always followed by another.
     """
 
     def __init__(
-        self, respond: Respond | None = None, *, name: str = "s1", port: int = 0, linger: bool = False
+        self,
+        respond: Respond | None = None,
+        *,
+        name: str = "s1",
+        port: int = 0,
+        linger: bool = False,
+        raw: bool = False,
     ) -> None:
         """Start listening at once."""
         self.respond: Respond = respond or default_respond
         self.name = name
         self.port = port or free_port()
         self.linger = linger
+        self.raw = raw
         self.requests: list[bytes] = []
         self.partials: list[bytes] = []
         self.connections = 0
@@ -150,7 +158,7 @@ class Origin:
     def _converse(self, sock: socket.socket) -> None:
         buffer = b""
         while True:
-            while (size := message_length(buffer)) is None:
+            while (size := len(buffer) or None if self.raw else message_length(buffer)) is None:
                 try:
                     data = sock.recv(65536)
                 except OSError:
@@ -168,6 +176,8 @@ class Origin:
             if answer is None:
                 return
             sock.sendall(answer)
+            if self.raw:
+                continue
             method = request.split(b" ")[0].decode("latin-1")
             if re.match(rb"HTTP/\S+ 101", answer) or (method == "CONNECT" and re.match(rb"HTTP/\S+ 2", answer)):
                 self._echo(sock, buffer)

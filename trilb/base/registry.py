@@ -32,6 +32,8 @@ class Kind(Enum):
     TABLE = "table"
     MAP = "map file"
     VAR = "variable"
+    USERLIST = "userlist"
+    ACLS = "acl names"
     INT_OR_VAR = "integer or variable"
 
 
@@ -120,6 +122,8 @@ def check_args(what: str, args: tuple[Arg, ...], given: list[str]) -> tuple[obje
 
     References (frontend, backend, server, table) stay names here; they are resolved once all proxies are read.
     """
+    if args and args[-1].kind is Kind.ACLS and len(given) >= len(args):
+        return (*check_args(what, args[:-1], given[: len(args) - 1]), tuple(given[len(args) - 1 :]))
     if len(given) > len(args):
         most = len(args)
         raise Refused(f"{what} takes {'no argument' if not most else f'at most {most} argument(s)'}, not {len(given)}")

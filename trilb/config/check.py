@@ -215,6 +215,8 @@ def _references(config: Config, report: Report, references: list[Reference]) -> 
             found = name in fronts or not name
         elif reference.kind is Kind.BACKEND:
             found = name in backs or not name
+        elif reference.kind is Kind.USERLIST:
+            found = name in config.userlists
         elif reference.kind is Kind.TABLE:
             found = name in config.tables or not name
         else:

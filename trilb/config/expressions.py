@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from trilb.base.diagnostic import Place, Refused, nearest
 from trilb.base.registry import Entry, Kind, check_args
@@ -60,17 +61,16 @@ _ACL_BASES = {
     "url": "url",
     "base": "base",
     "hdr": "req.hdr",
-    "req.hdr": "req.hdr",
     "shdr": "res.hdr",
-    "res.hdr": "res.hdr",
     "urlp": "urlp",
     "cook": "req.cook",
-    "req.cook": "req.cook",
+    "scook": "res.cook",
 }
 ACL_ALIASES: dict[str, tuple[str, str]] = {
     f"{base}_{suffix}": (fetch, suffix) for base, fetch in _ACL_BASES.items() for suffix in _ACL_SUFFIXES
 }
-ACL_ALIASES["hdr_ip"] = ("req.hdr", "ip")
+for _suffix in _ACL_SUFFIXES:
+    ACL_ALIASES |= {f"{_f}_{_suffix}": (_f, _suffix) for _f in ("req.hdr", "res.hdr", "req.cook", "res.cook")}
 """ACL keywords that are a fetch with a match method (section 7.1.2)."""
 
 PREDEFINED_ACLS: dict[str, tuple[str, ...]] = {
@@ -121,11 +121,19 @@ def _call(
         raise Refused(registry.unknown(name) if registry.entries else f"unknown {registry.kind} '{name}'")
     values = check_args(f"{registry.kind} '{name}'", entry.args, given)
     for arg, value in zip(entry.args, values, strict=False):
-        if arg.kind in _REFERENCES and isinstance(value, str):
+        if arg.kind in (*_REFERENCES, Kind.USERLIST) and isinstance(value, str):
             if arg.kind in (Kind.SERVER, Kind.TABLE) and scope.in_defaults and "/" not in value:
                 raise Refused(f"'{name}' in a defaults section must name its proxy: backend/{value}")
             scope.references.append(Reference(arg.kind, value, f"'{name}'", scope.proxy, scope.place))
+    if entry.args and entry.args[-1].kind is Kind.ACLS:
+        values = (*values[:-1], tuple(_acl_term(word.strip(), scope) for word in cast("tuple[str, ...]", values[-1])))
     return Spec(name, values, scope.place), entry, end
+
+
+def _acl_term(word: str, scope: Scope) -> Term:
+    name = word.lstrip("!")
+    predefined = parse_acl(list(PREDEFINED_ACLS[name]), scope) if name in PREDEFINED_ACLS else None
+    return Term(name, predefined, len(word) - len(name) & 1 == 1)
 
 
 def parse_expr(text: str, scope: Scope, at: int = 0, until: str = "") -> tuple[Expr, str, int]:

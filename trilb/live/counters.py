@@ -28,6 +28,7 @@ class Counters:
         "lbtot",
         "qmax",
         "rate",
+        "req_rate",
         "req_tot",
         "reuse",
         "scur",
@@ -40,6 +41,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.rate = Rate()
+        self.req_rate = Rate()
         self.hrsp = [0] * 6
         self.clear()
 

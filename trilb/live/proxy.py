@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from trilb.base.clock import Clock
 from trilb.config.model import Proxy
 from trilb.live.counters import Counters
+from trilb.live.process import ProcessState
 from trilb.live.server import Server, Waiting
 
 if TYPE_CHECKING:
@@ -66,14 +68,14 @@ class Backend:
 class Frontend:
     """The serving side of a frontend or listen section."""
 
-    __slots__ = ("config", "counters", "maxconn", "name", "plan", "proc_vars", "stopped")
+    __slots__ = ("config", "counters", "maxconn", "name", "plan", "process", "stopped")
 
     plan: FrontendPlan
 
-    def __init__(self, config: Proxy, maxconn: int, proc_vars: dict[str, bool | int | bytes] | None = None) -> None:
+    def __init__(self, config: Proxy, maxconn: int, process: ProcessState | None = None) -> None:
         self.config = config
         self.name = config.name
-        self.proc_vars = {} if proc_vars is None else proc_vars
+        self.process = process or ProcessState(Clock(), 0, "", 0)
         self.maxconn = maxconn
         self.counters = Counters()
         self.stopped = False

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from trilb.base.ip import Packed
 
 if TYPE_CHECKING:
     from trilb.live.proxy import Frontend
     from trilb.live.server import Idle, Server
+
+
+class Side(Protocol):
+    """A connection as rules may look at it."""
+
+    inbox: bytes
+    reused: bool
+
+    def tcp_info(self) -> bytes | None:
+        """The kernel's `struct tcp_info`, None when there is none."""
+
+    def addresses(self) -> tuple[Packed, int, Packed, int] | None:
+        """Our address and port, then the peer's; None for a unix socket or one that is closed."""
+
+    def set_option(self, name: str, value: int) -> None:
+        """Set `mark`, `tos` or `ttl`; what the system does not allow is left."""
 
 
 class Session:
@@ -28,6 +44,7 @@ class Session:
         "proxied",
         "proxy_tlvs",
         "requests",
+        "side",
         "vars",
     )
 
@@ -42,6 +59,7 @@ class Session:
         self.accepted = 0.0
         self.accepted_wall = 0.0
         self.requests = 0
+        self.side: Side | None = None
         self.proxied = False
         self.proxy_tlvs: tuple[tuple[int, bytes], ...] = ()
         self.vars: dict[str, bool | int | bytes] | None = None

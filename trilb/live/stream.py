@@ -14,11 +14,26 @@ from trilb.http.head import Head
 if TYPE_CHECKING:
     from trilb.live.proxy import Backend, Frontend
     from trilb.live.server import Server
-    from trilb.live.session import Session
+    from trilb.live.session import Session, Side
 
 
 UNSET, SILENT = -1, -2
 """Values of Stream.log_level besides the syslog levels: nothing set, nothing logged."""
+
+
+class Limits:
+    """What rules changed for one stream (`set-timeout`, `set-retries`): seconds, or None for the proxy's own."""
+
+    __slots__ = ("client", "connect", "queue", "retries", "server", "tarpit", "tunnel")
+
+    def __init__(self) -> None:
+        self.client: float | None = None
+        self.server: float | None = None
+        self.tunnel: float | None = None
+        self.connect: float | None = None
+        self.queue: float | None = None
+        self.tarpit: float | None = None
+        self.retries: int | None = None
 
 
 class Stream:
@@ -52,11 +67,13 @@ class Stream:
         "inspected",
         "inspected_server",
         "last_rule",
+        "limits",
         "local",
         "local_port",
         "log_level",
         "logged",
         "may_change",
+        "method",
         "no_l7_retry",
         "picked",
         "position",
@@ -74,6 +91,7 @@ class Stream:
         "response_started",
         "retries",
         "server",
+        "server_side",
         "session",
         "status",
         "target",
@@ -132,6 +150,9 @@ class Stream:
         self.unique: bytes | None = None
         self.last_rule: Place | None = None
         self.position = 0
+        self.method = b""
+        self.limits: Limits | None = None
+        self.server_side: Side | None = None
         self.inspected: bytes | None = None
         self.inspected_server: bytes | None = None
         self.inspect_done = True

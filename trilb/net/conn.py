@@ -10,8 +10,12 @@ import errno
 import socket
 from contextlib import suppress
 
+from trilb.base import ip
+from trilb.base.ip import Packed
 from trilb.net.address import Sockaddr
 from trilb.net.poller import Poller, Watch
+
+_SO_MARK = getattr(socket, "SO_MARK", 36)
 
 
 class Broken(Exception):
@@ -86,6 +90,42 @@ class Conn:
         except OSError as error:
             if error.errno not in (errno.ENOTCONN, errno.EPIPE):
                 raise Broken(error.strerror) from None
+
+    def tcp_info(self) -> bytes | None:
+        """The kernel's `struct tcp_info`, None when there is none."""
+        if self.closed or self.sock.family == socket.AF_UNIX:
+            return None
+        try:
+            return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        except OSError:
+            return None
+
+    def addresses(self) -> tuple[Packed, int, Packed, int] | None:
+        """Our address and port, then the peer's; None for a unix socket or one that is closed."""
+        if self.closed or self.sock.family == socket.AF_UNIX:
+            return None
+        try:
+            own, peer = self.sock.getsockname(), self.sock.getpeername()
+        except OSError:
+            return None
+        return ip.unmapped(ip.packed(own[0])), own[1], ip.unmapped(ip.packed(peer[0])), peer[1]
+
+    def set_option(self, name: str, value: int) -> None:
+        """Set `mark`, `tos` or `ttl`; what the system does not allow is left."""
+        if self.closed or self.sock.family == socket.AF_UNIX:
+            return
+        six = self.sock.family == socket.AF_INET6
+        with suppress(OSError):
+            if name == "mark":
+                self.sock.setsockopt(socket.SOL_SOCKET, _SO_MARK, value)
+            elif name == "tos":
+                level, option = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS) if six else (socket.IPPROTO_IP, socket.IP_TOS)
+                self.sock.setsockopt(level, option, value)
+            else:
+                level, option = (
+                    (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if six else (socket.IPPROTO_IP, socket.IP_TTL)
+                )
+                self.sock.setsockopt(level, option, value)
 
     def close(self, *, reset: bool = False) -> None:
         """Close; with `reset`, throw away what was not delivered."""

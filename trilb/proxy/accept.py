@@ -121,6 +121,7 @@ class Acceptor:
         frontend.counters.enter(now)
         frontend.counters.conn_tot += 1
         conn = Conn(sock, plane.poller)
+        session.side = conn
         self.current += 1
         guarded = self.accept_proxy or frontend.plan.on_connect is not None or frontend.plan.on_session is not None
         try:

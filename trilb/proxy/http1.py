@@ -22,7 +22,7 @@ from trilb.proxy.connect import Failed
 from trilb.proxy.exchange import Exchange
 from trilb.proxy.inspect import inspect
 from trilb.proxy.plane import Plane
-from trilb.samples.fetch_http import path_of
+from trilb.samples.fetch_uri import path_of
 
 _READ = 16384
 _FAIR = 16
@@ -153,7 +153,7 @@ class HttpSession:
         client.inbox = data[size:] if size < len(data) else b""
         stream = Stream(session, session.frontend)
         stream.request = head
-        stream.target = head.target
+        stream.target, stream.method = head.target, head.method
         stream.accepted = started
         stream.accepted_wall = self.clock.wall
         stream.idle_since = idle_since
@@ -240,6 +240,7 @@ class HttpSession:
         process = self.plane.process
         process.cum_req += 1
         process.req_rate.add(self.clock.now)
+        frontend.counters.req_rate.add(self.clock.now)
         monitor = self.plan.monitor
         if monitor and (head.target == monitor or path_of(head.target) == monitor):
             stream.logged = True
@@ -329,6 +330,7 @@ class HttpSession:
                 )
             except Failed as failed:
                 return await self._failed(stream, failed)
+            stream.server_side = server
             exchange = Exchange(self, stream, route, server, raw, body)
             try:
                 verdict = await exchange.run(retryable)

@@ -55,6 +55,7 @@ def sniff(stream: Stream, data: bytes, limits: Limits) -> None:
         found = lane.request(data) or record.request(data, limits.raw)
         if found is not None:
             policy.request(found[0], found[1], limits)
-            stream.request, stream.target = found[0], found[0].target
+            stream.request = found[0]
+            stream.target, stream.method = found[0].target, found[0].method
     except Refusal:
         return

@@ -210,6 +210,7 @@ class TcpSession:
                 backend.counters.cli_abrt += 1
             client.close(reset=failed.status != 0)
             return False
+        stream.server_side = server
         if plan.logasap:
             stream.logged = True
             self._log(stream)

@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from trilb.base import ip
+from trilb.base.diagnostic import Refused
 from trilb.base.registry import Arg, Kind
-from trilb.config.model import AclSpec, Cond, Expr, Spec
+from trilb.config.model import AclSpec, Cond, Expr, Spec, Term
 from trilb.live.stream import Stream
 from trilb.samples import casts
 from trilb.samples.types import Convert, Every, Fetch, Resolver, StreamConvert, Value, converters, fetches, matchers
 from trilb.samples.variables import Variable
 
-_REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.MAP, Kind.TABLE)
+_REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.MAP, Kind.TABLE, Kind.USERLIST)
 Condition = Callable[[Stream], bool]
 
 
@@ -22,11 +23,23 @@ def _arguments(spec: Spec, args: tuple[Arg, ...], resolver: Resolver) -> list[ob
     for arg, value in zip(args, spec.args, strict=False):
         if arg.kind in _REFERENCES and isinstance(value, str):
             made.append(resolver.resolve(arg.kind, value))
+        elif arg.kind is Kind.ACLS:
+            made.append(tuple(_named(term, resolver) for term in cast("tuple[Term, ...]", value)))
         elif arg.kind in (Kind.VAR, Kind.INT_OR_VAR) and isinstance(value, str):
             made.append(Variable(value))
         else:
             made.append(value)
     return made
+
+
+def _named(term: Term, resolver: Resolver) -> tuple[Condition, bool]:
+    """The test of an ACL that the `acl` fetch names, and what it must answer."""
+    test = resolver.resolve(Kind.ACLS, term.name)
+    if test is None:
+        if term.acl is None:
+            raise Refused(f"no such ACL : '{term.name}'")
+        test = acl(term.acl, resolver)
+    return test, not term.negated
 
 
 def _adapted(convert: Convert) -> StreamConvert:
@@ -169,6 +182,12 @@ def acl(spec: AclSpec, resolver: Resolver) -> Condition:
         return value is not None and match(value)
 
     return one
+
+
+def named(name: str, acls: Mapping[str, tuple[AclSpec, ...]], resolver: Resolver) -> Condition | None:
+    """The closure of an ACL by its name, None when the proxy has none of that name."""
+    tests = [acl(one, resolver) for one in acls.get(name, ())]
+    return _any(tests) if tests else None
 
 
 def condition(spec: Cond, named: Mapping[str, tuple[AclSpec, ...]], resolver: Resolver) -> Condition:

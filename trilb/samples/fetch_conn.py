@@ -1,109 +1,141 @@
-"""Fetches about the connection and trilb's own state (configuration.txt, sections 7.3.2 and 7.3.3)."""
+"""Fetches about connections (configuration.txt, section 7.3.3)."""
 
 from __future__ import annotations
 
-from trilb.base.registry import Arg, Kind, optional
-from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import Server
-from trilb.samples.types import Fetch, fetch
+from collections.abc import Callable
+from struct import unpack_from
+
+from trilb.base.diagnostic import Refused
+from trilb.base.registry import optional
+from trilb.live.session import Side
+from trilb.live.stream import Stream
+from trilb.samples.types import Fetch, Value, fetch, plain
 
 
-@fetch("always_true", gives="bool", source="7.3.2")
-def always_true() -> Fetch:
-    """True."""
-    return lambda stream: True
+def _local(packed: bytes) -> bool:
+    return packed[:1] == b"\x7f" if len(packed) == 4 else packed == bytes(15) + b"\1"
 
 
-@fetch("always_false", gives="bool", source="7.3.2")
-def always_false() -> Fetch:
-    """False."""
-    return lambda stream: False
+plain("src", gives="addr", source="7.3.3", doc="The client's address, as rules may have changed it.")(
+    lambda stream: stream.client
+)
+plain("src_port", gives="sint", source="7.3.3", doc="The client's port.")(lambda stream: stream.client_port)
+plain("dst", gives="addr", source="7.3.3", doc="The address the client connected to.")(lambda stream: stream.local)
+plain("dst_port", gives="sint", source="7.3.3", doc="The port the client connected to.")(
+    lambda stream: stream.local_port
+)
+plain("fc_src", gives="addr", source="7.3.3", doc="The client's address on its connection.")(
+    lambda stream: stream.session.client
+)
+plain("fc_src_port", gives="sint", source="7.3.3", doc="The client's port on its connection.")(
+    lambda stream: stream.session.client_port
+)
+plain("fc_dst", gives="addr", source="7.3.3", doc="The address of ours on the client's connection.")(
+    lambda stream: stream.session.local
+)
+plain("fc_dst_port", gives="sint", source="7.3.3", doc="The port of ours on the client's connection.")(
+    lambda stream: stream.session.local_port
+)
+plain("src_is_local", gives="bool", source="7.3.3", doc="Whether the client's address is of this machine.")(
+    lambda stream: _local(stream.client)
+)
+plain("dst_is_local", gives="bool", source="7.3.3", doc="Whether the destination's address is of this machine.")(
+    lambda stream: _local(stream.local)
+)
+plain("fc_src_is_local", gives="bool", source="7.3.3", doc="The same of the client's connection.")(
+    lambda stream: _local(stream.session.client)
+)
+plain("fc_dst_is_local", gives="bool", source="7.3.3", doc="The same of our side of the client's connection.")(
+    lambda stream: _local(stream.session.local)
+)
+plain("dst_conn", gives="sint", source="7.3.3", doc="Connections of the same listening proxy.")(
+    lambda stream: stream.frontend.counters.scur
+)
+plain("fc_http_major", gives="sint", source="7.3.3", doc="The major version of HTTP the client speaks.")(
+    lambda stream: 1 if stream.request is not None else None
+)
+plain("bc_http_major", gives="sint", source="7.3.3", doc="The major version of HTTP the server speaks.")(
+    lambda stream: 1 if stream.server_side is not None else None
+)
+plain("fc_err", gives="sint", source="7.3.3", doc="The number of the client connection's error, 0 without.")(
+    lambda stream: 0
+)
+plain("fc_err_str", gives="str", source="7.3.3", doc="The text of the client connection's error.")(
+    lambda stream: b"Success"
+)
+plain("bc_err", gives="sint", source="7.3.3", doc="The number of the server connection's error, 0 without.")(
+    lambda stream: 0 if stream.server_side is not None else None
+)
+plain("bc_err_str", gives="str", source="7.3.3", doc="The text of the server connection's error.")(
+    lambda stream: b"Success" if stream.server_side is not None else None
+)
+plain("bc_reused", gives="bool", source="7.3.3", doc="Whether the server connection carried other requests before.")(
+    lambda stream: stream.server_side.reused if stream.server_side is not None else None
+)
 
 
-@fetch("str", args=(Arg("text"),), gives="str", source="7.3.2")
-def constant_str(text: str) -> Fetch:
-    """A constant string."""
-    value = text.encode("latin-1")
-    return lambda stream: value
+def _server_address(name: str, index: int, gives: str, doc: str) -> None:
+    def run(stream: Stream) -> Value | None:
+        side = stream.server_side
+        found = side.addresses() if side is not None else None
+        return None if found is None else found[index]
+
+    plain(name, gives=gives, source="7.3.3", doc=doc)(run)
 
 
-@fetch("int", args=(Arg("number", Kind.INT),), gives="sint", source="7.3.2")
-def constant_int(number: int) -> Fetch:
-    """A constant integer."""
-    return lambda stream: number
+_server_address("bc_src", 0, "addr", "Our address on the server's connection.")
+_server_address("bc_src_port", 1, "sint", "Our port on the server's connection.")
+_server_address("bc_dst", 2, "addr", "The server's address on its connection.")
+_server_address("bc_dst_port", 3, "sint", "The server's port on its connection.")
+
+# Offsets of 32-bit fields in the kernel's struct tcp_info (linux/tcp.h), stable since they exist.
+_OFFSETS = {
+    "unacked": 24,
+    "sacked": 28,
+    "lost": 32,
+    "retrans": 36,
+    "fackets": 40,
+    "rtt": 68,
+    "rttvar": 72,
+    "reordering": 88,
+}
 
 
-@fetch("src", gives="addr", source="7.3.3")
-def src() -> Fetch:
-    """The client's address."""
-    return lambda stream: stream.client
+def _client_side(stream: Stream) -> Side | None:
+    return stream.session.side
 
 
-@fetch("src_port", gives="sint", source="7.3.3")
-def src_port() -> Fetch:
-    """The client's port."""
-    return lambda stream: stream.client_port
+def _server_side(stream: Stream) -> Side | None:
+    return stream.server_side
 
 
-@fetch("dst", gives="addr", source="7.3.3")
-def dst() -> Fetch:
-    """The address the client connected to."""
-    return lambda stream: stream.local
+def _tcp_info(side: Callable[[Stream], Side | None], offset: int, divisor: int) -> Fetch:
+    def run(stream: Stream) -> int | None:
+        found = side(stream)
+        info = found.tcp_info() if found is not None else None
+        if info is None or len(info) < offset + 4:
+            return None
+        return int(unpack_from("=I", info, offset)[0]) // divisor
+
+    return run
 
 
-@fetch("dst_port", gives="sint", source="7.3.3")
-def dst_port() -> Fetch:
-    """The port the client connected to."""
-    return lambda stream: stream.local_port
+def _register(prefix: str, side: Callable[[Stream], Side | None], whose: str) -> None:
+    for name, offset in _OFFSETS.items():
+        if name in ("rtt", "rttvar"):
+
+            def timed(unit: str, at: int = offset) -> Fetch:
+                if unit not in ("us", "ms"):
+                    raise Refused(f"the unit of a round trip is us or ms, not '{unit}'")
+                return _tcp_info(side, at, 1 if unit == "us" else 1000)
+
+            timed.__doc__ = f"The {'variance of the ' * (name == 'rttvar')}round trip time of the {whose} connection."
+            fetch(f"{prefix}_{name}", args=(optional("unit", default="ms"),), gives="sint", source="7.3.3")(timed)
+        elif prefix == "fc":
+            plain(f"fc_{name}", gives="sint", source="7.3.3", doc=f"TCP_INFO's `{name}` of the client's connection.")(
+                _tcp_info(side, offset, 1)
+            )
 
 
-@fetch("fe_name", gives="str", source="7.3.3")
-def fe_name() -> Fetch:
-    """The frontend's name."""
-    return lambda stream: stream.frontend.name.encode()
-
-
-@fetch("be_name", gives="str", source="7.3.3")
-def be_name() -> Fetch:
-    """The backend's name; the frontend's while no backend is chosen."""
-    return lambda stream: (stream.backend.name if stream.backend is not None else stream.frontend.name).encode()
-
-
-@fetch("srv_name", gives="str", source="7.3.3")
-def srv_name() -> Fetch:
-    """The server's name, in responses."""
-    return lambda stream: stream.server.name.encode() if stream.server is not None else None
-
-
-@fetch("fe_conn", args=(optional("frontend", Kind.FRONTEND),), gives="sint", source="7.3.2")
-def fe_conn(frontend: Frontend | None) -> Fetch:
-    """Concurrent connections of a frontend."""
-    if frontend is not None:
-        return lambda stream: frontend.counters.scur
-    return lambda stream: stream.frontend.counters.scur
-
-
-@fetch("be_conn", args=(optional("backend", Kind.BACKEND),), gives="sint", source="7.3.2")
-def be_conn(backend: Backend | None) -> Fetch:
-    """Concurrent streams of a backend."""
-    if backend is not None:
-        return lambda stream: backend.counters.scur
-    return lambda stream: stream.backend.counters.scur if stream.backend is not None else 0
-
-
-@fetch("srv_conn", args=(Arg("server", Kind.SERVER),), gives="sint", source="7.3.2")
-def srv_conn(server: Server) -> Fetch:
-    """Connections in use on a server."""
-    return lambda stream: server.counters.scur
-
-
-@fetch("nbsrv", args=(optional("backend", Kind.BACKEND),), gives="sint", source="7.3.2")
-def nbsrv(backend: Backend | None) -> Fetch:
-    """Usable servers of a backend."""
-
-    def count(target: Backend | None) -> int:
-        return sum(server.effective > 0 for server in target.servers) if target is not None else 0
-
-    if backend is not None:
-        return lambda stream: count(backend)
-    return lambda stream: count(stream.backend)
+_register("fc", _client_side, "client's")
+_register("bc", _server_side, "server's")

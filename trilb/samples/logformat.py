@@ -73,8 +73,8 @@ def request_line(stream: Stream) -> bytes:
     if head is None:
         return b"<BADREQ>"
     if head.spoken:
-        return b"%b %b HTTP/%b" % (head.method, url_escape(stream.target), head.spoken)
-    return b"%b %b HTTP/1.%d" % (head.method, url_escape(stream.target), head.version - 10)
+        return b"%b %b HTTP/%b" % (stream.method, url_escape(stream.target), head.spoken)
+    return b"%b %b HTTP/1.%d" % (stream.method, url_escape(stream.target), head.version - 10)
 
 
 def backend_name(stream: Stream) -> str:

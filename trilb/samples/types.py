@@ -38,6 +38,20 @@ converter = converters.register
 matcher = matchers.register
 
 
+def plain(*names: str, gives: str, source: str, doc: str, at: str = "any", **facts: Any) -> Callable[[Fetch], Fetch]:
+    """Register a fetch without arguments by the function that serves it; `doc` is its line in the reference."""
+
+    def enter(run: Fetch) -> Fetch:
+        def factory() -> Fetch:
+            return run
+
+        factory.__doc__ = doc
+        fetches.register(*names, source=source, gives=gives, at=at, **facts)(factory)
+        return run
+
+    return enter
+
+
 class Resolver(Protocol):
     """Gives the live object behind a reference in an argument."""
 

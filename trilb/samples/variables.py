@@ -29,7 +29,7 @@ class Variable:
             return stream.req_vars
         if scope == "res":
             return stream.res_vars
-        return stream.frontend.proc_vars if scope == "proc" else None
+        return stream.frontend.process.vars if scope == "proc" else None
 
     def get(self, stream: Stream) -> Value | None:
         """The value, None while unset."""
