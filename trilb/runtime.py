@@ -22,7 +22,7 @@ from trilb.base.clock import Clock
 from trilb.base.diagnostic import Refused
 from trilb.base.registry import Kind
 from trilb.config.keywords.logs import LEVELS
-from trilb.config.model import Cond, Config, Format, LogTarget, Proxy, Side
+from trilb.config.model import Cond, Config, Format, LogTarget, Mode, Proxy, Side
 from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
@@ -318,6 +318,7 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
         config.force_switch,
         builder,
     )
+    plan.peeks = config.mode is Mode.TCP and bool(config.use_backend)
     plan.capture = capture.header_step(config.capture_headers_in, config.captures_in, "request")
     plan.capture_response = capture.header_step(config.capture_headers_out, config.captures_out, "response")
     plan.log = _log_writers(runtime, frontend, plan, builder)

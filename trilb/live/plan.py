@@ -68,6 +68,7 @@ class FrontendPlan:
         "monitor",
         "on_connect",
         "on_session",
+        "peeks",
         "request",
         "request_timeout",
         "response",
@@ -83,6 +84,7 @@ class FrontendPlan:
         self.on_session: Step | None = None
         self.content: Step | None = None
         self.inspect_delay = 0.0
+        self.peeks = False
         self.unique_id: Callable[[Stream], bytes] | None = None
         self.capture: tuple[Step, ...] = ()
         self.capture_response: tuple[Step, ...] = ()

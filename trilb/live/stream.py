@@ -75,6 +75,7 @@ class Stream:
         "may_change",
         "method",
         "no_l7_retry",
+        "not_http",
         "picked",
         "position",
         "queue_backend",
@@ -157,6 +158,7 @@ class Stream:
         self.inspected_server: bytes | None = None
         self.inspect_done = True
         self.may_change = False
+        self.not_http = False
 
     def end(self, cause: str, during: str) -> None:
         """Set the termination letters, unless something earlier already did."""

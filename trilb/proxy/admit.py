@@ -28,7 +28,7 @@ async def admit(plane: Plane, session: Session, client: Conn, *, accept_proxy: b
         effect = plan.on_session(Stream(session, frontend))
         if isinstance(effect, Drop):
             frontend.counters.dses += 1
-            client.close(reset=not effect.silent)
+            client.close()
             return False
     return True
 

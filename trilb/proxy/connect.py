@@ -153,6 +153,8 @@ def check_client(stream: Stream, client: Conn, during: str) -> None:
         return
     if client.watch.broken:
         raise Failed(0, "C", "D")
+    if client.inbox:
+        return
     try:
         waiting = client.sock.recv(1, socket.MSG_PEEK)
     except BlockingIOError:

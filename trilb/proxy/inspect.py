@@ -23,6 +23,8 @@ async def inspect(
     stream.position, stream.may_change = 0, False
     armed = False
     stream.inspect_done = not delay
+    if client.watch.ready and not client.inbox:
+        client.inbox = client.receive() or b""
     while True:
         stream.inspected = client.inbox
         if limits is not None:
@@ -49,7 +51,7 @@ async def inspect(
 
 def sniff(stream: Stream, data: bytes, limits: Limits) -> None:
     """Let rules of a TCP proxy look at an HTTP request: its head becomes the stream's once it is whole and valid."""
-    if stream.request is not None or not data:
+    if stream.request is not None or stream.not_http or not data:
         return
     try:
         found = lane.request(data) or record.request(data, limits.raw)
@@ -58,4 +60,4 @@ def sniff(stream: Stream, data: bytes, limits: Limits) -> None:
             stream.request = found[0]
             stream.target, stream.method = found[0].target, found[0].method
     except Refusal:
-        return
+        stream.not_http = True

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 from trilb.config.model import Mode
 from trilb.http.framing import CloseBody
-from trilb.live.effects import Allow, Drop, Effect, More, Upgrade
+from trilb.live.effects import Allow, Effect, More, Upgrade
 from trilb.live.plan import BackendPlan, FrontendPlan, Step
 from trilb.live.session import Session
 from trilb.live.stream import Stream
@@ -14,7 +15,7 @@ from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
 from trilb.proxy import connect, relay
 from trilb.proxy.connect import Failed
-from trilb.proxy.inspect import inspect
+from trilb.proxy.inspect import inspect, sniff
 from trilb.proxy.plane import Plane
 
 PAYLOAD_WAIT = 5.0
@@ -181,14 +182,25 @@ class TcpSession:
             return effect if isinstance(effect, Upgrade) else None
         (stream.backend or stream.frontend).counters.dreq += 1
         stream.end("P", "R")
-        self.client.close(reset=not (isinstance(effect, Drop) and effect.silent))
+        self._turn_away()
         return effect
+
+    def _turn_away(self) -> None:
+        """Close towards the client; what it sent is taken first, or the system would reset the connection."""
+        with suppress(Broken):
+            self.client.receive(65536)
+        self.client.close()
 
     async def _run(self, stream: Stream) -> bool:
         plan, plane, client = self.plan, self.plane, self.client
         effect = await self._inspected(stream, plan.content, plan.inspect_delay)
         if effect is not None:
             return isinstance(effect, Upgrade)
+        if plan.peeks and client.watch.ready and not client.inbox:
+            client.inbox = client.receive() or b""
+        if plan.peeks:
+            stream.inspected = client.inbox
+            sniff(stream, client.inbox, plane.limits)
         route = plan.choose(stream)
         if route is None:
             stream.end("S", "C")
@@ -271,7 +283,7 @@ class TcpSession:
         assert stream.backend is not None
         stream.backend.counters.dresp += 1
         stream.end("P", "D")
-        client.close()
+        self._turn_away()
         return None
 
     async def _peek(self, stream: Stream) -> None:

@@ -228,6 +228,20 @@ Uncertain = Callable[[Stream], "bool | None"]
 """A condition over bytes that are still arriving: None means that more of them may change the answer."""
 
 
+def _awaiting(spec: AclSpec, test: Condition) -> Condition:
+    """A test of the request, unknown while no request was recognised in what has come."""
+    facts = fetches.entries[spec.expr.fetch.name].facts
+    if facts.get("at") != "request" or fetches.entries[spec.expr.fetch.name].source != "7.3.6":
+        return test
+
+    def run(stream: Stream) -> bool:
+        if stream.request is None and not stream.not_http:
+            stream.may_change = True
+        return test(stream)
+
+    return run
+
+
 def uncertain(spec: Cond, named: Mapping[str, tuple[AclSpec, ...]], resolver: Resolver) -> Uncertain:
     """The closure of a condition in content rules, three-valued (configuration.txt, `tcp-request content`).
 
@@ -238,7 +252,7 @@ def uncertain(spec: Cond, named: Mapping[str, tuple[AclSpec, ...]], resolver: Re
         built: list[tuple[Condition, bool]] = []
         for term in terms:
             specs = (term.acl,) if term.acl is not None else term.resolved or named[term.name]
-            tests = [acl(one, resolver) for one in specs]
+            tests = [_awaiting(one, acl(one, resolver)) for one in specs]
             built.append((tests[0] if len(tests) == 1 else _any(tests), not term.negated))
         alternatives.append(tuple(built))
     unless, fixed = spec.unless, tuple(alternatives)

@@ -29,7 +29,7 @@ def response_head(stream: Stream) -> Head | None:
 def _proto_http(stream: Stream) -> bool:
     if stream.request is not None:
         return True
-    stream.may_change = True
+    stream.may_change = not stream.not_http
     return False
 
 
