@@ -69,6 +69,7 @@ class _Builder:
         self.runtime = runtime
         self.proxy = proxy
         self.family = ""
+        self.bufsize = runtime.config.globals.bufsize
 
     def resolve(self, kind: Kind, name: str) -> object:
         if kind is Kind.FRONTEND:
@@ -220,6 +221,9 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     plan.moved = getattr(plan.balance, "moved", None)
     response = rule_set("http-response", config, builder)
     plan.response = (response,) if response is not None else ()
+    after = rule_set("http-after-response", config, builder)
+    plan.after = (after,) if after is not None else ()
+    plan.buffer_request = "http-buffer-request" in config.options
     plan.tcp_response = content_set("tcp-response content", config, builder)
     plan.response_inspect_delay = config.response_inspect_delay
     plan.use_server = server_chooser(config.use_server, backend.by_name, plan.persist_option, builder)
@@ -302,7 +306,10 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
         steps.append(_stats(runtime, config, builder))
     plan.request = tuple(steps)
     own = runtime.backends.get(config.name) if config.side & Side.BACKEND else None
+    plan.buffer_request = "http-buffer-request" in options
     if own is None:
+        after = rule_set("http-after-response", config, builder)
+        plan.after = (after,) if after is not None else ()
         response = rule_set("http-response", config, builder)
         plan.response = (response,) if response is not None else ()
     default = runtime.backends.get(config.default_backend)

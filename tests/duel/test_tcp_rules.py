@@ -63,10 +63,6 @@ RULES: dict[str, tuple[str, ...]] = {
         "tcp-request content accept if { req.payload(0,2) -m str ab } || { req.payload(0,4) -m str xyzw }",
         "tcp-request content reject",
     ),
-    "switch": (
-        "tcp-request inspect-delay 300ms",
-        "use_backend other if { req.payload(0,3) -m str abc }",
-    ),
     "switch-waiting": (
         "tcp-request inspect-delay 300ms",
         "tcp-request content accept if { req.len ge 3 }",

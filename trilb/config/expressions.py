@@ -51,6 +51,9 @@ class Scope:
     place: Place
     at: str = "any"
     in_defaults: bool = False
+    kind: str = ""
+    captures: list[int] | None = None
+    """Capture slots of the proxy's requests, where a rule may add one."""
     references: list[Reference] = field(default_factory=list)
     warn: Callable[[Place, str], None] = lambda place, text: None
 

@@ -37,6 +37,7 @@ class Counters:
         "stot",
         "wredis",
         "wretr",
+        "wrew",
     )
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ class Counters:
         self.eresp = self.wretr = self.wredis = self.cli_abrt = self.srv_abrt = self.lbtot = self.qmax = 0
         self.req_tot = self.conn_tot = self.chkfail = self.chkdown = self.lane_hits = self.reuse = 0
         self.lastchg = 0.0
-        self.dcon = self.dses = 0
+        self.dcon = self.dses = self.wrew = 0
 
     def enter(self, now: float) -> None:
         """A session or stream begins."""

@@ -68,6 +68,50 @@ class More:
     __slots__ = ()
 
 
+class Fail:
+    """A rewriting rule could not be done, and strict mode is on: answer 500."""
+
+    __slots__ = ()
+
+
+class Abort:
+    """The message did not arrive whole: answer and end the connection, blaming `cause` (its letter in the log)."""
+
+    __slots__ = ("cause", "status")
+
+    def __init__(self, status: int, cause: str) -> None:
+        self.status = status
+        self.cause = cause
+
+
+class WaitBody:
+    """Wait up to `seconds` for the body, `least` bytes of it if not 0; then go on with the next rule."""
+
+    __slots__ = ("least", "seconds")
+
+    def __init__(self, seconds: float, least: int) -> None:
+        self.seconds = seconds
+        self.least = least
+
+
+class Pause:
+    """Hold the stream for `seconds`, then go on with the next rule."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class EarlyHint:
+    """Send a 103 with these fields, then go on with the next rule."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: list[Field]) -> None:
+        self.fields = fields
+
+
 class Upgrade:
     """Go on with the connection as HTTP (`switch-mode http`)."""
 
@@ -83,4 +127,7 @@ class ExpectProxy:
 ALLOW = Allow()
 MORE = More()
 
-Effect = Deny | Reply | Tarpit | Drop | NeedBody | Allow | More | Upgrade | ExpectProxy
+Resuming = WaitBody | Pause | EarlyHint
+"""Effects after which the rule set goes on with its next rule."""
+
+Effect = Deny | Reply | Tarpit | Drop | NeedBody | Allow | More | Upgrade | ExpectProxy | Fail | Abort | Resuming

@@ -46,6 +46,8 @@ class FrontendPlan:
     """A frontend's work, in the order of the phases. Timeouts are seconds or None."""
 
     __slots__ = (
+        "after",
+        "buffer_request",
         "capture",
         "capture_response",
         "case_adjust",
@@ -79,6 +81,8 @@ class FrontendPlan:
     def __init__(self) -> None:
         self.request: tuple[Step, ...] = ()
         self.response: tuple[Step, ...] = ()
+        self.after: tuple[Step, ...] = ()
+        self.buffer_request = False
         self.choose: Callable[[Stream], Route | None] = lambda stream: None
         self.on_connect: Step | None = None
         self.on_session: Step | None = None
@@ -112,7 +116,9 @@ class BackendPlan:
 
     __slots__ = (
         "abortonclose",
+        "after",
         "balance",
+        "buffer_request",
         "case_adjust",
         "close_mode",
         "connect_timeout",
@@ -149,6 +155,8 @@ class BackendPlan:
     def __init__(self) -> None:
         self.request: tuple[Step, ...] = ()
         self.response: tuple[Step, ...] = ()
+        self.after: tuple[Step, ...] = ()
+        self.buffer_request = False
         self.tcp_response: Step | None = None
         self.response_inspect_delay = 0.0
         self.persist: Callable[[Stream], None] | None = None

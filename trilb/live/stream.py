@@ -78,6 +78,8 @@ class Stream:
         "not_http",
         "picked",
         "position",
+        "priority_class",
+        "priority_offset",
         "queue_backend",
         "queue_server",
         "queued",
@@ -95,6 +97,7 @@ class Stream:
         "server_side",
         "session",
         "status",
+        "strict",
         "target",
         "txn_vars",
         "unique",
@@ -159,6 +162,9 @@ class Stream:
         self.inspect_done = True
         self.may_change = False
         self.not_http = False
+        self.strict = True
+        self.priority_class = 0
+        self.priority_offset = 0
 
     def end(self, cause: str, during: str) -> None:
         """Set the termination letters, unless something earlier already did."""

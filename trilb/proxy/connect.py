@@ -31,6 +31,21 @@ class Failed(Exception):
         self.during = during
 
 
+def own_limit(stream: Stream, name: str, default: float | None) -> float | None:
+    """A timeout of the stream: what `set-timeout` gave it, else the proxy's."""
+    limits = stream.limits
+    if limits is None:
+        return default
+    own: float | None = getattr(limits, name)
+    return default if own is None else own
+
+
+def retries_of(stream: Stream, default: int) -> int:
+    """How often the stream may try again: what `set-retries` gave it, else the proxy's `retries`."""
+    limits = stream.limits
+    return default if limits is None or limits.retries is None else limits.retries
+
+
 def release(stream: Stream) -> None:
     """Give back the slot the stream holds, if any."""
     server = stream.picked
@@ -69,7 +84,7 @@ async def establish(
         else:
             stream.connected = plane.clock.now
             return conn
-        if stream.retries >= plan.retries or "conn-failure" not in plan.retry_on:
+        if stream.retries >= retries_of(stream, plan.retries) or "conn-failure" not in plan.retry_on:
             server.counters.econ += 1
             backend.counters.econ += 1
             raise Failed(503, cause, "C")
@@ -105,7 +120,7 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
     server.counters.wretr += 1
     backend.counters.wretr += 1
     if wait:
-        pause = min(plan.connect_timeout or TURN_AROUND, TURN_AROUND)
+        pause = min(own_limit(stream, "connect", plan.connect_timeout) or TURN_AROUND, TURN_AROUND)
         until = plane.clock.now + pause
         waiter.until(until)
         try:
@@ -134,7 +149,7 @@ def may_redispatch(stream: Stream) -> bool:
     if not stream.chosen_by_cookie and not plan.hashed and len(backend.usable()) > 1:
         return True
     if every < 0:
-        every = max(0, plan.retries + 1 + every)
+        every = max(0, retries_of(stream, plan.retries) + 1 + every)
     return every > 0 and stream.retries % every == 0
 
 
@@ -207,12 +222,12 @@ async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, serv
     plan = backend.plan
     line = backend.queue if server is None else server.queue
     pending = queue.Pending(waiter, plane.clock.now, server or backend)
-    line.append(pending)
+    queue.join(line, pending, stream.priority_class, stream.priority_offset)
     if server is None:
         backend.counters.qmax = max(backend.counters.qmax, len(line))
     else:
         server.counters.qmax = max(server.counters.qmax, len(line))
-    timeout = plan.queue_timeout or plan.connect_timeout
+    timeout = own_limit(stream, "queue", plan.queue_timeout or plan.connect_timeout)
     waiter.arm(timeout)
     try:
         while not pending.served():
@@ -257,7 +272,7 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if ready:
         return conn
-    waiter.arm(plan.connect_timeout)
+    waiter.arm(own_limit(stream, "connect", plan.connect_timeout))
     try:
         while True:
             check_client(stream, client, "C")

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trilb.http import lane, policy, record, write
+from trilb.http.dechunk import dechunk
 from trilb.http.framing import Body, ChunkedBody, CloseBody, LengthBody
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Head, Refusal
-from trilb.live.effects import Allow, Effect
-from trilb.live.plan import Route
+from trilb.live.effects import Allow, Deny, Effect, Pause, WaitBody
+from trilb.live.plan import Route, Step
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired
@@ -97,7 +98,11 @@ class Exchange:
         if got is None:
             return await self._no_answer(failure or "SH", retryable)
         head, size = got
-        if retryable and str(head.status) in plan.retry_on and stream.retries < plan.retries:
+        if (
+            retryable
+            and str(head.status) in plan.retry_on
+            and stream.retries < connect.retries_of(stream, plan.retries)
+        ):
             self._drop()
             return "retry"
         return await self._answer(head, size, asked)
@@ -110,7 +115,7 @@ class Exchange:
         conn, client, waiter = self.conn, self.client, self.waiter
         plane = self.http.plane
         plan = self.route.backend.plan
-        timeout = plan.server_timeout
+        timeout = connect.own_limit(self.stream, "server", plan.server_timeout)
         waiter.arm(timeout)
         watched = client.watch if plan.abortonclose else None
         interim: list[Head] = []
@@ -227,7 +232,7 @@ class Exchange:
             return None
         self._drop()
         event = {"SH": "empty-response", "PH": "junk-response", "sH": "response-timeout"}[failure]
-        if retryable and event in plan.retry_on and stream.retries < plan.retries:
+        if retryable and event in plan.retry_on and stream.retries < connect.retries_of(stream, plan.retries):
             return "retry"
         stream.end(failure[0], failure[1])
         server = stream.server
@@ -256,6 +261,7 @@ class Exchange:
         if plan.tcp_response is not None:
             stream.position, stream.inspected_server = 0, self.conn.inbox
             effect = plan.tcp_response(stream)
+            stream.position = 0
             if effect is not None and not isinstance(effect, Allow):
                 return await self._refused_by_rule(effect, counted, plan.errors)
         for step in http.plan.capture_response:
@@ -264,9 +270,15 @@ class Exchange:
             for step in steps:
                 effect = step(stream)
                 if effect is not None:
+                    effect = await self._go_on(stream, step, effect)
+                if effect is not None:
                     return await self._refused_by_rule(effect, counted, plan.errors)
         if plan.cookie_response is not None:
             plan.cookie_response(stream)
+        for step in plan.after:
+            step(stream)
+        for step in http.plan.after:
+            step(stream)
         http.count_status(stream)
         if head.status == 101 or (asked.method == b"CONNECT" and 200 <= head.status < 300):
             return await self._tunnel(head, counted)
@@ -327,6 +339,49 @@ class Exchange:
             self._give_back(head)
             return "keep" if keep else "close"
         return await self._relay(head, body, raw[sent:], keep)
+
+    async def _go_on(self, stream: Stream, step: Step, effect: Effect | None) -> Effect | None:
+        """Do what response rules want to take time for, and let them go on; what is left ends the response."""
+        while effect is not None:
+            if isinstance(effect, Pause):
+                await self.http.pause(effect.seconds)
+            elif isinstance(effect, WaitBody):
+                if not await self._wait_body(effect):
+                    return Deny(504)
+            else:
+                return effect
+            effect = step(stream)
+        return None
+
+    async def _wait_body(self, wanted: WaitBody) -> bool:
+        """Gather the response's body in the inbox; False when the time is over."""
+        stream, conn = self.stream, self.conn
+        head = stream.response
+        assert head is not None
+        self.waiter.arm(wanted.seconds)
+        try:
+            while True:
+                if head.chunked:
+                    stream.res_body, whole = dechunk(conn.inbox)
+                else:
+                    whole = 0 <= head.length <= len(conn.inbox)
+                    stream.res_body = conn.inbox[: head.length] if head.length >= 0 else conn.inbox
+                if whole or (wanted.least and len(stream.res_body) >= wanted.least):
+                    return True
+                if len(conn.inbox) >= self.http.plane.bufsize:
+                    return True
+                data = conn.receive(_READ) if conn.watch.ready else None
+                if data:
+                    conn.inbox += data
+                elif data == b"":
+                    conn.watch.ready = True
+                    return True
+                else:
+                    await self.waiter.park(conn.watch)
+        except Expired:
+            return False
+        except Broken:
+            return True
 
     def _log_early(self, body: Body | None, head: Head) -> None:
         """option logasap: the line is written when the response begins, with what there is of it."""
@@ -390,6 +445,8 @@ class Exchange:
         down = relay.flow(conn, client, body, out)
         up = self.flow if self.flow is not None and not self.flow.done else None
         server_left = client_left = http.clock.now
+        client_limit = connect.own_limit(stream, "client", http.plan.client_timeout)
+        server_limit = connect.own_limit(stream, "server", plan.server_timeout)
         try:
             while not down.done:
                 moved = down.step()
@@ -408,7 +465,7 @@ class Exchange:
                         await relay.breathe()
                     continue
                 stuck_on_client = bool(down.out) or (isinstance(down, relay.Splice) and down._held > 0)
-                limit = http.plan.client_timeout if stuck_on_client else plan.server_timeout
+                limit = client_limit if stuck_on_client else server_limit
                 since = client_left if stuck_on_client else server_left
                 waiter.until(since + limit if limit else 0.0)
                 try:
@@ -466,9 +523,9 @@ class Exchange:
             self.client,
             self.conn,
             out_client=raw,
-            client_timeout=http.plan.client_timeout,
-            server_timeout=plan.server_timeout,
-            tunnel_timeout=plan.tunnel_timeout,
+            client_timeout=connect.own_limit(stream, "client", http.plan.client_timeout),
+            server_timeout=connect.own_limit(stream, "server", plan.server_timeout),
+            tunnel_timeout=connect.own_limit(stream, "tunnel", plan.tunnel_timeout),
             client_fin=http.plan.client_fin,
             server_fin=plan.server_fin,
         )

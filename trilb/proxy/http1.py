@@ -9,9 +9,24 @@ from __future__ import annotations
 import trio
 
 from trilb.http import lane, policy, record, replies, write
+from trilb.http.dechunk import dechunk
 from trilb.http.framing import Body, ChunkedBody, LengthBody
-from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Head, Refusal
-from trilb.live.effects import Allow, Deny, Drop, Effect, NeedBody, Reply, Tarpit, Upgrade
+from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Field, Head, Refusal
+from trilb.live.effects import (
+    Abort,
+    Allow,
+    Deny,
+    Drop,
+    EarlyHint,
+    Effect,
+    Fail,
+    NeedBody,
+    Pause,
+    Reply,
+    Tarpit,
+    Upgrade,
+    WaitBody,
+)
 from trilb.live.plan import FrontendPlan, Route, Step
 from trilb.live.session import Session
 from trilb.live.stream import Stream
@@ -251,8 +266,14 @@ class HttpSession:
             effect = await self._inspect(stream, self.plan.content, self.plan.inspect_delay)
             if effect is not None:
                 return await self.obey(stream, effect, self.plan.errors)
+        if self.plan.buffer_request:
+            effect = await self._buffered(stream, self.plan)
+            if effect is not None:
+                return await self.obey(stream, effect, self.plan.errors)
         for step in self.plan.request:
             effect = step(stream)
+            if effect is not None:
+                effect = await self._go_on(stream, step, effect)
             if effect is not None:
                 return await self.obey(stream, effect, self.plan.errors)
         route = self.plan.choose(stream)
@@ -269,8 +290,14 @@ class HttpSession:
             effect = await self._inspect(stream, route.content, route.inspect_delay)
             if effect is not None:
                 return await self.obey(stream, effect, plan.errors)
+        if plan.buffer_request and not self.plan.buffer_request:
+            effect = await self._buffered(stream, self.plan)
+            if effect is not None:
+                return await self.obey(stream, effect, plan.errors)
         for step in route.rules:
             effect = step(stream)
+            if effect is not None:
+                effect = await self._go_on(stream, step, effect)
             if effect is not None:
                 return await self.obey(stream, effect, plan.errors)
         if plan.persist is not None:
@@ -373,6 +400,14 @@ class HttpSession:
                 counters.dresp += 1
             stream.end("P", during)
             return await self.error(stream, effect.status, errors)
+        if isinstance(effect, Fail):
+            stream.end("I", during)
+            return await self.error(stream, 500, errors)
+        if isinstance(effect, Abort):
+            stream.received = 0.0
+            stream.end(effect.cause, during)
+            await self.error(stream, effect.status, errors)
+            return False
         if isinstance(effect, NeedBody):
             body = await self._read_body(stream, effect.most)
             if body is None:
@@ -399,6 +434,86 @@ class HttpSession:
         if during == "R" and 301 <= effect.status <= 308 and (request.chunked or request.length > 0):
             head.fields.append((b"connection", b"close"))
         return await self.reply(stream, head, effect.body)
+
+    async def _go_on(self, stream: Stream, step: Step, effect: Effect | None) -> Effect | None:
+        """Do what rules want to take time for, and let them go on; what is left ends the request."""
+        while effect is not None:
+            if isinstance(effect, EarlyHint):
+                fields = list(effect.fields)
+                while isinstance(effect := step(stream), EarlyHint):
+                    fields += effect.fields
+                await self._hint(stream, fields)
+                continue
+            if isinstance(effect, Pause):
+                await self.pause(effect.seconds)
+            elif isinstance(effect, WaitBody):
+                refused = await self._wait_body(stream, effect.seconds, effect.least)
+                if refused is not None:
+                    return refused
+            else:
+                return effect
+            effect = step(stream)
+        return None
+
+    async def pause(self, seconds: float) -> None:
+        """Hold the stream for a time."""
+        until = self.clock.now + seconds
+        self.waiter.until(until)
+        try:
+            while self.clock.now < until:
+                await self.waiter.park(None)
+        except Expired:
+            return
+
+    async def _hint(self, stream: Stream, fields: list[Field]) -> None:
+        """Send a 103; a client of HTTP/1.0 does not know what that is."""
+        request = stream.request
+        assert request is not None
+        if request.version == 10:
+            return
+        head = Head(b"", b"", 11, fields)
+        head.status, head.reason = 103, b"Early Hints"
+        raw, counted = write.response(head, b"", self.plan.case_adjust)
+        stream.bytes_out += counted
+        await self.send(raw)
+
+    async def _buffered(self, stream: Stream, plan: FrontendPlan) -> Effect | None:
+        """`option http-buffer-request`: wait for the body under `timeout http-request` before rules look at it."""
+        seconds = plan.request_timeout or plan.client_timeout or 0.0
+        return await self._wait_body(stream, seconds, 0)
+
+    async def _wait_body(self, stream: Stream, seconds: float, least: int) -> Effect | None:
+        """Gather the request's body in the inbox; what ends the request when it does not come."""
+        request, client = stream.request, self.client
+        assert request is not None
+        if not request.chunked and request.length <= 0:
+            stream.body = b""
+            return None
+        waited = False
+        self.waiter.arm(seconds or None)
+        try:
+            while True:
+                if request.chunked:
+                    stream.body, whole = dechunk(client.inbox)
+                else:
+                    stream.body, whole = client.inbox[: request.length], len(client.inbox) >= request.length
+                if whole or (least and len(stream.body) >= least) or len(client.inbox) >= self.plane.bufsize:
+                    return None
+                if not waited and request.version == 11 and request.get(b"expect") is not None:
+                    waited = True
+                    await self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    request.remove(b"expect")
+                data = client.receive(_READ) if client.watch.ready else None
+                if data:
+                    client.inbox += data
+                elif data == b"":
+                    return Abort(400, "C")
+                else:
+                    await self.waiter.park(client.watch)
+        except Expired:
+            return Abort(408, "c")
+        except Broken:
+            return Abort(400, "C")
 
     async def _inspect(self, stream: Stream, rules: Step, delay: float) -> Effect | None:
         """Run content rules over a request whose head is here; some wait for its body, at most for `delay` seconds."""
@@ -434,7 +549,9 @@ class HttpSession:
     async def _tarpit(self, stream: Stream, effect: Tarpit, errors: dict[int, bytes | None]) -> bool:
         """Hold the client, then answer; the time shows as queue time."""
         plan = self.plan
-        pause = plan.tarpit or (stream.backend.plan.connect_timeout if stream.backend else None) or 0.0
+        own = stream.backend.config.timeouts.tarpit if stream.backend is not None else None
+        pause = connect.own_limit(stream, "tarpit", own or plan.tarpit)
+        pause = pause or (stream.backend.plan.connect_timeout if stream.backend else None) or 0.0
         until = self.clock.now + pause
         stream.frontend.counters.dreq += 1
         self.waiter.until(until)
@@ -475,8 +592,13 @@ class HttpSession:
             extra = b"connection: close\r\n"
         elif request is not None and request.version == 10:
             extra = b"connection: keep-alive\r\n"
-        stream.status = head.status
         stream.response = head
+        stream.status = head.status
+        if stream.backend is not None:
+            for step in stream.backend.plan.after:
+                step(stream)
+        for step in self.plan.after:
+            step(stream)
         raw, counted = write.response(head, extra, self.plan.case_adjust)
         if head.status == 204:
             head.fields = [field for field in head.fields if field[0] != b"content-length"]

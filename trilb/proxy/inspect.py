@@ -31,6 +31,7 @@ async def inspect(
             sniff(stream, client.inbox, limits)
         effect = rules(stream)
         if not isinstance(effect, More):
+            stream.position = 0
             return effect
         if not armed:
             armed = True

@@ -6,19 +6,22 @@ back hands it to the stream that waited longest, in the server's queue or the ba
 
 from __future__ import annotations
 
+from collections import deque
+
 from trilb.live.proxy import Backend
-from trilb.live.server import Server
+from trilb.live.server import Server, Waiting
 from trilb.net.poller import Waiter
 
 
 class Pending:
     """A stream in a queue. `server` is set, its slot taken, when the turn has come."""
 
-    __slots__ = ("index", "owner", "server", "since", "waiter")
+    __slots__ = ("index", "order", "owner", "server", "since", "waiter")
 
     def __init__(self, waiter: Waiter, since: float, owner: Server | Backend) -> None:
         self.waiter = waiter
         self.since = since
+        self.order: tuple[int, float] = (0, since)
         self.owner = owner
         self.index = owner.queue_index
         self.server: Server | None = None
@@ -34,6 +37,15 @@ class Pending:
     def wake(self, reason: int = 0) -> None:
         """The turn has come."""
         self.waiter.wake(reason)
+
+
+def join(line: deque[Waiting], pending: Pending, priority: int, offset: int) -> None:
+    """Take a place: at the end, unless the priority of somebody says otherwise (`set-priority-class`, `-offset`)."""
+    pending.order = (priority, pending.since + offset / 1000)
+    at = len(line)
+    while at and _order(line[at - 1]) > pending.order:
+        at -= 1
+    line.insert(at, pending)
 
 
 def enter(server: Server, moved: object) -> None:
@@ -57,7 +69,7 @@ def dispatch(server: Server) -> None:
     backend = server.backend
     while (server.queue or backend.queue) and not server.full:
         queue = server.queue
-        if not queue or (backend.queue and server.effective and _since(backend.queue[0]) < _since(queue[0])):
+        if not queue or (backend.queue and server.effective and _order(backend.queue[0]) < _order(queue[0])):
             if not server.effective or not backend.queue:
                 return
             queue = backend.queue
@@ -81,6 +93,6 @@ def dispatch_all(backend: Backend) -> None:
         dispatch(server)
 
 
-def _since(pending: object) -> float:
+def _order(pending: object) -> tuple[int, float]:
     assert isinstance(pending, Pending)
-    return pending.since
+    return pending.order

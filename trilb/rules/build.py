@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trilb.base.diagnostic import Place
 from trilb.config.model import Proxy, Rule
 from trilb.live.effects import MORE, Allow, Effect
 from trilb.live.plan import Step
@@ -11,16 +12,22 @@ from trilb.samples.build import Uncertain
 
 
 def rule_set(family: str, proxy: Proxy, builder: Builder) -> Step | None:
-    """All rules of one set of a proxy as one step; None when there are none."""
-    steps = [_step(family, rule, builder) for rule in proxy.rules.get(family, ())]
-    if not steps:
+    """All rules of one set as one step; None when there are none.
+
+    After an effect that only takes time the shell calls the step again, and it goes on with the rule that
+    `stream.position` names.
+    """
+    rules = proxy.rules.get(family, ())
+    if not rules:
         return None
-    if len(steps) == 1:
-        return _without_allow(steps[0])
-    fixed = tuple(steps)
+    fixed = tuple(_step(family, rule, at + 1, builder) for at, rule in enumerate(rules))
 
     def run(stream: Stream) -> Effect | None:
-        for step in fixed:
+        steps = fixed
+        if stream.position:
+            steps = fixed[stream.position :]
+            stream.position = 0
+        for step in steps:
             effect = step(stream)
             if effect is not None:
                 return None if type(effect) is Allow else effect
@@ -29,22 +36,38 @@ def rule_set(family: str, proxy: Proxy, builder: Builder) -> Step | None:
     return run
 
 
-def _without_allow(step: Step) -> Step:
-    def run(stream: Stream) -> Effect | None:
-        effect = step(stream)
-        return None if type(effect) is Allow else effect
-
-    return run
-
-
-def _step(family: str, rule: Rule, builder: Builder) -> Step:
+def _step(family: str, rule: Rule, following: int, builder: Builder) -> Step:
     entry = families[family].entries[rule.act.name]
     builder.family = family
     act = entry.factory(*rule.act.args, builder)
+    if entry.facts.get("resumes"):
+        act = _resuming(act, following)
+    elif entry.facts.get("final"):
+        act = _final(act, rule.place)
     if rule.when is None:
         return act
     when = builder.condition(rule.when)
     return lambda stream: act(stream) if when(stream) else None
+
+
+def _resuming(act: Step, following: int) -> Step:
+    def run(stream: Stream) -> Effect | None:
+        effect = act(stream)
+        if effect is not None:
+            stream.position = following
+        return effect
+
+    return run
+
+
+def _final(act: Step, place: Place) -> Step:
+    def run(stream: Stream) -> Effect | None:
+        effect = act(stream)
+        if effect is not None:
+            stream.last_rule = place
+        return effect
+
+    return run
 
 
 def content_set(family: str, proxy: Proxy, builder: Builder) -> Step | None:

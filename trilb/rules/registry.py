@@ -44,6 +44,7 @@ class Builder(Resolver, Protocol):
     """What factories build their arguments with."""
 
     family: str
+    bufsize: int
 
     def writer(self, text: Format) -> Callable[[Stream], bytes]:
         """The closure of a log format."""

@@ -256,6 +256,7 @@ SWITCHES: dict[str, str] = {
     "splice-request": _BOTH,
     "splice-response": _BOTH,
     "http-no-delay": _BOTH,
+    "http-buffer-request": _BOTH,
     "nolinger": _BOTH,
     "contstats": _FRONT,
     "idle-close-on-response": _FRONT,

@@ -46,7 +46,10 @@ class Context:
     def scope(self, proxy: Proxy, place: Place, at: str = "any") -> Scope:
         """Where an expression of this line stands."""
         defaults = proxy.kind == "defaults"
-        return Scope(self.language, proxy.name, place, at, defaults, self.references, self.report.warn)
+        slots = proxy.captures_in if proxy.kind in ("frontend", "listen") else None
+        return Scope(
+            self.language, proxy.name, place, at, defaults, proxy.kind, slots, self.references, self.report.warn
+        )
 
     def unserved(self, keyword: str, place: Place) -> None:
         """Note that `keyword` is understood and not served."""
