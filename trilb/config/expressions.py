@@ -147,6 +147,8 @@ def _try(spec: Spec, entry: Entry[Callable[..., object]]) -> None:
             return
     try:
         entry.factory(*spec.args)
+    except NotServed:
+        raise
     except Refused as refused:
         raise Refused(f"converter '{spec.name}': {refused.text}") from None
 

@@ -20,6 +20,8 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 
 def decoded64(text: bytes) -> bytes | None:
     """What base64 stands for, None when it is none."""
+    if len(text) % 4:
+        return None
     try:
         return b64decode(text, validate=True)
     except (BadBase64, ValueError):
