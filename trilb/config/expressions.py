@@ -270,6 +270,8 @@ def parse_acl(words: list[str], scope: Scope) -> AclSpec:
             raise NotServed(f"ACL flag '{flag}'")
         else:
             raise Refused(f"unknown ACL flag '{flag}'; use '--' before a pattern that begins with '-'")
+    if not method and gives not in _DEFAULT_METHOD:
+        raise Refused(f"the type of '{expr.text}' is only known while serving; say with '-m' how to match it")
     spec = AclSpec(expr, method or _DEFAULT_METHOD[gives], ignore_case, tuple(rest), scope.place)
     check = scope.language.matchers.get(spec.method)
     assert check is not None
