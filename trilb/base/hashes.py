@@ -47,6 +47,26 @@ def crc32(key: bytes) -> int:
     return _crc32(key)
 
 
+def _castagnoli() -> tuple[int, ...]:
+    table = []
+    for c in range(256):
+        for _ in range(8):
+            c = c >> 1 ^ 0x82F63B78 if c & 1 else c >> 1
+        table.append(c)
+    return tuple(table)
+
+
+_CASTAGNOLI = _castagnoli()
+
+
+def crc32c(key: bytes) -> int:
+    """CRC-32C (RFC 4960, appendix B)."""
+    h = _M32
+    for c in key:
+        h = h >> 8 ^ _CASTAGNOLI[(h ^ c) & 0xFF]
+    return h ^ _M32
+
+
 def decimal(key: bytes) -> int:
     """`none`: the leading decimal digits of the key, 32 bits; 0 when there are none."""
     h = 0

@@ -35,6 +35,7 @@ class Kind(Enum):
     USERLIST = "userlist"
     ACLS = "acl names"
     INT_OR_VAR = "integer or variable"
+    STR_OR_VAR = "string or variable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,20 @@ class Registry(Generic[F]):
 _VARIABLE = re.compile(r"(?:proc|sess|txn|req|res|check)\.[A-Za-z0-9_.]+")
 
 
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_MOST, _LEAST = (1 << 63) - 1, -(1 << 63)
+
+
+def names_variable(text: str) -> bool:
+    """Whether the text names a variable, where a string may stand as well."""
+    return _VARIABLE.fullmatch(text) is not None
+
+
+def _integer(text: str) -> int | None:
+    # Decimal only, `010` is ten; what does not fit in 64 bits is the nearest that does.
+    return max(min(int(text), _MOST), _LEAST) if _INTEGER.fullmatch(text) else None
+
+
 def variable_name(text: str) -> str:
     """The text itself when it names a variable (section 2.8). Raises Refused."""
     if not _VARIABLE.fullmatch(text):
@@ -136,13 +151,16 @@ def check_args(what: str, args: tuple[Arg, ...], given: list[str]) -> tuple[obje
             values.append(arg.default)
         elif text == "" and not arg.required and arg.kind is not Kind.STR:
             values.append(arg.default)
-        elif (arg.kind is Kind.INT_OR_VAR and not text.lstrip("+-").isdigit()) or arg.kind is Kind.VAR:
+        elif arg.kind is Kind.VAR:
             values.append(variable_name(text))
         elif arg.kind in (Kind.INT, Kind.INT_OR_VAR):
-            try:
-                values.append(int(text, 0))
-            except ValueError:
-                raise Refused(f"{what} expects an integer for '{arg.name}', not '{text}'") from None
+            number = _integer(text)
+            if number is not None:
+                values.append(number)
+            elif arg.kind is Kind.INT_OR_VAR and names_variable(text):
+                values.append(text)
+            else:
+                raise Refused(f"{what} expects an {arg.kind.value} for '{arg.name}', not '{text}'")
         elif arg.kind is Kind.TIME:
             values.append(milliseconds(text))
         elif arg.kind is Kind.SIZE:

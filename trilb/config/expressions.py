@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from trilb.base.diagnostic import Place, Refused, nearest
-from trilb.base.registry import Entry, Kind, check_args
+from trilb.base.registry import Entry, Kind, check_args, names_variable
 from trilb.config import known
 from trilb.config.language import IMPOSSIBLE_CASTS, AnyRegistry, Language
 from trilb.config.lexer import split_arguments
@@ -139,6 +139,23 @@ def _acl_term(word: str, scope: Scope) -> Term:
     return Term(name, predefined, len(word) - len(name) & 1 == 1)
 
 
+def _try(spec: Spec, entry: Entry[Callable[..., object]]) -> None:
+    """Call a converter's factory for its refusals, so that a bad literal is told with its line."""
+    if entry.facts.get("finds"):
+        return
+    for arg, value in zip(entry.args, spec.args, strict=False):
+        if arg.kind in (*_REFERENCES, Kind.MAP):
+            return
+        if arg.kind is Kind.STR_OR_VAR and isinstance(value, str) and names_variable(value):
+            return
+    try:
+        entry.factory(*spec.args)
+    except NotServed:
+        raise
+    except Refused as refused:
+        raise Refused(f"converter '{spec.name}': {refused.text}") from None
+
+
 def parse_expr(text: str, scope: Scope, at: int = 0, until: str = "") -> tuple[Expr, str, int]:
     """Read `fetch(..),conv(..)` from `at` up to the character `until` (or the end).
 
@@ -154,6 +171,7 @@ def parse_expr(text: str, scope: Scope, at: int = 0, until: str = "") -> tuple[E
     converters: list[Spec] = []
     while text.startswith(",", end):
         converter, entry, end = _call(text, end + 1, scope.language.converters, known.CONVERTERS, scope)
+        _try(converter, entry)
         converters.append(converter)
         takes = str(entry.facts.get("takes", "any"))
         if (gives, takes) in IMPOSSIBLE_CASTS:
@@ -255,6 +273,8 @@ def parse_acl(words: list[str], scope: Scope) -> AclSpec:
             raise NotServed(f"ACL flag '{flag}'")
         else:
             raise Refused(f"unknown ACL flag '{flag}'; use '--' before a pattern that begins with '-'")
+    if not method and gives not in _DEFAULT_METHOD:
+        raise Refused(f"the type of '{expr.text}' is only known while serving; say with '-m' how to match it")
     spec = AclSpec(expr, method or _DEFAULT_METHOD[gives], ignore_case, tuple(rest), scope.place)
     check = scope.language.matchers.get(spec.method)
     assert check is not None

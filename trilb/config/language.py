@@ -12,8 +12,11 @@ from typing import Any
 
 from trilb.base.registry import Registry
 
-IMPOSSIBLE_CASTS = frozenset({("bool", "addr"), ("addr", "bool"), ("addr", "meth"), ("bool", "meth"), ("sint", "meth")})
-"""Types of samples (from, to) between which there is no cast."""
+IMPOSSIBLE_CASTS = frozenset(
+    {("bool", "addr"), ("addr", "bool"), ("addr", "meth"), ("bool", "meth"), ("sint", "meth")}
+    | {(source, target) for source in ("bin", "meth") for target in ("bool", "sint", "addr")}
+)
+"""Types of samples (from, to) between which there is no cast: as HAProxy's, for both refuse the same expressions."""
 
 AnyRegistry = Registry[Callable[..., Any]]
 

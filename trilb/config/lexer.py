@@ -138,6 +138,10 @@ def expand_address(text: str, env: Mapping[str, str]) -> str:
     return text
 
 
+_QUOTED = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "'": "'", "\\": "\\", " ": " "}
+"""Escapes inside double quotes of arguments."""
+
+
 def split_arguments(text: str, at: int) -> tuple[list[str], int]:
     """Cut `(a,b,"c")` whose opening parenthesis stands at `at`; returns the arguments and where `)` ends.
 
@@ -151,7 +155,8 @@ def split_arguments(text: str, at: int) -> tuple[list[str], int]:
                 quote = ""
             elif quote == '"' and c == "\\" and i + 1 < len(text):
                 i += 1
-                current += {"n": "\n", "r": "\r", "t": "\t"}.get(text[i], text[i])
+                # Anything else keeps its backslash: regular expressions and their `\1` live here.
+                current += _QUOTED.get(text[i], "\\" + text[i])
             else:
                 current += c
         elif c in "'\"":

@@ -7,7 +7,7 @@ from typing import cast
 
 from trilb.base import ip
 from trilb.base.diagnostic import Refused
-from trilb.base.registry import Arg, Kind
+from trilb.base.registry import Arg, Kind, names_variable
 from trilb.config.model import AclSpec, Cond, Expr, Spec, Term
 from trilb.live.stream import Stream
 from trilb.samples import casts
@@ -15,6 +15,7 @@ from trilb.samples.types import Convert, Every, Fetch, Resolver, StreamConvert, 
 from trilb.samples.variables import Variable
 
 _REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.MAP, Kind.TABLE, Kind.USERLIST)
+_VARIABLES = (Kind.VAR, Kind.INT_OR_VAR, Kind.STR_OR_VAR)
 Condition = Callable[[Stream], bool]
 
 
@@ -25,7 +26,7 @@ def _arguments(spec: Spec, args: tuple[Arg, ...], resolver: Resolver) -> list[ob
             made.append(resolver.resolve(arg.kind, value))
         elif arg.kind is Kind.ACLS:
             made.append(tuple(_named(term, resolver) for term in cast("tuple[Term, ...]", value)))
-        elif arg.kind in (Kind.VAR, Kind.INT_OR_VAR) and isinstance(value, str):
+        elif arg.kind in _VARIABLES and isinstance(value, str) and names_variable(value):
             made.append(Variable(value))
         else:
             made.append(value)
@@ -63,7 +64,8 @@ def _chain(spec: Expr, resolver: Resolver, wanted: str = "") -> Convert | Stream
         between = casts.cast(kind, str(entry.facts.get("takes", "any")))
         if between is not None:
             add(between)
-        add(entry.factory(*_arguments(one, entry.args, resolver)), bool(entry.facts.get("stream")))
+        finder = (resolver,) if entry.facts.get("finds") else ()
+        add(entry.factory(*finder, *_arguments(one, entry.args, resolver)), bool(entry.facts.get("stream")))
         kind = kind if entry.facts["gives"] == "same" else str(entry.facts["gives"])
     last = casts.cast(kind, wanted) if wanted else None
     if last is not None:

@@ -2,7 +2,7 @@
 
 A converter is only applied to the type it takes; where an expression gives another one, a cast stands between.
 `None` means that nothing is to be done. What cannot be cast is refused at load; what fails while serving is a
-missing sample.
+missing sample. tests/duel/test_converters.py compares the casts with HAProxy's.
 """
 
 from __future__ import annotations
@@ -12,27 +12,51 @@ import re
 from trilb.base import ip
 from trilb.base.diagnostic import Refused
 from trilb.config.language import IMPOSSIBLE_CASTS
-from trilb.samples.types import Addr, Convert, Value, as_bytes
+from trilb.samples.types import Addr, Bin, Convert, Value, as_bytes
 
-_INTEGER = re.compile(rb"[+-]?[0-9]+")
+_INTEGER = re.compile(rb"([+-]?)0*([0-9]*)")
+_IPV4 = re.compile(rb"[0-9.]+")
 _MOST, _LEAST = (1 << 63) - 1, -(1 << 63)
 
 
+def clamped(number: int) -> int:
+    """The nearest signed 64-bit integer."""
+    return _MOST if number > _MOST else _LEAST if number < _LEAST else number
+
+
 def to_int(value: Value) -> int | None:
-    """Text to a signed 64-bit integer: all of it must be digits after an optional sign."""
-    if isinstance(value, bytes):
-        if not _INTEGER.fullmatch(value):
-            return None
-        return max(min(int(value), _MOST), _LEAST)
-    return int(value)
+    """Text to a signed 64-bit integer: the digits it begins with after an optional sign, 0 without any.
+
+    An empty text is no number.
+    """
+    if not isinstance(value, bytes):
+        return int(value)
+    if not value:
+        return None
+    found = _INTEGER.match(value)
+    if found is None or not found[2]:
+        return 0
+    # A stranger may send digits without end; twenty are more than fit.
+    number = int(found[2][:20])
+    return clamped(-number if found[1] == b"-" else number)
 
 
 def to_address(value: Value) -> Addr | None:
-    """Text to a packed address."""
+    """Text to a packed address. What follows an IPv4 address is ignored, as are zeros before a number."""
     if isinstance(value, Addr):
         return value
+    if isinstance(value, Bin):
+        return None
     if not isinstance(value, bytes):
-        return None if value < 0 or value >> 32 else Addr(int(value).to_bytes(4, "big"))
+        return None if isinstance(value, bool) else Addr((value & 0xFFFFFFFF).to_bytes(4, "big"))
+    found = _IPV4.match(value)
+    if found is not None:
+        parts = found[0].split(b".")
+        if len(parts) == 4 and all(parts):
+            numbers = [int(part.lstrip(b"0")[:4] or b"0") for part in parts]
+            return Addr(bytes(numbers)) if max(numbers) < 256 else None
+    if b"%" in value:
+        return None
     try:
         return Addr(ip.packed(value.decode("latin-1")))
     except ValueError:
@@ -49,14 +73,24 @@ def address_int(value: Value) -> int | None:
     return int.from_bytes(value, "big") if isinstance(value, bytes) and len(value) == 4 else None
 
 
+def binary_text(value: Value) -> bytes:
+    """Bytes to text, which ends at a NUL."""
+    text = as_bytes(value)
+    return text.partition(b"\0")[0] if b"\0" in text else text
+
+
 def any_text(value: Value) -> bytes | None:
     """A value of any type to text."""
-    return address_text(value) if isinstance(value, Addr) else as_bytes(value)
+    if isinstance(value, Addr):
+        return address_text(value)
+    return binary_text(value) if isinstance(value, Bin) else as_bytes(value)
 
 
 def any_int(value: Value) -> int | None:
     """A value of any type to an integer."""
-    return address_int(value) if isinstance(value, Addr) else to_int(value)
+    if isinstance(value, Addr):
+        return address_int(value)
+    return None if isinstance(value, Bin) else to_int(value)
 
 
 def int_binary(value: Value) -> bytes:
@@ -71,7 +105,7 @@ def any_binary(value: Value) -> bytes:
 
 def any_bool(value: Value) -> bool | None:
     """A value of any type to a boolean: an integer that is not 0."""
-    number = any_int(value)
+    number = None if isinstance(value, Addr) else any_int(value)
     return None if number is None else bool(number)
 
 
@@ -80,7 +114,11 @@ def tag_address(value: Value) -> Addr | None:
     return Addr(value) if isinstance(value, bytes) else None
 
 
-_TEXT = ("str", "bin", "meth")
+def tag_binary(value: Value) -> Bin | None:
+    """Bytes to ones that still know not to be text."""
+    return Bin(value) if isinstance(value, bytes) else None
+
+
 _TABLE: dict[tuple[str, str], Convert] = {
     ("bool", "sint"): int,
     ("sint", "bool"): bool,
@@ -92,15 +130,17 @@ _TABLE: dict[tuple[str, str], Convert] = {
     ("addr", "sint"): address_int,
     ("addr", "str"): address_text,
     ("addr", "any"): tag_address,
+    ("bin", "str"): binary_text,
+    ("bin", "any"): tag_binary,
+    ("str", "sint"): to_int,
+    ("str", "bool"): any_bool,
+    ("str", "addr"): to_address,
     ("any", "bool"): any_bool,
     ("any", "sint"): any_int,
     ("any", "addr"): to_address,
     ("any", "str"): any_text,
     ("any", "meth"): any_text,
     ("any", "bin"): any_binary,
-    **{(text, "sint"): to_int for text in _TEXT},
-    **{(text, "bool"): any_bool for text in _TEXT},
-    **{(text, "addr"): to_address for text in _TEXT},
 }
 
 

@@ -31,7 +31,7 @@ def always_false() -> Fetch:
     return _fixed(False)
 
 
-@fetch("str", args=(Arg("text"),), gives="str", source="7.3.2")
+@fetch("str", args=(optional("text", default=""),), gives="str", source="7.3.2")
 def constant_str(text: str) -> Fetch:
     """A constant string."""
     return _fixed(text.encode("latin-1"))

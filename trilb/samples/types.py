@@ -1,9 +1,10 @@
 """What a sample can be, and what the room's factories look like.
 
 Types by their names in facts: `bool` bool, `sint` int, `addr` packed address, `str`, `bin` and `meth` bytes; `any`
-is told from the value itself, where an address is an `Addr`. A missing sample is None.
+is told from the value itself, where an address is an `Addr` and binary a `Bin`. A missing sample is None.
 A fetch with several values (`hdr`) also has `every`, which ACLs use. A converter whose facts say `stream=True` is
 called with (value, stream), any other with the value; either receives what its `takes` says (samples/casts.py).
+With `finds=True` its factory's first argument is the Resolver, for names that only come while serving.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ Value = bool | int | bytes
 
 class Addr(bytes):
     """A packed address among values whose type is only known while serving: in variables and maps."""
+
+    __slots__ = ()
+
+
+class Bin(bytes):
+    """Bytes that are no text among values whose type is only known while serving: as text they end at a NUL."""
 
     __slots__ = ()
 
@@ -63,7 +70,7 @@ def as_bytes(value: Value | None) -> bytes:
     """A sample as text, the cast to `str` (section 7.3.1); missing is empty."""
     if value is None:
         return b""
-    if type(value) is bytes:
+    if isinstance(value, bytes):
         return value
     if value is True:
         return b"1"

@@ -1,11 +1,14 @@
 """Variables: `proc`, `sess`, `txn`, `req`, `res` (configuration.txt, section 2.8).
 
 Each scope is a dictionary made at the first set. A variable remembers nothing but its value; whose type is told
-from the value, an address being an `Addr`.
+from the value, an address being an `Addr` and binary a `Bin`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from trilb.base.diagnostic import Refused
 from trilb.base.registry import variable_name
 from trilb.live.stream import Stream
 from trilb.samples.types import Value
@@ -57,3 +60,38 @@ class Variable:
         values = self._values(stream)
         if values is not None:
             values.pop(self.name, None)
+
+
+Condition = Callable[[Variable, Stream, Value], bool]
+
+
+def _integers(one: Value | None, two: Value) -> bool:
+    return type(one) is int and type(two) is int
+
+
+_CONDITIONS: dict[str, Condition] = {
+    # Those of `proc` exist from the start.
+    "ifexists": lambda variable, stream, value: variable.scope == "proc" or variable.get(stream) is not None,
+    "ifnotexists": lambda variable, stream, value: variable.scope != "proc" and variable.get(stream) is None,
+    "ifset": lambda variable, stream, value: variable.get(stream) is not None,
+    "ifnotset": lambda variable, stream, value: variable.get(stream) is None,
+    "ifempty": lambda variable, stream, value: isinstance(value, bytes) and not value,
+    "ifnotempty": lambda variable, stream, value: not isinstance(value, bytes) or bool(value),
+    "ifgt": lambda variable, stream, value: (
+        not _integers(old := variable.get(stream), value) or int(old or 0) > int(value)
+    ),
+    "iflt": lambda variable, stream, value: (
+        not _integers(old := variable.get(stream), value) or int(old or 0) < int(value)
+    ),
+}
+
+
+def may_set(names: list[str]) -> Condition | None:
+    """Whether all the conditions of a `set-var` hold; None without any. Raises Refused for an unknown one."""
+    for name in names:
+        if name not in _CONDITIONS:
+            raise Refused(f"unknown condition '{name}' of set-var; known are {', '.join(_CONDITIONS)}")
+    tests = tuple(_CONDITIONS[name] for name in names)
+    if not tests:
+        return None
+    return lambda variable, stream, value: all(test(variable, stream, value) for test in tests)
