@@ -260,6 +260,8 @@ class Exchange:
                 return await self._refused_by_rule(effect, counted, plan.errors)
         for step in http.plan.capture_response:
             step(stream)
+        for log in http.plan.log_response:
+            log(stream)
         for steps in (plan.response, http.plan.response):
             for step in steps:
                 effect = step(stream)
@@ -333,7 +335,7 @@ class Exchange:
         stream = self.stream
         had = body.payload_bytes + (head.chunked and body.done) if body is not None else len(self.conn.inbox)
         stream.bytes_out += had
-        self.http.log(stream)
+        self.http.log(stream, early=True)
         stream.bytes_out -= had
 
     async def _refuse_answer(self, status: int) -> str:

@@ -15,6 +15,7 @@ from trilb.live.effects import Allow, Deny, Drop, Effect, NeedBody, Reply, Tarpi
 from trilb.live.plan import FrontendPlan, Route, Step
 from trilb.live.session import Session
 from trilb.live.stream import Stream
+from trilb.logs.writers import failed
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
 from trilb.proxy import connect
@@ -247,6 +248,10 @@ class HttpSession:
             return await self.error(stream, 200, self.plan.errors)
         for step in self.plan.capture:
             step(stream)
+        for log in self.plan.log_accept:
+            log(stream)
+        for log in self.plan.log_request:
+            log(stream)
         if self.plan.content is not None:
             effect = await self._inspect(stream, self.plan.content, self.plan.inspect_delay)
             if effect is not None:
@@ -331,6 +336,8 @@ class HttpSession:
             except Failed as failed:
                 return await self._failed(stream, failed)
             stream.server_side = server
+            for log in self.plan.log_connect:
+                log(stream)
             exchange = Exchange(self, stream, route, server, raw, body)
             try:
                 verdict = await exchange.run(retryable)
@@ -561,12 +568,11 @@ class HttpSession:
         if not stream.logged:
             self.log(stream)
 
-    def log(self, stream: Stream) -> None:
+    def log(self, stream: Stream, *, early: bool = False) -> None:
+        """Write what is to be logged of a stream that ended, or (logasap) has its response."""
         stream.logged = True
         plan = self.plan
-        if plan.dontlog_normal and stream.cause in "-L":
+        if plan.dontlog_normal and not failed(stream):
             return
-        if stream.request is None and not plan.log_bad:
-            return
-        for write_line in plan.log:
+        for write_line in plan.log_early if early else plan.log if stream.request is not None else plan.log_error:
             write_line(stream)
