@@ -179,7 +179,7 @@ _ITEM_TYPES = ("str", "sint", "bool")
 def parse_format(text: str, scope: Scope) -> Format:
     """Read a log format (section 8.2.6). Raises Refused or NotServed."""
     items: list[Literal | Variable | Sample | Encoding] = []
-    flags: set[str] = set()
+    flags: set[str] = {"M"} if scope.at == "log" else set()
     encoding: Encoding | None = None
     at = 0
     while at < len(text):
@@ -230,7 +230,6 @@ def _label(text: str) -> tuple[str, str]:
 def _flags(text: str, current: set[str]) -> set[str]:
     flags = set(current)
     for part in text.split(","):
-        part = part.strip()
         name = part.lstrip("+-")
         if part and (name not in _FLAGS or len(part) > len(name) + 1):
             raise Refused(

@@ -2,13 +2,13 @@
 
 Everything is bytes. Where a format stands decides how it is written (all observed):
 
-    log     runs of blanks collapse to one, what is missing is `-` (`""` when quoted); expressions appear as they are
-    unique  the same without the `-`: unique-id-format
+    log     runs of blanks collapse to one; expressions appear as they are
+    unique  the same: unique-id-format
     http    header values and bodies: blanks stay, missing is empty; control characters of expressions become `%0A`,
             which are never quoted
-    plain   set-var-fmt: blanks stay, missing is empty, expressions are quoted when asked for
+    plain   set-var-fmt: blanks stay, expressions are quoted when asked for
 
-The encodings `json` and `cbor` of a whole format write its named items only.
+What is missing is `""` when quoted, `-` with the flag M, which logs begin with, else empty. The encodings `json` and `cbor` of a whole format write its named items only.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _variable(item: Variable, process: ProcessState, style: Style, asap: bool) -
     if encoding:
         return _alone(encoding, _typed_variable(item, process), flags)
     quote, escape, hexadecimal = "Q" in flags, "E" in flags, "X" in flags
-    missing = b'""' if quote else b"-" if style == "log" else b""
+    missing = b'""' if quote else b"-" if "M" in flags else b""
     if kind == "list":
         return _list(read, quote, escape, missing)
     if asap and item.name == "U":
@@ -101,7 +101,8 @@ def _variable(item: Variable, process: ProcessState, style: Style, asap: bool) -
         return _constant(b"0")
     if kind == "sint":
         pattern = entry.facts.get("hex") if hexadecimal else None
-        form = cast(bytes, pattern or (b"+%d" if asap and entry.facts.get("plus") else b"%d"))
+        decimal = b"%03d" if item.name == "ms" else b"+%d" if asap and entry.facts.get("plus") else b"%d"
+        form = cast(bytes, pattern or decimal)
         return lambda stream: form % read(stream)
     if kind == "fixed":
         return cast(Writer, read)
@@ -167,7 +168,7 @@ def _sample(item: Sample, resolver: Resolver, process: ProcessState, style: Styl
         return _alone(encoding, _typed_sample(item, resolver), flags)
     run = build.text(item.expr, resolver)
     quote, escape = "Q" in flags and style != "http", "E" in flags
-    missing = b'""' if quote else b"-" if style == "log" or ("M" in flags and style != "http") else b""
+    missing = b'""' if quote else b"-" if "M" in flags and style != "http" else b""
     if "bin" in flags:
         return lambda stream: run(stream) or b""
     http = style == "http"

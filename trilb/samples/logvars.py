@@ -71,7 +71,7 @@ def _line(stream: Stream, most: int) -> bytes:
     head = stream.request
     assert head is not None
     version = head.spoken or (b"1.1" if head.version == 11 else b"1.0")
-    return b"%b %b HTTP/%b" % (stream.method or head.method, stream.target, version)[:most]
+    return (b"%b %b HTTP/%b" % (stream.method or head.method, stream.target, version))[:most]
 
 
 def _target(stream: Stream, process: ProcessState) -> bytes | None:
@@ -108,11 +108,13 @@ def _query(stream: Stream, process: ProcessState) -> bytes:
     return url_escape(mark + query)
 
 
-def _version(stream: Stream) -> bytes:
+def _version(stream: Stream, process: ProcessState) -> bytes:
+    """The version as far as it was kept: of a request line that was cut in front of it, HTTP/0.9 is left (observed)."""
     head = stream.request
     if head is None:
         return BAD
-    return b"HTTP/%b" % (head.spoken or (b"1.1" if head.version == 11 else b"1.0"))
+    before = len(stream.method or head.method) + len(stream.target) + 2
+    return _line(stream, process.uri_length - 1)[before:] or b"HTTP/0.9"
 
 
 # -- names and addresses -------------------------------------------------------------------------------------------
@@ -272,7 +274,7 @@ _ROWS: tuple[tuple[str, str, Callable[[Stream, ProcessState], Any], str], ...] =
     ("HPO", "str", _path_only, "The path, without host or query string."),
     ("HQ", "str", _query, "The query string with its question mark."),
     ("HU", "str", _uri, "The target as received."),
-    ("HV", "str", lambda s, p: _version(s), "The request's HTTP version."),
+    ("HV", "str", _version, "The request's HTTP version."),
     ("r", "str", lambda s, p: request_line(s, p.uri_length - 1), "The request line as received."),
     ("tsc", "fixed", lambda s, p: (s.cause + s.during + cookie_flags(s)).encode(), "`ts` and the cookie's flags."),
     ("Ta", "sint", lambda s, p: elapsed(s.accepted, p.clock.now), "Milliseconds the request was active."),
