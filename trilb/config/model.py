@@ -487,7 +487,7 @@ class Global:
     logs: list[LogTarget] = field(default_factory=list)
     log_tag: str = "haproxy"
     log_hostname: str = ""
-    log_uri: int = 1024
+    log_uri: int = 1023
     cookie_length: int = 63
     chroot: str = ""
     user: str = ""

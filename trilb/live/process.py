@@ -40,7 +40,7 @@ class ProcessState:
         self.cum_req = 0
         self.unique = 0
         self.log_origin = b"unspec"
-        self.uri_length = 1024
+        self.uri_length = 1023
         self.vars: dict[str, bool | int | bytes] = {}
         self.conn_rate = Rate()
         self.req_rate = Rate()

@@ -47,7 +47,7 @@ def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: byt
     clock = process.clock
     plus = "+" if asap else ""
     text_of: dict[bytes, str] = {}
-    most = process.uri_length - 1
+    most = process.uri_length
     end = b'"' + tail
 
     def request(stream: Stream) -> bytes:
@@ -57,7 +57,7 @@ def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: byt
         words = [part for part in (braces(stream, "request"), braces(stream, "response")) if part]
         return b'%b "%b' % (b" ".join(words), line(stream)) if words else b'"' + line(stream)
 
-    line = request if most != URI_LENGTH - 1 else request_line
+    line = request if most != URI_LENGTH else request_line
     last: Line = captured if captures else line
     quote = "" if captures else '"'
 

@@ -8,7 +8,8 @@ Everything is bytes. Where a format stands decides how it is written (all observ
             which are never quoted
     plain   set-var-fmt: blanks stay, expressions are quoted when asked for
 
-What is missing is `""` when quoted, `-` with the flag M, which logs begin with, else empty. The encodings `json` and `cbor` of a whole format write its named items only.
+What is missing is `""` when quoted, `-` with the flag M, which logs begin with, else empty.
+The encodings `json` and `cbor` of a whole format write its named items only.
 """
 
 from __future__ import annotations

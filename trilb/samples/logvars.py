@@ -27,8 +27,8 @@ VariableFactory = Callable[[ProcessState], Reader]
 variables: Registry[VariableFactory] = Registry("log format variable")
 
 BAD = b"<BADREQ>"
-URI_LENGTH = 1024
-"""`tune.http.logurilen` when it is not set: one byte less of a request line is logged."""
+URI_LENGTH = 1023
+"""How many bytes of a request line are logged without `tune.http.logurilen` (observed)."""
 _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 
 
@@ -62,7 +62,7 @@ def _began(stream: Stream) -> float:
 # -- the request ---------------------------------------------------------------------------------------------------
 
 
-def request_line(stream: Stream, most: int = URI_LENGTH - 1) -> bytes:
+def request_line(stream: Stream, most: int = URI_LENGTH) -> bytes:
     """`GET / HTTP/1.1` as received, or `<BADREQ>`."""
     return url_escape(_line(stream, most)) if stream.request is not None else BAD
 
@@ -79,7 +79,7 @@ def _target(stream: Stream, process: ProcessState) -> bytes | None:
     if stream.request is None:
         return None
     method = stream.method or stream.request.method
-    return stream.target[: max(0, process.uri_length - 1 - len(method) - 1)]
+    return stream.target[: max(0, process.uri_length - len(method) - 1)]
 
 
 def _uri(stream: Stream, process: ProcessState) -> bytes:
@@ -114,7 +114,7 @@ def _version(stream: Stream, process: ProcessState) -> bytes:
     if head is None:
         return BAD
     before = len(stream.method or head.method) + len(stream.target) + 2
-    return _line(stream, process.uri_length - 1)[before:] or b"HTTP/0.9"
+    return _line(stream, process.uri_length)[before:] or b"HTTP/0.9"
 
 
 # -- names and addresses -------------------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ _ROWS: tuple[tuple[str, str, Callable[[Stream, ProcessState], Any], str], ...] =
     ("HQ", "str", _query, "The query string with its question mark."),
     ("HU", "str", _uri, "The target as received."),
     ("HV", "str", _version, "The request's HTTP version."),
-    ("r", "str", lambda s, p: request_line(s, p.uri_length - 1), "The request line as received."),
+    ("r", "str", lambda s, p: request_line(s, p.uri_length), "The request line as received."),
     ("tsc", "fixed", lambda s, p: (s.cause + s.during + cookie_flags(s)).encode(), "`ts` and the cookie's flags."),
     ("Ta", "sint", lambda s, p: elapsed(s.accepted, p.clock.now), "Milliseconds the request was active."),
 )
