@@ -326,9 +326,8 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
         steps.append(_stats(runtime, config, builder))
     plan.request = tuple(steps)
     own = runtime.backends.get(config.name) if config.side & Side.BACKEND else None
-    if own is None:
-        response = rule_set("http-response", config, builder)
-        plan.response = (response,) if response is not None else ()
+    response = rule_set("http-response", config, builder)
+    plan.response = (response,) if response is not None else ()
     default = runtime.backends.get(config.default_backend)
     named = [rule.name for rule in config.use_backend]
     if any(rule.dynamic is not None for rule in config.use_backend):

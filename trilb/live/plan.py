@@ -67,6 +67,7 @@ class FrontendPlan:
         "log_connect",
         "log_early",
         "log_error",
+        "log_refused",
         "log_request",
         "log_response",
         "logasap",
@@ -96,6 +97,7 @@ class FrontendPlan:
         self.log: tuple[Writer, ...] = ()
         self.log_early: tuple[Writer, ...] = ()
         self.log_error: tuple[Writer, ...] = ()
+        self.log_refused: tuple[Writer, ...] = ()
         self.log_accept: tuple[Writer, ...] = ()
         self.log_request: tuple[Writer, ...] = ()
         self.log_connect: tuple[Writer, ...] = ()

@@ -89,6 +89,7 @@ class Stream:
         "queued",
         "received",
         "redispatched",
+        "refusal",
         "req_vars",
         "request",
         "res_body",
@@ -152,6 +153,7 @@ class Stream:
         self.txn_vars: dict[str, bool | int | bytes] | None = None
         self.req_vars: dict[str, bool | int | bytes] | None = None
         self.res_vars: dict[str, bool | int | bytes] | None = None
+        self.refusal = ""
         self.bound: object = None
         self.cookie_captured: bytes | None = None
         self.cookie_captured_out: bytes | None = None

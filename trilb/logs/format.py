@@ -132,6 +132,20 @@ def connect_line(process: ProcessState) -> Line:
     return write
 
 
+def refused_line(process: ProcessState) -> Line:
+    """The line of a connection that was refused before there was a session (section 8.2.5)."""
+    dates = DateCache()
+
+    def write(stream: Stream) -> bytes:
+        session = stream.session
+        return (
+            f"{ip.text(session.client)}:{session.client_port} [{dates.get(session.accepted_wall)}] "
+            f"{stream.frontend.name}/{session.listener_name or session.listener_id}: {stream.refusal}"
+        ).encode("latin-1")
+
+    return write
+
+
 def iso_date(wall: float) -> bytes:
     """`2026-11-20T22:31:03.473056+00:00`, local time."""
     second = int(wall)

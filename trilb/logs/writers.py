@@ -82,17 +82,17 @@ class FrontendLog:
             return lines.tcplog(process, self.asap)
         return lines.connect_line(process)
 
-    def emitter(self, step: str, origin: str, profile: str = "") -> Writer | None:
+    def emitter(self, step: str, origin: str, profile: str = "", own: Line | None = None) -> Writer | None:
         """The closure that logs a stream at a step; None when no target wants it.
 
-        `profile` takes the place of the targets' own profiles (do-log).
+        `profile` takes the place of the targets' own profiles (do-log), `own` that of the frontend's line.
         """
         groups: dict[tuple[int, int], Group] = {}
         for target, sink in self.targets:
             name = profile or target.profile
             steps = self.profiles[name].steps if name else {}
             chosen = steps.get(step) or steps.get("any") or _PLAIN
-            line = self._line(step, chosen)
+            line = self._line(step, chosen, own)
             if chosen.drop or line is None:
                 continue
             structured = chosen.structured if chosen.structured is not None else self.config.log_structured
@@ -102,12 +102,14 @@ class FrontendLog:
             groups[key] = (line, data, (*(known[2] if known is not None else ()), sink))
         return self._emit(tuple(groups.values()), origin.encode()) if groups else None
 
-    def _line(self, step: str, chosen: LogStep) -> Line | None:
+    def _line(self, step: str, chosen: LogStep, own: Line | None) -> Line | None:
         if chosen.format is not None:
             return self._format(chosen.format)
         if step == "error":
             if self.config.log_error is not None:
                 return self._format(self.config.log_error)
+            if own is not None:
+                return own
             # Without a format of its own a proxy says nothing of what was no request.
             if not self.config.log_kind and self.config.mode is Mode.HTTP:
                 return None
@@ -145,6 +147,8 @@ class FrontendLog:
             return (made,) if made is not None else ()
 
         plan.log_error = at("error", "sess_error")
+        refused = self.emitter("error", "sess_error", own=lines.refused_line(self.process))
+        plan.log_refused = (refused,) if refused is not None else ()
         if steps is None:
             plan.log = at("close")
             if self.asap:

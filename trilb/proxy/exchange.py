@@ -262,7 +262,9 @@ class Exchange:
             step(stream)
         for log in http.plan.log_response:
             log(stream)
-        for steps in (plan.response, http.plan.response):
+        # A listen section's rules are its backend's; they run once.
+        own = self.route.backend.config is stream.frontend.config
+        for steps in (plan.response, () if own else http.plan.response):
             for step in steps:
                 effect = step(stream)
                 if effect is not None:
