@@ -1,4 +1,4 @@
-"""What HAProxy 2.6 does not have, as the manual tells it: log profiles, log steps, do-log, %OG, tcplog clf, encodings."""
+"""What HAProxy 2.6 does not have, as the manual tells it: log profiles and steps, do-log, %OG, tcplog clf, json, cbor."""
 
 from __future__ import annotations
 
@@ -130,7 +130,10 @@ ROWS: dict[str, tuple[str, bytes, list[str]]] = {
     "json": (
         "json",
         get('/"\\'),
-        ['{"request": "GET /#22\\\\ HTTP/1.1", "custom_expr": "custom", "bytes": 61, "none": "s", "n": "200", "rc": 0}'],
+        [
+            '{"request": "GET /#22\\\\ HTTP/1.1", "custom_expr": "custom", "bytes": 61, "none": "s", "n": "200", '
+            '"rc": 0}'
+        ],
     ),
     "json, missing": (
         "json",
