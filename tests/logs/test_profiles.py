@@ -1,4 +1,4 @@
-"""What HAProxy 2.6 does not have, as the manual tells it: log profiles and steps, do-log, %OG, tcplog clf, json, cbor."""
+"""What HAProxy 2.6 does not have, as the manual tells it: log profiles, log steps, do-log, %OG, encodings."""
 
 from __future__ import annotations
 
