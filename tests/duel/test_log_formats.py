@@ -250,6 +250,10 @@ SCENE_ROWS = [
         for what, raw in {
             "absolute": b"GET http://h:1/p?x=1 HTTP/1.0\r\n\r\n",
             "star": b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "chunks": b"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX-A:   pad  \r\n"
+            b"Connection: close\r\n\r\n5\r\nabcde\r\n0\r\nx-t: y\r\n\r\n",
+            "upload": b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n"
+            + b"u" * 300_000,
             "body": b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc",
         }.items()
     ),

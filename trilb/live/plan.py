@@ -80,6 +80,7 @@ class FrontendPlan:
         "response",
         "tarpit",
         "unique_id",
+        "uploads",
     )
 
     def __init__(self) -> None:
@@ -95,6 +96,7 @@ class FrontendPlan:
         self.capture: tuple[Step, ...] = ()
         self.capture_response: tuple[Step, ...] = ()
         self.log: tuple[Writer, ...] = ()
+        self.uploads = False
         self.log_early: tuple[Writer, ...] = ()
         self.log_error: tuple[Writer, ...] = ()
         self.log_refused: tuple[Writer, ...] = ()

@@ -161,6 +161,7 @@ class FrontendLog:
             plan.log_response = at("response") if "response" in steps else ()
         plan.logasap = self.asap
         if http and self.uploads:
+            plan.uploads = True
             plan.capture = (_count_upload, *plan.capture)
         if config.capture_cookie is not None and http:
             name, most = config.capture_cookie

@@ -79,7 +79,7 @@ class Exchange:
                 if self.body is None:
                     self.flow = relay.Flow(self.client, conn, LengthBody(0), rest)
                 else:
-                    self.flow = relay.flow(self.client, conn, self.body, rest)
+                    self.flow = self.http.upload = relay.flow(self.client, conn, self.body, rest)
             conn.requests += 1
             got = await self._response_head(asked)
         except Broken:

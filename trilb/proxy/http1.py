@@ -18,7 +18,7 @@ from trilb.live.stream import Stream
 from trilb.logs.writers import failed
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
-from trilb.proxy import connect
+from trilb.proxy import connect, relay
 from trilb.proxy.connect import Failed
 from trilb.proxy.exchange import Exchange
 from trilb.proxy.inspect import inspect
@@ -37,7 +37,7 @@ class _Gone(Exception):
 class HttpSession:
     """The life of a client connection in mode http."""
 
-    __slots__ = ("body", "client", "clock", "inflight", "plan", "plane", "session", "tunnelled", "waiter")
+    __slots__ = ("body", "client", "clock", "inflight", "plan", "plane", "session", "tunnelled", "upload", "waiter")
 
     def __init__(self, plane: Plane, session: Session, client: Conn) -> None:
         self.plane = plane
@@ -49,6 +49,7 @@ class HttpSession:
         self.inflight = False
         self.body: Body | None = None
         self.tunnelled = False
+        self.upload: relay.AnyFlow | None = None
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -235,7 +236,7 @@ class HttpSession:
         """Take a request through its phases; True when the connection may carry another one."""
         head = stream.request
         assert head is not None
-        self.body = None
+        self.body = self.upload = None
         frontend = stream.frontend
         frontend.counters.req_tot += 1
         process = self.plane.process
@@ -322,7 +323,8 @@ class HttpSession:
                 await self._say_raw(refusal.status)
                 return False
             client.inbox = client.inbox[used:]
-            stream.bytes_in += used
+            if not self.plan.uploads:
+                stream.bytes_in += used
             raw += payload
         self.body = body
         whole = body is None or body.done
@@ -554,6 +556,9 @@ class HttpSession:
     def _finish(self, stream: Stream) -> None:
         """Count and log a stream that ended; no await in here."""
         server, backend = stream.server, stream.backend
+        if self.plan.uploads and self.body is not None and stream.request is not None:
+            spliced = self.upload.moved if isinstance(self.upload, relay.Splice) else 0
+            stream.bytes_in += self.body.payload_bytes + spliced + (stream.request.chunked and self.body.done)
         if server is not None and stream.dispatched:
             counters = server.counters
             counters.bin += stream.bytes_in
