@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PY313 := $(shell ls -d $$HOME/.pyenv/versions/3.13.*/bin/python 2>/dev/null | tail -n 1)
 WORKERS ?= auto
 
-.PHONY: demo test check unit unit-3.13 packages bench clean
+.PHONY: demo test check reference unit unit-3.13 packages bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,10 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What docs/reference.md says is what the registries hold.
+reference: $(STAMP)
+	$(BIN)/python -m trilb doc --markdown > docs/reference.md
 
 unit: $(STAMP) packages
 	$(BIN)/python -m pytest -q -n $(WORKERS)

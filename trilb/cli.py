@@ -31,6 +31,7 @@ Usage : trilb [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn> 
         -L <name> sets the local peer's name ; -p <file> writes the process's id
         -n <number> limits connections ; -N and -m are accepted
         -sf/-st <pid>* finish/terminate old processes once this one listens
+        trilb doc prints the reference of what is served
 """
 
 
@@ -181,10 +182,26 @@ def _condition(text: str) -> int:
         return 2
 
 
+def _doc(words: list[str]) -> int:
+    """`trilb doc ...`: the reference."""
+    from trilb import doc
+    from trilb.vocabulary import language
+
+    try:
+        print(doc.show(language(), words), end="")
+    except Refused as refused:
+        print(f"trilb doc: {refused.text}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run trilb with HAProxy's arguments; returns the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["doc"]:
+        return _doc(words[1:])
     try:
-        options = parse(sys.argv[1:] if argv is None else argv)
+        options = parse(words)
     except _Usage:
         _version(1)
         print(USAGE, file=sys.stderr)

@@ -28,9 +28,9 @@ from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import MAINT
-from trilb.live.stream import SILENT, Stream
-from trilb.logs import format as log_format
+from trilb.live.stream import Stream
 from trilb.logs.sinks import Channels, Sink
+from trilb.logs.writers import FrontendLog
 from trilb.net.address import Sockaddr, resolve
 from trilb.proxy.plane import Plane
 from trilb.rules import capture
@@ -38,7 +38,7 @@ from trilb.rules import forwarded as forward
 from trilb.rules.build import content_set, rule_set
 from trilb.rules.switch import backend_chooser, server_chooser
 from trilb.samples import build as samples
-from trilb.samples.logformat import compile_format
+from trilb.samples.logformat import Style, compile_format
 
 DEFAULT_MAXCONN = 2000
 """A frontend's connections when neither it nor the process says a number (configuration.txt, `maxconn`)."""
@@ -55,6 +55,9 @@ class Runtime:
     backends: dict[str, Backend] = field(default_factory=dict)
     channels: Channels = field(default_factory=Channels)
     sinks: dict[str, list[Sink]] = field(default_factory=dict)
+    targets: dict[str, list[LogTarget]] = field(default_factory=dict)
+    do_logs: list[tuple[str, str]] = field(default_factory=list)
+    """Origin and profile of every do-log rule."""
 
     def say(self, proxy: str, text: str, level: str) -> None:
         """Log a line about a proxy's state to that proxy's targets."""
@@ -83,8 +86,21 @@ class _Builder:
         backend, _, server = name.rpartition("/")
         return self.runtime.backends[backend or self.proxy.name].by_name[server]
 
-    def writer(self, text: Format) -> Callable[[Stream], bytes]:
-        return compile_format(text, self, self.runtime.process)
+    def writer(self, text: Format, style: Style = "http") -> Callable[[Stream], bytes]:
+        return compile_format(text, self, self.runtime.process, style)
+
+    def logger(self, origin: str, profile: str) -> Step:
+        wanted = self.runtime.do_logs
+        if (origin, profile) not in wanted:
+            wanted.append((origin, profile))
+        number = wanted.index((origin, profile))
+
+        def step(stream: Stream) -> None:
+            emit = stream.frontend.plan.do_log[number]
+            if emit is not None:
+                emit(stream)
+
+        return step
 
     def uncertain(self, when: Cond) -> Callable[[Stream], bool | None]:
         return samples.uncertain(when, self.proxy.acls, self)
@@ -98,6 +114,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     clock = clock or Clock()
     settings = config.globals
     process = ProcessState(clock, os.getpid(), settings.log_hostname or os.uname().nodename, settings.maxconn)
+    process.uri_length = settings.log_uri
     process.node = settings.node or process.hostname
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
     plane = Plane(clock, process, limits, lane=settings.fast_lane)
@@ -126,6 +143,8 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         backend.changed()
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
+    for frontend in runtime.frontends.values():
+        _logging(runtime, frontend)
     return runtime
 
 
@@ -164,9 +183,17 @@ def _reaches(front: Proxy, backend: str) -> bool:
 def _sinks(runtime: Runtime, proxy: Proxy) -> list[Sink]:
     settings = runtime.config.globals
     targets: list[LogTarget] = [*(settings.logs if proxy.log_global else ()), *proxy.logs]
+    profiles = runtime.config.log_profiles
     tag = proxy.log_tag or settings.log_tag
+    runtime.targets[proxy.name] = targets
     return [
-        Sink(target, runtime.channels.get(target), tag, settings.log_hostname, runtime.process.pid)
+        Sink(
+            target,
+            runtime.channels.get(target),
+            (profiles[target.profile].tag if target.profile else "") or tag,
+            settings.log_hostname,
+            runtime.process.pid,
+        )
         for target in targets
     ]
 
@@ -284,14 +311,12 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     options = config.options
     plan.dontlognull = "dontlognull" in options
     plan.dontlog_normal = "dontlog-normal" in options
-    plan.log_separate_errors = "log-separate-errors" in options
-    plan.logasap = "logasap" in options
     plan.keepalive = bool({"tcpka", "clitcpka"} & options)
     plan.ignore_probes = "http-ignore-probes" in options
     if "h1-case-adjust-bogus-client" in options:
         plan.case_adjust = case
     if config.unique_id_format is not None:
-        plan.unique_id = _unique_id(builder.writer(config.unique_id_format))
+        plan.unique_id = _unique_id(builder.writer(config.unique_id_format, "unique"))
     if config.monitor_uri:
         plan.monitor = config.monitor_uri.encode("latin-1")
     plan.on_connect = rule_set("tcp-request connection", config, builder)
@@ -307,11 +332,10 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     plan.request = tuple(steps)
     own = runtime.backends.get(config.name) if config.side & Side.BACKEND else None
     plan.buffer_request = "http-buffer-request" in options
-    if own is None:
-        after = rule_set("http-after-response", config, builder)
-        plan.after = (after,) if after is not None else ()
-        response = rule_set("http-response", config, builder)
-        plan.response = (response,) if response is not None else ()
+    after = rule_set("http-after-response", config, builder)
+    plan.after = (after,) if after is not None else ()
+    response = rule_set("http-response", config, builder)
+    plan.response = (response,) if response is not None else ()
     default = runtime.backends.get(config.default_backend)
     named = [rule.name for rule in config.use_backend]
     if any(rule.dynamic is not None for rule in config.use_backend):
@@ -328,7 +352,6 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     plan.peeks = config.mode is Mode.TCP and bool(config.use_backend)
     plan.capture = capture.header_step(config.capture_headers_in, config.captures_in, "request")
     plan.capture_response = capture.header_step(config.capture_headers_out, config.captures_out, "response")
-    plan.log = _log_writers(runtime, frontend, plan, builder)
     return plan
 
 
@@ -381,38 +404,20 @@ def _unique_id(write: Callable[[Stream], bytes]) -> Callable[[Stream], bytes]:
     return unique
 
 
-def _log_writers(
-    runtime: Runtime, frontend: Frontend, plan: FrontendPlan, builder: _Builder
-) -> tuple[Callable[[Stream], None], ...]:
-    config = frontend.config
-    sinks = runtime.sinks[config.name]
-    if not sinks:
-        return ()
-    process, clock = runtime.process, runtime.plane.clock
-    asap = "logasap" in config.options
-    if config.log_format is not None:
-        line = compile_format(config.log_format, builder, process)
-    elif config.log_kind == "httplog":
-        line = log_format.httplog(process, asap)
-    elif config.log_kind == "tcplog":
-        line = log_format.tcplog(process, asap)
-    else:
-        line = log_format.connect_line(process)
-        plan.log_bad = False
-    separate = "log-separate-errors" in config.options
-    info, err = LEVELS.index("info"), LEVELS.index("err")
-
-    def write(stream: Stream) -> None:
-        level = stream.log_level
-        if level < 0:
-            if level == SILENT:
-                return
-            level = err if separate and stream.cause not in "-L" else info
-        text = line(stream)
-        for sink in sinks:
-            sink.write(text, level, clock.wall)
-
-    return (write,)
+def _logging(runtime: Runtime, frontend: Frontend) -> None:
+    """What a frontend logs, once every rule is built: do-log rules of any proxy may want a line of it."""
+    process = runtime.process
+    builder = _Builder(runtime, frontend.config)
+    targets = [*zip(runtime.targets[frontend.name], runtime.sinks[frontend.name], strict=True)]
+    log = FrontendLog(
+        frontend,
+        targets,
+        runtime.config.log_profiles,
+        lambda text, asap: compile_format(text, builder, process, "log", asap=asap),
+        process,
+    )
+    log.plan()
+    frontend.plan.do_log = tuple(log.emitter(origin, origin, profile) for origin, profile in runtime.do_logs)
 
 
 def addresses(runtime: Runtime) -> list[tuple[str, Sockaddr | None]]:

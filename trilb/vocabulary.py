@@ -18,7 +18,7 @@ def language() -> Language:
             importlib.import_module(f"{room}.{module.name}")
     from trilb.balance.registry import algorithms
     from trilb.rules.registry import families
-    from trilb.samples.logformat import variables
+    from trilb.samples.logvars import variables
     from trilb.samples.types import converters, fetches, matchers
 
     return Language(fetches, converters, algorithms, families, matchers, variables)

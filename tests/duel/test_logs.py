@@ -42,7 +42,7 @@ OPTIONS = {
     "capture-set-cookie": "capture cookie CK len 12\n    capture request header Host len 40",
 }
 # Listeners whose keywords come with the rules language; trilb refuses to start with them, by name.
-LATER = ("buffer", "clf", "captures", "capture-response", "capture-set-cookie")
+LATER = ("buffer",)
 OPTIONS = {name: lines for name, lines in OPTIONS.items() if name not in LATER}
 RULES = """
     http-request deny if { path /deny }
@@ -534,6 +534,7 @@ ENVELOPES: dict[str, tuple[str, ...]] = {
     "facilities": tuple(f"{TARGET} {facility}" for facility in FACILITIES),
     "formats": tuple(f"{TARGET} format {name} local1" for name in FORMATS),
     "tag": ("log-tag mytag", f"{TARGET} local0", f"{TARGET} format rfc5424 local0", f"{TARGET} format raw local0"),
+    "structured": ('log-format-sd "[ex@1 ft=%ft]"', f"{TARGET} format rfc5424 local0", f"{TARGET} local0"),
     "global": ("log global",),
     "global and own": ("log global", f"{TARGET} local3"),
     "level": tuple(f"{TARGET} local0 {level}" for level in LEVELS),

@@ -38,8 +38,8 @@ def test_fixed_lines_equal_their_formats(bad: bool) -> None:
         stream.request = Head(b"GET", b'/a"b', 11, [])
         stream.target = b'/a"b'
         stream.accepted, stream.received, stream.status = 99.5, 99.75, 200
-    scope = Scope(language(), "fe", Place("t", 1))
+    scope = Scope(language(), "fe", Place("t", 1), "log")
     for text, line in ((HTTPLOG, httplog(process, False)), (TCPLOG, tcplog(process, False))):
-        general = compile_format(parse_format(text, scope), _NoReferences(), process)
+        general = compile_format(parse_format(text, scope), _NoReferences(), process, "log")
         expected = general(stream)
         assert line(stream) == expected

@@ -5,15 +5,21 @@ from __future__ import annotations
 from itertools import chain
 
 from trilb.base.address import Family
-from trilb.base.diagnostic import Report, nearest
+from trilb.base.diagnostic import Place, Report, nearest
 from trilb.base.registry import Kind
 from trilb.config.expressions import Reference
-from trilb.config.model import Cond, Config, Mode, Proxy, ServerLine, Side
+from trilb.config.model import Cond, Config, Mode, Proxy, ServerLine, Side, Variable
 
 
 def check(config: Config, report: Report, references: list[Reference]) -> None:
     """Number proxies and servers, resolve names, and report what does not fit together."""
     _number_proxies(config)
+    for target in config.globals.logs:
+        _profile(target.profile, target.place, config, report)
+    for proxy in config.proxies:
+        for rule in chain(*proxy.rules.values()):
+            if rule.act.name == "do-log":
+                _profile(str(rule.act.args[0]), rule.place, config, report)
     for proxy in config.proxies:
         _number_servers(proxy, report)
         _acls(proxy, report)
@@ -91,16 +97,31 @@ def _acls(proxy: Proxy, report: Report) -> None:
 
 def _log_format(proxy: Proxy, config: Config, report: Report) -> None:
     """`option httplog` in a TCP proxy means tcplog, as HAProxy falls back; a format without target is told."""
-    if not proxy.side & Side.FRONTEND or not (proxy.log_kind or proxy.log_format):
+    for target in proxy.logs:
+        _profile(target.profile, target.place, config, report)
+    if not proxy.side & Side.FRONTEND:
         return
-    if proxy.log_kind == "httplog" and proxy.mode is Mode.TCP:
-        proxy.log_kind = "tcplog"
-        report.warn(
-            proxy.place,
-            f"'option httplog' not usable with {proxy.kind} '{proxy.name}' (needs 'mode http'); using tcplog",
-        )
-    if not proxy.logs and not (proxy.log_global and config.globals.logs):
+    if proxy.log_kind in ("httplog", "httpslog") and proxy.mode is Mode.TCP:
+        option, who = f"'option {proxy.log_kind}'", f"{proxy.kind} '{proxy.name}'"
+        proxy.log_kind, proxy.log_format = "tcplog", None
+        report.warn(proxy.place, f"{option} not usable with {who} (needs 'mode http'); using tcplog")
+    if proxy.mode is Mode.TCP:
+        for keyword, made in (
+            ("log-format", proxy.log_format),
+            ("log-format-sd", proxy.log_structured),
+            ("error-log-format", proxy.log_error),
+        ):
+            for item in made or ():
+                if isinstance(item, Variable) and item.http:
+                    where = f"'{keyword}' of {proxy.kind} '{proxy.name}'"
+                    report.alert(proxy.place, f"{where} : variable '%{item.name}' is reserved for HTTP mode")
+    if (proxy.log_kind or proxy.log_format) and not proxy.logs and not (proxy.log_global and config.globals.logs):
         report.warn(proxy.place, f"log format ignored for {proxy.kind} '{proxy.name}' since it has no log address")
+
+
+def _profile(name: str, place: Place, config: Config, report: Report) -> None:
+    if name and name not in config.log_profiles:
+        report.alert(place, f"unknown log-profile '{name}'{nearest(name, config.log_profiles)}")
 
 
 def _http_in_tcp(proxy: Proxy, report: Report) -> None:

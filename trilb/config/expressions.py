@@ -17,7 +17,7 @@ from trilb.base.registry import Entry, Kind, check_args, names_variable
 from trilb.config import known
 from trilb.config.language import IMPOSSIBLE_CASTS, AnyRegistry, Language
 from trilb.config.lexer import split_arguments
-from trilb.config.model import AclSpec, Cond, Expr, Format, Literal, Sample, Spec, Term, Variable
+from trilb.config.model import AclSpec, Cond, Encoding, Expr, Format, Literal, Sample, Spec, Term, Variable
 
 _WORD = re.compile(r"[A-Za-z0-9_.-]+")
 _REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.TABLE)
@@ -102,6 +102,9 @@ PREDEFINED_ACLS: dict[str, tuple[str, ...]] = {
 }
 """Section 7.4, as words of an `acl` line."""
 
+LASTING = frozenset("method status unique-id http_first_req req.proto_http capture.req.hdr capture.res.hdr".split())
+"""Fetches about a request or response that are still known when it is logged (observed)."""
+
 _DEFAULT_METHOD = {"bool": "bool", "sint": "int", "addr": "ip", "str": "str", "bin": "bin", "meth": "meth"}
 
 
@@ -163,7 +166,12 @@ def parse_expr(text: str, scope: Scope, at: int = 0, until: str = "") -> tuple[E
     """
     fetch, entry, end = _call(text, at, scope.language.fetches, known.FETCHES, scope)
     where = entry.facts.get("at", "any")
-    if where in ("request", "response") and scope.at != "any" and where != scope.at:
+    if scope.at == "log" and where in ("request", "response") and fetch.name not in LASTING:
+        raise WrongScope(
+            f"'{fetch.name}' may not stand in a log format: the {where} is gone when the line is written; keep what"
+            f" it gives in a variable, 'http-{where} set-var(txn.x) {fetch.name}', and log %[var(txn.x)]"
+        )
+    if where in ("request", "response") and scope.at not in ("any", "log") and where != scope.at:
         raise WrongScope(
             f"'{fetch.name}' may only stand in {where} rules, expressions and logs; this is a {scope.at} rule"
         )
@@ -184,13 +192,16 @@ def parse_expr(text: str, scope: Scope, at: int = 0, until: str = "") -> tuple[E
     return Expr(fetch, tuple(converters), text[at:end]), gives, end
 
 
-_FORMAT = re.compile(r"%(?:\{([^}]*)\})?(?:(\[)|([A-Za-z][A-Za-z0-9]*)|(%))?")
+_FORMAT = re.compile(r"%(?:\(([^()]*)\))?(?:\{([^}]*)\})?(?:(\[)|([A-Za-z][A-Za-z0-9]*)|(%))?")
+_FLAGS = frozenset(("Q", "X", "E", "M", "json", "cbor", "bin"))
+_ITEM_TYPES = ("str", "sint", "bool")
 
 
 def parse_format(text: str, scope: Scope) -> Format:
     """Read a log format (section 8.2.6). Raises Refused or NotServed."""
-    items: list[Literal | Variable | Sample] = []
-    flags: set[str] = set()
+    items: list[Literal | Variable | Sample | Encoding] = []
+    flags: set[str] = {"M"} if scope.at == "log" else set()
+    encoding: Encoding | None = None
     at = 0
     while at < len(text):
         percent = text.find("%", at)
@@ -201,35 +212,54 @@ def parse_format(text: str, scope: Scope) -> Format:
             items.append(Literal(text[at:percent]))
         match = _FORMAT.match(text, percent)
         assert match is not None
-        local = _flags(match[1] or "", flags)
+        label, kind = _label(match[1] or "")
+        local = _flags(match[2] or "", flags)
         at = match.end()
-        if match[2]:
+        if match[4] == "o":
+            if "json" in local or "cbor" in local:
+                encoding = Encoding("cbor" if "cbor" in local else "json", "bin" in local)
+            flags = local - {"json", "cbor"}
+            continue
+        local -= {"bin"} - flags
+        if match[3]:
             expr, _, end = parse_expr(text, scope, at, "]")
-            items.append(Sample(expr, frozenset(local)))
+            items.append(Sample(expr, frozenset(local), label, kind))
             at = end + 1
-        elif match[3] == "o":
-            flags = local
-        elif match[3]:
-            if match[3] not in scope.language.variables:
-                raise Refused(scope.language.variables.unknown("%" + match[3]).replace("'%", "'%", 1))
-            items.append(Variable(match[3], frozenset(local)))
         elif match[4]:
+            entry = scope.language.variables.get(match[4])
+            if entry is None:
+                unknown = scope.language.variables.unknown("%" + match[4])
+                raise Refused(f"{unknown}; write %% for the character itself")
+            items.append(Variable(match[4], frozenset(local), label, kind, bool(entry.facts.get("http"))))
+        elif match[5] and match[0] == "%%":
             items.append(Literal("%"))
         else:
             raise Refused(f"'%' at position {percent + 1} of '{text}' is followed by no variable; write %% for itself")
+    if encoding is not None:
+        items = [encoding, *(item for item in items if not isinstance(item, Literal))]
     return tuple(items)
+
+
+def _label(text: str) -> tuple[str, str]:
+    """The name of an item and the type forced on it: `name`, `name:type` or `:type`."""
+    label, colon, kind = text.partition(":")
+    if colon and kind not in _ITEM_TYPES:
+        raise Refused(f"unknown item type '{kind}' in '%({text})'; known are {', '.join(_ITEM_TYPES)}")
+    return label, kind
 
 
 def _flags(text: str, current: set[str]) -> set[str]:
     flags = set(current)
     for part in text.split(","):
-        part = part.strip()
-        if part in ("json", "cbor", "bin") or part[1:] in ("json", "cbor", "bin"):
-            raise NotServed(f"log format encoding '{part}'")
-        if len(part) >= 2 and part[0] in "+-" and part[1:] in ("Q", "X", "E", "M"):
-            (flags.add if part[0] == "+" else flags.discard)(part[1:])
-        elif part:
-            raise Refused(f"unknown log format flag '{part}'; known are +Q, +X, +E, +M and their '-' forms")
+        name = part.lstrip("+-")
+        if part and (name not in _FLAGS or len(part) > len(name) + 1):
+            raise Refused(
+                f"unknown log format flag '{part}'; known are +Q, +X, +E, +M, +bin, +json, +cbor and their '-' forms"
+            )
+        if part.startswith("+"):
+            flags.add(name)
+        elif part.startswith("-"):
+            flags.discard(name)
     return flags
 
 

@@ -44,10 +44,17 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A `%name` of a log format; `flags` are those in force: Q quotes, X hexadecimal, M marks missing, E escapes."""
+    """A `%name` of a log format.
+
+    `flags` are those in force: Q quotes, X hexadecimal, M marks missing, E escapes, json and cbor encode. `label` and
+    `kind` are its name and type in an encoded format; `http` says that mode http alone has it.
+    """
 
     name: str
     flags: frozenset[str] = frozenset()
+    label: str = ""
+    kind: str = ""
+    http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +63,19 @@ class Sample:
 
     expr: Expr
     flags: frozenset[str] = frozenset()
+    label: str = ""
+    kind: str = ""
 
 
-Format = tuple[Literal | Variable | Sample, ...]
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """First in a log format: all of it is one `json` or `cbor` object of its named items."""
+
+    name: str
+    binary: bool = False
+
+
+Format = tuple[Literal | Variable | Sample | Encoding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +249,28 @@ class LogTarget:
     minlevel: int = 0
     sample: tuple[tuple[int, ...], int] | None = None
     """Which lines of how many are sent: ((1, 3), 5)."""
+    profile: str = ""
+    """The log-profile that says how its lines look."""
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(slots=True)
+class LogStep:
+    """An `on` line of a log profile; a format that is None is the proxy's."""
+
+    drop: bool = False
+    format: Format | None = None
+    structured: Format | None = None
+
+
+@dataclass(slots=True)
+class LogProfile:
+    """A `log-profile` section."""
+
+    name: str
+    place: Place
+    tag: str = ""
+    steps: dict[str, LogStep] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -318,6 +357,10 @@ class Proxy:
     log_tag: str = ""
     log_format: Format | None = None
     log_kind: str = ""
+    log_structured: Format | None = None
+    log_error: Format | None = None
+    log_steps: frozenset[str] | None = None
+    capture_cookie: tuple[str, int] | None = None
     acls: dict[str, tuple[AclSpec, ...]] = field(default_factory=dict)
     rules: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     """Rules by their set: `http-request`, `http-response`, `http-after-response`, `tcp-request connection` ..."""
@@ -444,6 +487,8 @@ class Global:
     logs: list[LogTarget] = field(default_factory=list)
     log_tag: str = "haproxy"
     log_hostname: str = ""
+    log_uri: int = 1023
+    cookie_length: int = 63
     chroot: str = ""
     user: str = ""
     group: str = ""
@@ -490,6 +535,7 @@ class Config:
     proxies: list[Proxy] = field(default_factory=list)
     userlists: dict[str, UserList] = field(default_factory=dict)
     peers: dict[str, PeersSection] = field(default_factory=dict)
+    log_profiles: dict[str, LogProfile] = field(default_factory=dict)
     tables: dict[str, Place] = field(default_factory=dict)
     unserved: list[Unserved] = field(default_factory=list)
     without_effect: dict[str, Place] = field(default_factory=dict)

@@ -18,11 +18,11 @@ from trilb.config.keywords import globals as global_keywords
 from trilb.config.keywords.registry import SECTIONS, Context, Keyword
 from trilb.config.language import Language
 from trilb.config.lexer import Line, tokenize
-from trilb.config.model import Config, PeersSection, Proxy, Side, UserList
+from trilb.config.model import Config, LogProfile, PeersSection, Proxy, Side, UserList
 from trilb.config.sources import Source
 
 _PROXIES = {"defaults": Side.BOTH, "frontend": Side.FRONTEND, "backend": Side.BACKEND, "listen": Side.BOTH}
-_SERVED_SECTIONS = frozenset({*_PROXIES, "global", "userlist", "peers"})
+_SERVED_SECTIONS = frozenset({*_PROXIES, "global", "userlist", "peers", "log-profile"})
 _DIRECTIVES = (".if", ".elif", ".else", ".endif", ".notice", ".warning", ".alert", ".diag")
 _ENDED_BY_EMPTY = frozenset(("bind", "server", "default-server", "option", "timeout", "balance", "stats"))
 _LETTER = {"defaults": "D", "frontend": "F", "listen": "L", "backend": "B"}
@@ -177,6 +177,11 @@ class _Reader:
                 self.report.warn(line.place, f"userlist '{name}' is already defined; ignored")
                 return
             self.section = self.config.userlists[name] = UserList(name, line.place)
+        elif kind == "log-profile":
+            name = self.name(line)
+            if name in self.config.log_profiles:
+                raise Refused(f"log-profile '{name}' is already defined at {self.config.log_profiles[name].place}")
+            self.section = self.config.log_profiles[name] = LogProfile(name, line.place)
         elif kind == "peers":
             name = self.name(line)
             if name in self.config.peers:

@@ -56,6 +56,7 @@ class FrontendPlan:
         "client_timeout",
         "close_mode",
         "content",
+        "do_log",
         "dontlog_normal",
         "dontlognull",
         "errors",
@@ -64,8 +65,13 @@ class FrontendPlan:
         "keep_alive_timeout",
         "keepalive",
         "log",
-        "log_bad",
-        "log_separate_errors",
+        "log_accept",
+        "log_connect",
+        "log_early",
+        "log_error",
+        "log_refused",
+        "log_request",
+        "log_response",
         "logasap",
         "monitor",
         "on_connect",
@@ -76,6 +82,7 @@ class FrontendPlan:
         "response",
         "tarpit",
         "unique_id",
+        "uploads",
     )
 
     def __init__(self) -> None:
@@ -93,6 +100,15 @@ class FrontendPlan:
         self.capture: tuple[Step, ...] = ()
         self.capture_response: tuple[Step, ...] = ()
         self.log: tuple[Writer, ...] = ()
+        self.uploads = False
+        self.log_early: tuple[Writer, ...] = ()
+        self.log_error: tuple[Writer, ...] = ()
+        self.log_refused: tuple[Writer, ...] = ()
+        self.log_accept: tuple[Writer, ...] = ()
+        self.log_request: tuple[Writer, ...] = ()
+        self.log_connect: tuple[Writer, ...] = ()
+        self.log_response: tuple[Writer, ...] = ()
+        self.do_log: tuple[Writer | None, ...] = ()
         self.errors: dict[int, bytes | None] = {}
         self.client_timeout: float | None = None
         self.client_fin: float | None = None
@@ -100,10 +116,8 @@ class FrontendPlan:
         self.keep_alive_timeout: float | None = None
         self.tarpit: float | None = None
         self.close_mode = ""
-        self.log_bad = True
         self.dontlognull = False
         self.dontlog_normal = False
-        self.log_separate_errors = False
         self.logasap = False
         self.ignore_probes = False
         self.keepalive = False

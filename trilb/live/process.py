@@ -16,6 +16,7 @@ class ProcessState:
         "cum_req",
         "faults",
         "hostname",
+        "log_origin",
         "maxconn",
         "node",
         "pid",
@@ -23,6 +24,7 @@ class ProcessState:
         "started_wall",
         "stopping",
         "unique",
+        "uri_length",
         "vars",
     )
 
@@ -37,6 +39,8 @@ class ProcessState:
         self.cum_conn = 0
         self.cum_req = 0
         self.unique = 0
+        self.log_origin = b"unspec"
+        self.uri_length = 1023
         self.vars: dict[str, bool | int | bytes] = {}
         self.conn_rate = Rate()
         self.req_rate = Rate()

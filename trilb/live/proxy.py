@@ -68,7 +68,7 @@ class Backend:
 class Frontend:
     """The serving side of a frontend or listen section."""
 
-    __slots__ = ("config", "counters", "maxconn", "name", "plan", "process", "stopped")
+    __slots__ = ("config", "counters", "log_count", "maxconn", "name", "plan", "process", "stopped")
 
     plan: FrontendPlan
 
@@ -78,4 +78,5 @@ class Frontend:
         self.process = process or ProcessState(Clock(), 0, "", 0)
         self.maxconn = maxconn
         self.counters = Counters()
+        self.log_count = 0
         self.stopped = False

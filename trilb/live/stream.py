@@ -6,6 +6,7 @@ Times are the loop's seconds, 0.0 (or -1.0 where noted) while not reached.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from trilb.base.diagnostic import Place
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from trilb.live.session import Session, Side
 
 
+_numbers = itertools.count()
 UNSET, SILENT = -1, -2
 """Values of Stream.log_level besides the syslog levels: nothing set, nothing logged."""
 
@@ -44,6 +46,7 @@ class Stream:
         "accepted_wall",
         "backend",
         "body",
+        "bound",
         "bytes_in",
         "bytes_out",
         "captures_in",
@@ -53,6 +56,8 @@ class Stream:
         "client",
         "client_port",
         "connected",
+        "cookie_captured",
+        "cookie_captured_out",
         "cookie_first",
         "cookie_in",
         "cookie_last",
@@ -76,6 +81,7 @@ class Stream:
         "method",
         "no_l7_retry",
         "not_http",
+        "number",
         "picked",
         "position",
         "priority_class",
@@ -85,6 +91,7 @@ class Stream:
         "queued",
         "received",
         "redispatched",
+        "refusal",
         "req_vars",
         "request",
         "res_body",
@@ -111,7 +118,9 @@ class Stream:
         self.picked: Server | None = None
         self.request: Head | None = None
         self.response: Head | None = None
+        self.method = b""
         self.target = b""
+        self.number = next(_numbers)
         self.status = -1
         self.bytes_in = 0
         self.bytes_out = 0
@@ -147,6 +156,10 @@ class Stream:
         self.txn_vars: dict[str, bool | int | bytes] | None = None
         self.req_vars: dict[str, bool | int | bytes] | None = None
         self.res_vars: dict[str, bool | int | bytes] | None = None
+        self.refusal = ""
+        self.bound: object = None
+        self.cookie_captured: bytes | None = None
+        self.cookie_captured_out: bytes | None = None
         self.captures_in: list[bytes | None] | None = None
         self.captures_out: list[bytes | None] | None = None
         self.body: bytes | None = None
@@ -154,7 +167,6 @@ class Stream:
         self.unique: bytes | None = None
         self.last_rule: Place | None = None
         self.position = 0
-        self.method = b""
         self.limits: Limits | None = None
         self.server_side: Side | None = None
         self.inspected: bytes | None = None

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 
 from trilb.base.address import Address, Family
 from trilb.base.diagnostic import Refused
 from trilb.config.model import LogTarget
-from trilb.logs.format import envelope
+from trilb.logs.format import Envelope, envelope
 from trilb.net.address import resolve
-
-Envelope = Callable[[bytes, int, float], bytes]
 
 
 class Channel:
@@ -64,15 +61,18 @@ class Sink:
         self._sample = target.sample
         self._count = 0
 
-    def write(self, line: bytes, level: int, wall: float) -> None:
-        """Send a line of a syslog level (0 emerg to 7 debug), unless the target does not want it."""
+    def write(self, line: bytes, level: int, wall: float, data: bytes = b"") -> None:
+        """Send a line of a syslog level (0 emerg to 7 debug), unless the target does not want it.
+
+        `data` is the structured data that RFC 5424 has a place for.
+        """
         if level <= self._level:
             if self._sample is not None:
                 chosen, size = self._sample
                 self._count = self._count % size + 1
                 if self._count not in chosen:
                     return
-            self._channel.send(self._envelope(line, level, wall))
+            self._channel.send(self._envelope(line, level, wall, data))
 
 
 class Channels:

@@ -32,6 +32,7 @@ class Conn:
         "_poller",
         "_recv",
         "_send",
+        "bound",
         "closed",
         "failed",
         "fd",
@@ -50,6 +51,7 @@ class Conn:
         self._recv = sock.recv
         self._send = sock.send
         self.watch: Watch = poller.add(self.fd)
+        self.bound: object = None
         self.inbox = b""
         self.reused = False
         self.closed = False

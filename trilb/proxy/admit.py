@@ -10,6 +10,12 @@ from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
 from trilb.proxy.plane import Plane
 
+_CLOSED = "Connection closed while waiting for PROXY protocol header"
+_LATE = "Timeout while waiting for PROXY protocol header"
+_TRUNCATED = "Truncated PROXY protocol header received"
+_UNHANDLED = "Received an unhandled protocol in the PROXY protocol header"
+_STRANGE = "Received something which does not look like a PROXY protocol header"
+
 
 async def admit(plane: Plane, session: Session, client: Conn, *, accept_proxy: bool) -> bool:
     """Whether the connection may become a session. A refused one is closed without a word, and counted."""
@@ -44,11 +50,15 @@ async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:
             if more is None:
                 await waiter.park(client.watch)
             elif not more:
-                return False
+                return _refused(session, _TRUNCATED if data else _CLOSED, dull=not data)
             else:
                 data += more
-    except (Broken, Expired, proxyline.Malformed):
-        return False
+    except Broken:
+        return _refused(session, _TRUNCATED if data else _CLOSED, dull=not data)
+    except Expired:
+        return _refused(session, _TRUNCATED if data else _LATE, dull=not data)
+    except proxyline.Malformed:
+        return _refused(session, _UNHANDLED if data.startswith((b"PROXY", proxyline.SIGNATURE)) else _STRANGE)
     finally:
         waiter.finish()
     header, size = found
@@ -59,3 +69,15 @@ async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:
         session.client, session.client_port = header.client, header.client_port
         session.local, session.local_port = header.local, header.local_port
     return True
+
+
+def _refused(session: Session, why: str, *, dull: bool = False) -> bool:
+    """Log a connection that ends here; one without a byte is `dull`, and dontlognull leaves it out."""
+    plan = session.frontend.plan
+    if plan.log_refused and not (dull and plan.dontlognull):
+        stream = Stream(session, session.frontend)
+        stream.status, stream.refusal = 0, why
+        stream.end("P", "R")
+        for log in plan.log_refused:
+            log(stream)
+    return False

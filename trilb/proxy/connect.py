@@ -72,6 +72,7 @@ async def establish(
         if not fresh and (server.idle or stream.session.private is not None):
             conn = pool.take_private(stream.session, server) or pool.take(server, plan.reuse, first)
             if conn is not None:
+                stream.bound = conn.bound
                 server.counters.reuse += 1
                 stream.connected = plane.clock.now
                 return conn
@@ -267,6 +268,7 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
         address = (address[0], (stream.session.local_port + server.port_offset) & 0xFFFF)
     plan = server.backend.plan
     conn, ready = connect(server.family, address, plane.poller, server.source)
+    stream.bound = conn.bound = conn.sock.getsockname()
     server.counters.conn_tot += 1
     if plan.keepalive:
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -80,7 +80,7 @@ class Exchange:
                 if self.body is None:
                     self.flow = relay.Flow(self.client, conn, LengthBody(0), rest)
                 else:
-                    self.flow = relay.flow(self.client, conn, self.body, rest)
+                    self.flow = self.http.upload = relay.flow(self.client, conn, self.body, rest)
             conn.requests += 1
             got = await self._response_head(asked)
         except Broken:
@@ -266,7 +266,11 @@ class Exchange:
                 return await self._refused_by_rule(effect, counted, plan.errors)
         for step in http.plan.capture_response:
             step(stream)
-        for steps in (plan.response, http.plan.response):
+        for log in http.plan.log_response:
+            log(stream)
+        # A listen section's rules are its backend's; they run once.
+        own = self.route.backend.config is stream.frontend.config
+        for steps in (plan.response, () if own else http.plan.response):
             for step in steps:
                 effect = step(stream)
                 if effect is not None:
@@ -277,7 +281,7 @@ class Exchange:
             plan.cookie_response(stream)
         for step in plan.after:
             step(stream)
-        for step in http.plan.after:
+        for step in () if own else http.plan.after:
             step(stream)
         http.count_status(stream)
         if head.status == 101 or (asked.method == b"CONNECT" and 200 <= head.status < 300):
@@ -388,7 +392,7 @@ class Exchange:
         stream = self.stream
         had = body.payload_bytes + (head.chunked and body.done) if body is not None else len(self.conn.inbox)
         stream.bytes_out += had
-        self.http.log(stream)
+        self.http.log(stream, early=True)
         stream.bytes_out -= had
 
     async def _refuse_answer(self, status: int) -> str:

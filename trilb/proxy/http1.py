@@ -30,9 +30,10 @@ from trilb.live.effects import (
 from trilb.live.plan import FrontendPlan, Route, Step
 from trilb.live.session import Session
 from trilb.live.stream import Stream
+from trilb.logs.writers import failed
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
-from trilb.proxy import connect
+from trilb.proxy import connect, relay
 from trilb.proxy.connect import Failed
 from trilb.proxy.exchange import Exchange
 from trilb.proxy.inspect import inspect
@@ -51,7 +52,7 @@ class _Gone(Exception):
 class HttpSession:
     """The life of a client connection in mode http."""
 
-    __slots__ = ("body", "client", "clock", "inflight", "plan", "plane", "session", "tunnelled", "waiter")
+    __slots__ = ("body", "client", "clock", "inflight", "plan", "plane", "session", "tunnelled", "upload", "waiter")
 
     def __init__(self, plane: Plane, session: Session, client: Conn) -> None:
         self.plane = plane
@@ -63,6 +64,7 @@ class HttpSession:
         self.inflight = False
         self.body: Body | None = None
         self.tunnelled = False
+        self.upload: relay.AnyFlow | None = None
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -249,7 +251,7 @@ class HttpSession:
         """Take a request through its phases; True when the connection may carry another one."""
         head = stream.request
         assert head is not None
-        self.body = None
+        self.body = self.upload = None
         frontend = stream.frontend
         frontend.counters.req_tot += 1
         process = self.plane.process
@@ -262,6 +264,10 @@ class HttpSession:
             return await self.error(stream, 200, self.plan.errors)
         for step in self.plan.capture:
             step(stream)
+        for log in self.plan.log_accept:
+            log(stream)
+        for log in self.plan.log_request:
+            log(stream)
         if self.plan.content is not None:
             effect = await self._inspect(stream, self.plan.content, self.plan.inspect_delay)
             if effect is not None:
@@ -344,7 +350,8 @@ class HttpSession:
                 await self._say_raw(refusal.status)
                 return False
             client.inbox = client.inbox[used:]
-            stream.bytes_in += used
+            if not self.plan.uploads:
+                stream.bytes_in += used
             raw += payload
         self.body = body
         whole = body is None or body.done
@@ -358,6 +365,8 @@ class HttpSession:
             except Failed as failed:
                 return await self._failed(stream, failed)
             stream.server_side = server
+            for log in self.plan.log_connect:
+                log(stream)
             exchange = Exchange(self, stream, route, server, raw, body)
             try:
                 verdict = await exchange.run(retryable)
@@ -594,7 +603,7 @@ class HttpSession:
             extra = b"connection: keep-alive\r\n"
         stream.response = head
         stream.status = head.status
-        if stream.backend is not None:
+        if stream.backend is not None and stream.backend.config is not stream.frontend.config:
             for step in stream.backend.plan.after:
                 step(stream)
         for step in self.plan.after:
@@ -669,6 +678,9 @@ class HttpSession:
     def _finish(self, stream: Stream) -> None:
         """Count and log a stream that ended; no await in here."""
         server, backend = stream.server, stream.backend
+        if self.plan.uploads and self.body is not None and stream.request is not None:
+            spliced = self.upload.moved if isinstance(self.upload, relay.Splice) else 0
+            stream.bytes_in += self.body.payload_bytes + spliced + (stream.request.chunked and self.body.done)
         if server is not None and stream.dispatched:
             counters = server.counters
             counters.bin += stream.bytes_in
@@ -683,12 +695,11 @@ class HttpSession:
         if not stream.logged:
             self.log(stream)
 
-    def log(self, stream: Stream) -> None:
+    def log(self, stream: Stream, *, early: bool = False) -> None:
+        """Write what is to be logged of a stream that ended, or (logasap) has its response."""
         stream.logged = True
         plan = self.plan
-        if plan.dontlog_normal and stream.cause in "-L":
+        if plan.dontlog_normal and not failed(stream):
             return
-        if stream.request is None and not plan.log_bad:
-            return
-        for write_line in plan.log:
+        for write_line in plan.log_early if early else plan.log if stream.request is not None else plan.log_error:
             write_line(stream)

@@ -11,6 +11,7 @@ from trilb.live.effects import Allow, Effect, More, Upgrade
 from trilb.live.plan import BackendPlan, FrontendPlan, Step
 from trilb.live.session import Session
 from trilb.live.stream import Stream
+from trilb.logs.writers import failed
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
 from trilb.proxy import connect, relay
@@ -193,6 +194,8 @@ class TcpSession:
 
     async def _run(self, stream: Stream) -> bool:
         plan, plane, client = self.plan, self.plane, self.client
+        for log in plan.log_accept:
+            log(stream)
         effect = await self._inspected(stream, plan.content, plan.inspect_delay)
         if effect is not None:
             return isinstance(effect, Upgrade)
@@ -223,9 +226,11 @@ class TcpSession:
             client.close(reset=failed.status != 0)
             return False
         stream.server_side = server
+        for log in plan.log_connect:
+            log(stream)
         if plan.logasap:
             stream.logged = True
-            self._log(stream)
+            self._log(stream, early=True)
         up = None
         if backend.plan.tcp_response is not None:
             up = await self._inspect_response(stream, server, backend.plan)
@@ -320,11 +325,11 @@ class TcpSession:
         if not stream.logged:
             self._log(stream)
 
-    def _log(self, stream: Stream) -> None:
+    def _log(self, stream: Stream, *, early: bool = False) -> None:
         plan = self.plan
         if plan.dontlognull and not stream.bytes_in and not stream.logged:
             return
-        if plan.dontlog_normal and stream.cause == "-":
+        if plan.dontlog_normal and not failed(stream):
             return
-        for write in plan.log:
+        for write in plan.log_early if early else plan.log:
             write(stream)

@@ -79,14 +79,10 @@ def _check(text: bytes, strict: bool) -> None:
         raise Invalid
 
 
-def _name(part: bytes) -> bytes:
-    return part.partition(b"=")[0]
-
-
 def sort_query(query: bytes) -> bytes:
     """The parameters in the order of their names; those of one name keep theirs."""
-    parts: list[bytes] = query.split(b"&")
-    return b"&".join(sorted(parts, key=_name))
+    named = [(part.partition(b"=")[0], at, part) for at, part in enumerate(query.split(b"&"))]
+    return b"&".join([part for _, _, part in sorted(named)])
 
 
 _Change = Callable[[bytes], bytes]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from trilb.base.diagnostic import Refused
 from trilb.base.registry import variable_name
 from trilb.base.units import whole
@@ -13,58 +11,15 @@ from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.rules.registry import AFTER, CONTENT, HTTP, REQUEST, RESPONSE, TCP, Builder, action
 from trilb.samples import build
-from trilb.samples.types import Fetch, Value
-from trilb.samples.variables import Variable
-
-CONDITIONS = ("ifexists", "ifnotexists", "ifempty", "ifnotempty", "ifset", "ifnotset", "ifgt", "iflt")
-"""Under which `set-var` really sets: about the variable, about the new value, or comparing both."""
+from trilb.samples.types import Fetch
+from trilb.samples.variables import Variable, may_set
 
 
 def parse_target(text: str) -> tuple[str, tuple[str, ...]]:
     """`NAME[,CONDITION...]`, what stands in the parentheses of set-var. Raises Refused."""
     name, *conditions = (word.strip() for word in text.split(","))
-    for word in conditions:
-        if word not in CONDITIONS:
-            raise Refused(f"unknown condition '{word}' of set-var; known are {', '.join(CONDITIONS)}")
+    may_set(conditions)
     return variable_name(name), tuple(conditions)
-
-
-def conditional(variable: Variable, conditions: tuple[str, ...]) -> Callable[[Stream, Value | None], None]:
-    """A setter that first looks at its conditions."""
-
-    def allowed(stream: Stream, value: Value | None) -> bool:
-        old = variable.get(stream)
-        for word in conditions:
-            if word == "ifexists" and old is None:
-                return False
-            if word == "ifnotexists" and old is not None:
-                return False
-            if word in ("ifempty", "ifnotset") and value not in (None, b"", 0, False):
-                return False
-            if word in ("ifnotempty", "ifset") and value in (None, b"", 0, False):
-                return False
-            if word in ("ifgt", "iflt") and not _compares(word, old, value):
-                return False
-        return True
-
-    def run(stream: Stream, value: Value | None) -> None:
-        if allowed(stream, value):
-            if value is None:
-                variable.unset(stream)
-            else:
-                variable.set(stream, value)
-
-    return run
-
-
-def _compares(word: str, old: Value | None, new: Value | None) -> bool:
-    """Is the variable's value greater (less) than the new one? Numbers by value, texts by their bytes."""
-    if old is None or new is None:
-        return False
-    if isinstance(old, bytes) != isinstance(new, bytes):
-        return False
-    greater = old > new  # type: ignore[operator]
-    return bool(greater) if word == "ifgt" else bool(old < new)  # type: ignore[operator]
 
 
 def _parse_set(words: list[str], scope: Scope) -> tuple[object, ...]:
@@ -91,11 +46,14 @@ def _check_scope(name: str, scope: Scope) -> None:
 
 def _setter(name: str, conditions: tuple[str, ...], value: Fetch) -> Step:
     variable = Variable(name)
-    if conditions:
-        put = conditional(variable, conditions)
+    allowed = may_set(list(conditions))
+    if allowed is not None:
+        test = allowed
 
         def act_if(stream: Stream) -> None:
-            put(stream, value(stream))
+            found = value(stream)
+            if found is not None and test(variable, stream, found):
+                variable.set(stream, found)
 
         return act_if
 
@@ -116,7 +74,7 @@ def set_var(name: str, conditions: tuple[str, ...], expr: Expr, builder: Builder
 @action("set-var-fmt", on=(*HTTP, *TCP), source="4.4", parse=_parse_fmt)
 def set_var_fmt(name: str, conditions: tuple[str, ...], text: Format, builder: Builder) -> Step:
     """Give a variable the text of a format."""
-    return _setter(name, conditions, builder.writer(text))
+    return _setter(name, conditions, builder.writer(text, "plain"))
 
 
 def _parse_unset(words: list[str], scope: Scope) -> tuple[object, ...]:

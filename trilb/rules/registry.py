@@ -14,6 +14,7 @@ from trilb.base.registry import Registry
 from trilb.config.model import Cond, Format
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
+from trilb.samples.logformat import Style
 from trilb.samples.types import Resolver
 
 REQUEST, RESPONSE, AFTER = "http-request", "http-response", "http-after-response"
@@ -46,8 +47,11 @@ class Builder(Resolver, Protocol):
     family: str
     bufsize: int
 
-    def writer(self, text: Format) -> Callable[[Stream], bytes]:
-        """The closure of a log format."""
+    def writer(self, text: Format, style: Style = "http") -> Callable[[Stream], bytes]:
+        """The closure of a log format; `style` says where its text goes (samples/logformat.py)."""
+
+    def logger(self, origin: str, profile: str) -> Step:
+        """The step that writes a log line of the stream's frontend now (do-log)."""
 
     def uncertain(self, when: Cond) -> Callable[[Stream], bool | None]:
         """The same over bytes that still arrive: None while they may change the answer."""

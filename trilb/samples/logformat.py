@@ -1,236 +1,70 @@
 """Log formats: `%variables` and `%[expressions]` compiled to one closure (configuration.txt, section 8.2.6).
 
-Also used for header values (`http-request set-header`). Everything is bytes. Runs of blanks collapse to one,
-as HAProxy's formats do.
+Everything is bytes. Where a format stands decides how it is written (all observed):
+
+    log     runs of blanks collapse to one; expressions appear as they are
+    unique  the same: unique-id-format
+    http    header values and bodies: blanks stay, missing is empty; control characters of expressions become `%0A`,
+            which are never quoted
+    plain   set-var-fmt: blanks stay, expressions are quoted when asked for
+
+What is missing is `""` when quoted, `-` with the flag M, which logs begin with, else empty.
+The encodings `json` and `cbor` of a whole format write its named items only.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
+from typing import Literal as Choice
+from typing import cast
 
 from trilb.base import ip
-from trilb.base.registry import Registry
-from trilb.config.model import Format, Literal, Mode, Sample, Variable
+from trilb.config.model import Encoding, Format, Literal, Sample, Variable
 from trilb.live.process import ProcessState
 from trilb.live.stream import Stream
-from trilb.samples import build
-from trilb.samples.types import Resolver
+from trilb.samples import build, encode
+from trilb.samples.casts import any_text, to_int
+from trilb.samples.logtext import http_escape, structured_escape, until_nul
+from trilb.samples.logvars import Reader, variables
+from trilb.samples.types import Addr, Resolver, Value
 
 Writer = Callable[[Stream], bytes]
-VariableFactory = Callable[[ProcessState], Writer]
-variables: Registry[VariableFactory] = Registry("log format variable")
-
-_URL_UNSAFE = re.compile(rb'[\x00-\x1f"#\x7f-\xff]')
-_HEADER_UNSAFE = re.compile(rb'[\x00-\x1f"#{|}\x7f-\xff]')
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-def _hex(match: re.Match[bytes]) -> bytes:
-    return b"#%02X" % match[0][0]
-
-
-def url_escape(value: bytes) -> bytes:
-    """Escape what must not stand in a log line, `"` as `#22`."""
-    return _URL_UNSAFE.sub(_hex, value)
-
-
-def header_escape(value: bytes) -> bytes:
-    """The same for captured headers, which also delimit by braces and bars."""
-    return _HEADER_UNSAFE.sub(_hex, value)
-
-
-class DateCache:
-    """Log dates, formatted once a second: `20/Nov/2026:22:30:01` in local time."""
-
-    __slots__ = ("_second", "_text")
-
-    def __init__(self) -> None:
-        self._second = -1
-        self._text = ""
-
-    def get(self, wall: float) -> str:
-        """The date of `wall` (seconds since the epoch) with milliseconds."""
-        second = int(wall)
-        if second != self._second:
-            t = time.localtime(second)
-            self._text = (
-                f"{t.tm_mday:02d}/{_MONTHS[t.tm_mon - 1]}/{t.tm_year}:{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
-            )
-            self._second = second
-        return f"{self._text}.{int((wall - second) * 1000):03d}"
-
-
-def elapsed(start: float, end: float) -> int:
-    """Milliseconds between two times of the loop; -1 when the end was not reached."""
-    return int((end - start) * 1000 + 0.5) if end else -1
-
-
-def request_line(stream: Stream) -> bytes:
-    """`GET / HTTP/1.1` as received, or `<BADREQ>`."""
-    head = stream.request
-    if head is None:
-        return b"<BADREQ>"
-    if head.spoken:
-        return b"%b %b HTTP/%b" % (stream.method, url_escape(stream.target), head.spoken)
-    return b"%b %b HTTP/1.%d" % (stream.method, url_escape(stream.target), head.version - 10)
-
-
-def backend_name(stream: Stream) -> str:
-    """The backend's name; the frontend's while none was chosen."""
-    return stream.backend.name if stream.backend is not None else stream.frontend.name
-
-
-def server_name(stream: Stream) -> str:
-    """The server's name, `<NOSRV>` without one, `<STATS>` for the statistics page."""
-    if stream.server is not None:
-        return stream.server.name
-    return "<STATS>" if stream.cause == "L" and stream.connected else "<NOSRV>"
-
-
-def wait_queue(stream: Stream) -> int:
-    """%Tw."""
-    return elapsed(stream.received or stream.accepted, stream.dispatched)
-
-
-def wait_connect(stream: Stream) -> int:
-    """%Tc."""
-    return elapsed(stream.dispatched, stream.connected)
-
-
-def wait_response(stream: Stream) -> int:
-    """%Tr."""
-    return elapsed(stream.connected, stream.responded)
-
-
-def _register(name: str, doc: str, function: Callable[[Stream, ProcessState], object]) -> None:
-    def factory(process: ProcessState) -> Writer:
-        def write(stream: Stream) -> bytes:
-            value = function(stream, process)
-            return value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")
-
-        return write
-
-    factory.__doc__ = doc
-    variables.register(name, source="8.2.6")(factory)
-
-
-_dates = DateCache()
-
-
-def _http(stream: Stream) -> bool:
-    return stream.frontend.config.mode is Mode.HTTP
-
-
-def _part(stream: Stream, part: str) -> bytes:
-    head = stream.request
-    if head is None:
-        return b"<BADREQ>"
-    path, question, query = stream.target.partition(b"?")
-    if part == "path":
-        return url_escape(path)
-    if part == "pathonly":
-        return url_escape(re.sub(rb"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*", b"", path))
-    return url_escape(question + query)
-
-
-for _name, _doc, _function in (
-    ("ci", "client address", lambda s, p: ip.text(s.session.client)),
-    ("cp", "client port", lambda s, p: s.session.client_port),
-    ("fi", "frontend address", lambda s, p: ip.text(s.session.local)),
-    ("fp", "frontend port", lambda s, p: s.session.local_port),
-    ("f", "frontend name", lambda s, p: s.frontend.name),
-    ("ft", "frontend name, ~ with TLS", lambda s, p: s.frontend.name),
-    ("b", "backend name", lambda s, p: backend_name(s)),
-    ("s", "server name", lambda s, p: server_name(s)),
-    ("si", "server address", lambda s, p: s.server.address[0] if s.server and s.server.address else "-"),
-    ("sp", "server port", lambda s, p: s.server.address[1] if s.server and s.server.address else 0),
-    ("t", "accept date", lambda s, p: _dates.get(s.session.accepted_wall)),
-    ("tr", "request date", lambda s, p: _dates.get(s.accepted_wall)),
-    ("ts", "termination state", lambda s, p: s.cause + s.during),
-    ("tsc", "termination state with cookies", lambda s, p: s.cause + s.during + cookie_flags(s)),
-    ("TR", "request time", lambda s, p: elapsed(s.accepted, s.received)),
-    ("Tq", "idle and request time", lambda s, p: elapsed(s.idle_since or s.session.accepted, s.received)),
-    ("Ti", "idle time", lambda s, p: elapsed(s.idle_since or s.session.accepted, s.accepted)),
-    ("Th", "handshake time", lambda s, p: 0),
-    ("Tw", "queue time", lambda s, p: wait_queue(s)),
-    ("Tc", "connect time", lambda s, p: wait_connect(s)),
-    ("Tr", "response time", lambda s, p: wait_response(s)),
-    ("Td", "data time", lambda s, p: elapsed(s.responded or s.connected, p.clock.now) if s.connected else -1),
-    ("Ta", "active time", lambda s, p: elapsed(s.accepted, p.clock.now)),
-    ("Tt", "total time", lambda s, p: elapsed(s.idle_since or s.session.accepted, p.clock.now)),
-    ("ST", "status", lambda s, p: s.status),
-    ("B", "bytes sent to the client", lambda s, p: s.bytes_out),
-    ("U", "bytes received from the client", lambda s, p: s.bytes_in),
-    ("CC", "captured request cookie", lambda s, p: "-"),
-    ("CS", "captured response cookie", lambda s, p: "-"),
-    ("ac", "process connections", lambda s, p: p.actconn),
-    ("fc", "frontend connections", lambda s, p: s.frontend.counters.scur),
-    ("bc", "backend connections", lambda s, p: s.backend.counters.scur if s.backend is not None else 0),
-    ("sc", "server connections", lambda s, p: s.server.counters.scur if s.server is not None else 0),
-    ("rc", "retries", lambda s, p: ("+" if s.redispatched else "") + str(s.retries)),
-    ("sq", "server queue", lambda s, p: s.queue_server),
-    ("bq", "backend queue", lambda s, p: s.queue_backend),
-    ("hr", "captured request headers", lambda s, p: b""),
-    ("hs", "captured response headers", lambda s, p: b""),
-    ("r", "request line", lambda s, p: request_line(s) if _http(s) else b"-"),
-    ("HM", "method", lambda s, p: s.request.method if s.request is not None else b"<BADREQ>"),
-    ("HU", "target", lambda s, p: url_escape(s.target) if s.request is not None else b"<BADREQ>"),
-    ("HV", "HTTP version", lambda s, p: b"HTTP/1.%d" % (s.request.version - 10) if s.request else b"<BADREQ>"),
-    ("HP", "path", lambda s, p: _part(s, "path")),
-    ("HPO", "path without host", lambda s, p: _part(s, "pathonly")),
-    ("HQ", "query", lambda s, p: _part(s, "query")),
-    ("H", "host name", lambda s, p: p.hostname),
-    ("pid", "process id", lambda s, p: p.pid),
-    ("rt", "request counter", lambda s, p: s.session.requests),
-    ("lc", "log counter", lambda s, p: s.frontend.counters.req_tot),
-    ("Ts", "timestamp", lambda s, p: int(s.accepted_wall)),
-    ("ms", "milliseconds", lambda s, p: f"{int(s.accepted_wall * 1000) % 1000:03d}"),
-):
-    _register(_name, _doc, _function)  # type: ignore[no-untyped-call,unused-ignore]
-
-
-def cookie_flags(stream: Stream) -> str:
-    """The third and fourth letter; both `-` unless the backend's cookie sets flags (a passive one never does)."""
-    backend = stream.backend
-    if backend is None or backend.plan.persist is None or not backend.plan.cookie_flags:
-        return "--"
-    return stream.cookie_in + stream.cookie_out
-
-
+Style = Choice["log", "unique", "http", "plain"]
 _BLANKS = re.compile(rb" +")
+_VANISH = frozenset(("hr", "hs", "hrl", "hsl"))
 
 
-def compile_format(items: Format, resolver: Resolver, process: ProcessState) -> Writer:
-    """One closure for a whole format. A missing sample is empty, or `-` with the flag M."""
+def compile_format(
+    items: Format, resolver: Resolver, process: ProcessState, style: Style = "http", *, asap: bool = False
+) -> Writer:
+    """One closure for a whole format; with `asap` running figures carry a `+` (option logasap)."""
+    if items and isinstance(items[0], Encoding):
+        return _encoded(items[0], items[1:], resolver, process)
+    merged = style in ("log", "unique")
     writers: list[Writer] = []
     for item in items:
         if isinstance(item, Literal):
-            text = _BLANKS.sub(b" ", item.text.encode("latin-1"))
-            writers.append(lambda stream, text=text: text)  # type: ignore[misc]
-            continue
-        if isinstance(item, Sample):
-            run = build.text(item.expr, resolver)
-            writer: Writer = lambda stream, run=run: run(stream) or b""  # type: ignore[misc]  # noqa: E731
-        else:
-            writer = variables.entries[item.name].factory(process)
-            if "X" in item.flags and item.name in ("ci", "fi", "cp", "fp", "Ts", "rt", "pid", "ms"):
-                writer = _hexadecimal(writer)
-        writers.append(_flagged(writer, item.flags))
+            text = item.text.encode("latin-1")
+            writers.append(_constant(_BLANKS.sub(b" ", text) if merged else text))
+        elif isinstance(item, Sample):
+            writers.append(_sample(item, resolver, process, style))
+        elif isinstance(item, Variable):
+            writers.append(_variable(item, process, style, asap))
     if len(writers) == 1:
         return writers[0]
     plain = tuple(writers)
-    literal = tuple(isinstance(item, Literal) for item in items)
-    if not any(isinstance(item, Literal) and item.text.startswith(" ") for item in items):
+    if not merged or not any(isinstance(item, Literal) and item.text[:1] == " " for item in items):
         return lambda stream: b"".join([write(stream) for write in plain])
     # Captures that are not there leave no place behind, everything else does.
-    vanishing = tuple(isinstance(item, Variable) and item.name in ("hr", "hs") for item in items)
-    mixed = tuple(zip(literal, vanishing, writers, strict=True))
+    mixed = tuple(
+        (isinstance(item, Literal), isinstance(item, Variable) and item.name in _VANISH, write)
+        for item, write in zip(items, writers, strict=True)
+    )
 
     def collapsed(stream: Stream) -> bytes:
-        # Blanks around an empty variable collapse to one, as those of a literal do.
-        out, blank = [], False
+        # Blanks around an empty variable collapse to one, as those of a literal do; none at the beginning.
+        out, blank = [], True
         for fixed, vanishes, write in mixed:
             text = write(stream)
             if fixed and blank and text.startswith(b" "):
@@ -245,27 +79,207 @@ def compile_format(items: Format, resolver: Resolver, process: ProcessState) -> 
     return collapsed
 
 
-def _hexadecimal(inner: Writer) -> Writer:
+def _constant(text: bytes) -> Writer:
+    return lambda stream: text
+
+
+# -- variables -----------------------------------------------------------------------------------------------------
+
+
+def _variable(item: Variable, process: ProcessState, style: Style, asap: bool) -> Writer:
+    entry = variables.entries[item.name]
+    read = entry.factory(process)
+    kind, flags = str(entry.facts["kind"]), item.flags
+    encoding = _encoding_of(flags)
+    if encoding:
+        return _alone(encoding, _typed_variable(item, process), flags)
+    quote, escape, hexadecimal = "Q" in flags, "E" in flags, "X" in flags
+    missing = b'""' if quote else b"-" if "M" in flags else b""
+    if kind == "list":
+        return _list(read, quote, escape, missing)
+    if asap and item.name == "U":
+        # Nothing is counted yet when logasap writes its line (observed).
+        return _constant(b"0")
+    if kind == "sint":
+        pattern = entry.facts.get("hex") if hexadecimal else None
+        decimal = b"%03d" if item.name == "ms" else b"+%d" if asap and entry.facts.get("plus") else b"%d"
+        form = cast(bytes, pattern or decimal)
+        return lambda stream: form % read(stream)
+    if kind == "fixed":
+        return cast(Writer, read)
+    if kind == "port":
+        form = b"%04X" if hexadecimal else b"%d"
+
+        def port(stream: Stream) -> bytes:
+            value = read(stream)
+            return missing if value is None else form % value
+
+        return port
+    if kind == "addr":
+
+        def address(stream: Stream) -> bytes:
+            value = read(stream)
+            if value is None:
+                return missing
+            assert isinstance(value, bytes)
+            if hexadecimal:
+                return value.hex().upper().encode()
+            text = ip.text(value).encode()
+            return b'"%b"' % text if quote else text
+
+        return address
+    vanishes = item.name in _VANISH
+
+    def text(stream: Stream) -> bytes:
+        value = read(stream)
+        if value is None or (vanishes and not value):
+            return b"" if vanishes else missing
+        assert isinstance(value, bytes)
+        if escape:
+            value = structured_escape(value)
+        return b'"%b"' % value if quote else value
+
+    return text
+
+
+def _list(read: Reader, quote: bool, escape: bool, missing: bytes) -> Writer:
     def write(stream: Stream) -> bytes:
-        value = inner(stream)
-        if value.isdigit():
-            return b"%X" % int(value)
-        return ip.packed(value.decode()).hex().upper().encode()
+        values = read(stream)
+        assert isinstance(values, list)
+        words = []
+        for value in values:
+            if value is None:
+                words.append(missing)
+                continue
+            if escape:
+                value = structured_escape(value)
+            words.append(b'"%b"' % value if quote else value)
+        return b" ".join(words)
 
     return write
 
 
-def _flagged(inner: Writer, flags: frozenset[str]) -> Writer:
-    if not flags & {"Q", "M", "E"}:
-        return inner
-    quote, mark, escape = "Q" in flags, "M" in flags, "E" in flags
+# -- expressions ---------------------------------------------------------------------------------------------------
+
+
+def _sample(item: Sample, resolver: Resolver, process: ProcessState, style: Style) -> Writer:
+    flags = item.flags
+    encoding = _encoding_of(flags)
+    if encoding:
+        return _alone(encoding, _typed_sample(item, resolver), flags)
+    run = build.text(item.expr, resolver)
+    quote, escape = "Q" in flags and style != "http", "E" in flags
+    missing = b'""' if quote else b"-" if "M" in flags and style != "http" else b""
+    if "bin" in flags:
+        return lambda stream: run(stream) or b""
+    http = style == "http"
 
     def write(stream: Stream) -> bytes:
-        value = inner(stream)
-        if not value and mark and not quote:
-            return b"-"
+        value = run(stream)
+        if value is None:
+            return missing
+        value = until_nul(value)
         if escape:
-            value = re.sub(rb'(["\\\]])', rb"\\\1", value)
+            value = structured_escape(value)
+        if http:
+            return http_escape(value)
         return b'"%b"' % value if quote else value
 
     return write
+
+
+# -- encodings -----------------------------------------------------------------------------------------------------
+
+Typed = Callable[[Stream], encode.Plain]
+
+
+def _encoding_of(flags: frozenset[str]) -> str:
+    return "cbor" if "cbor" in flags else "json" if "json" in flags else ""
+
+
+def _forced(read: Typed, kind: str) -> Typed:
+    """The value as the type that the item's name asks for."""
+    if kind == "str":
+
+        def text(stream: Stream) -> encode.Plain:
+            value = read(stream)
+            return value if value is None or isinstance(value, bytes) else any_text(value)
+
+        return text
+    if kind in ("sint", "bool"):
+
+        def number(stream: Stream) -> encode.Plain:
+            value = read(stream)
+            found = None if value is None else to_int(value)
+            return found if found is None or kind == "sint" else bool(found)
+
+        return number
+    return read
+
+
+def _typed_variable(item: Variable, process: ProcessState) -> Typed:
+    entry = variables.entries[item.name]
+    read, kind = entry.factory(process), str(entry.facts["kind"])
+    if "X" in item.flags and (kind in ("addr", "port") or entry.facts.get("hex")):
+        plain = _variable(Variable(item.name, frozenset("X")), process, "plain", False)
+        return _forced(lambda stream: plain(stream) or None, item.kind)
+    if kind == "addr":
+
+        def address(stream: Stream) -> encode.Plain:
+            value = read(stream)
+            return ip.text(value).encode() if isinstance(value, bytes) else None
+
+        return _forced(address, item.kind)
+    if kind == "list":
+        return _forced(_list(read, False, False, b"-"), item.kind)
+    # A number that may carry a `+` is one all the same.
+    return _forced(cast(Typed, read), item.kind or ("sint" if item.name == "rc" else ""))
+
+
+def _typed_sample(item: Sample, resolver: Resolver) -> Typed:
+    run, gives = build.expression(item.expr, resolver), build.gives(item.expr)
+
+    def typed(stream: Stream) -> encode.Plain:
+        value: Value | None = run(stream)
+        if isinstance(value, bytes) and (gives == "addr" or isinstance(value, Addr)):
+            return ip.text(value).encode()
+        return value
+
+    return _forced(typed, item.kind)
+
+
+def _encoder(encoding: str, flags: frozenset[str]) -> Callable[[encode.Plain], bytes]:
+    if encoding == "json":
+        return encode.json
+    if "bin" in flags:
+        return encode.cbor
+    return lambda value: encode.cbor(value).hex().upper().encode()
+
+
+def _alone(encoding: str, read: Typed, flags: frozenset[str]) -> Writer:
+    """An item with an encoding of its own: its value, without a name."""
+    make = _encoder(encoding, flags)
+    return lambda stream: make(read(stream))
+
+
+def _encoded(whole: Encoding, items: Format, resolver: Resolver, process: ProcessState) -> Writer:
+    """A format that is one object: each named item is a member."""
+    members: list[tuple[bytes, Typed]] = []
+    for item in items:
+        if isinstance(item, (Variable, Sample)) and item.label:
+            read = _typed_variable(item, process) if isinstance(item, Variable) else _typed_sample(item, resolver)
+            members.append((item.label.encode("latin-1"), read))
+    fixed = tuple(members)
+    if whole.name == "json":
+        named = tuple((encode.json(name) + b": ", read) for name, read in fixed)
+        make = encode.json
+        return lambda stream: b"{%b}" % b", ".join([name + make(read(stream)) for name, read in named])
+    begin = encode.cbor_map(len(fixed))
+    keyed = tuple((encode.cbor(name), read) for name, read in fixed)
+
+    def packed(stream: Stream) -> bytes:
+        return begin + b"".join([name + encode.cbor(read(stream)) for name, read in keyed])
+
+    if whole.binary:
+        return packed
+    return lambda stream: packed(stream).hex().upper().encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trilb.base.diagnostic import Refused
 from trilb.base.units import whole
-from trilb.config.expressions import NotServed
+from trilb.config.keywords.logs import capture_cookie
 from trilb.config.keywords.registry import Context, keyword
 from trilb.config.lexer import Line
 from trilb.config.model import Proxy
@@ -20,7 +20,8 @@ def capture(line: Line, proxy: Proxy, context: Context) -> None:
     """`capture request|response header NAME len N`, `capture cookie NAME len N`."""
     words = line.words[1:]
     if words[:1] == ("cookie",):
-        raise NotServed("capture cookie")
+        capture_cookie(line, proxy, context)
+        return
     if len(words) != 5 or words[0] not in ("request", "response") or words[1] != "header" or words[3] != "len":
         raise Refused("'capture' expects 'request|response header <name> len <length>' or 'cookie <name> len <length>'")
     side = words[0]

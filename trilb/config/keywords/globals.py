@@ -89,6 +89,17 @@ def log_send_hostname(line: Line, section: Global, context: Context) -> None:
     section.log_hostname = line.words[1] if len(line.words) > 1 else os.uname().nodename
 
 
+@keyword("global", "tune.http.logurilen", "tune.http.cookielen")
+def log_lengths(line: Line, section: Global, context: Context) -> None:
+    """`tune.http.logurilen N`, `tune.http.cookielen N`: the most bytes of a request line or cookie in logs."""
+    (text,) = only(line, 1, f"{line.words[0]} <number>")
+    length = whole(text, 1, 2**31 - 1, f"'{line.words[0]}'")
+    if line.words[0] == "tune.http.logurilen":
+        section.log_uri = length
+    else:
+        section.cookie_length = length
+
+
 @keyword("global", "log", negatable=True)
 def log(line: Line, section: Global, context: Context) -> None:
     """`log TARGET ...` (section 3.1); `no log` forgets all before it."""

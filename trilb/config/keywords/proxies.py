@@ -12,6 +12,7 @@ from trilb.base.units import seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed
 from trilb.config.keywords import forward
+from trilb.config.keywords.logs import option_log
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
 from trilb.config.model import Mode, Proxy
@@ -311,8 +312,8 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
         "tcp-check",
     ):
         raise Refused(f"negation is not supported for option '{name}'", column=line.columns[1])
-    elif name == "httplog" or name == "tcplog":
-        _log_kind(line, proxy, context)
+    elif name in ("httplog", "tcplog", "httpslog"):
+        option_log(line, proxy, context)
         if proxy.kind == "backend":
             context.report.warn(
                 line.at(1), f"'option {name}' ignored because backend '{proxy.name}' has no frontend capability"
@@ -338,16 +339,6 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
             raise NotServed(f"option {name}")
     else:
         raise Refused(f"unknown option '{name}'{nearest(name, [*SWITCHES, *known.OPTIONS])}", column=line.columns[1])
-
-
-def _log_kind(line: Line, proxy: Proxy, context: Context) -> None:
-    name, rest = line.words[1], line.words[2:]
-    if rest == ("clf",):
-        raise NotServed(f"option {name} clf")
-    if rest:
-        raise Refused(f"'option {name}' only supports 'clf', not '{rest[0]}'", column=line.columns[2])
-    proxy.log_kind = "" if context.negated else name
-    proxy.log_format = None
 
 
 def _interval(rest: tuple[str, ...]) -> int:

@@ -56,7 +56,7 @@ class Context:
         self.config.unserved.append(Unserved(keyword, place))
 
 
-SECTIONS: dict[str, dict[str, Keyword]] = {"global": {}, "proxy": {}, "userlist": {}, "peers": {}}
+SECTIONS: dict[str, dict[str, Keyword]] = {"global": {}, "proxy": {}, "userlist": {}, "peers": {}, "log-profile": {}}
 
 
 def keyword(
