@@ -19,15 +19,18 @@ from trilb.balance.registry import algorithms
 from trilb.base import ip
 from trilb.base.address import Address, Family
 from trilb.base.clock import Clock
-from trilb.base.diagnostic import Refused
+from trilb.base.diagnostic import NOWHERE, Refused
 from trilb.base.registry import Kind
+from trilb.config.expressions import Scope
+from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
-from trilb.config.model import Cond, Config, Format, LogTarget, Mode, Proxy, Side
+from trilb.config.model import Cond, Config, Expr, Format, LogTarget, Mode, Proxy, Side
 from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import MAINT
+from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
@@ -39,6 +42,7 @@ from trilb.rules.build import content_set, rule_set
 from trilb.rules.switch import backend_chooser, server_chooser
 from trilb.samples import build as samples
 from trilb.samples.logformat import Style, compile_format
+from trilb.samples.variables import Variable
 
 DEFAULT_MAXCONN = 2000
 """A frontend's connections when neither it nor the process says a number (configuration.txt, `maxconn`)."""
@@ -58,6 +62,24 @@ class Runtime:
     targets: dict[str, list[LogTarget]] = field(default_factory=dict)
     do_logs: list[tuple[str, str]] = field(default_factory=list)
     """Origin and profile of every do-log rule."""
+
+    def set_variable(self, name: str, value: Expr | Format) -> None:
+        """Evaluate what a `proc` variable is set to, and set it; a missing sample leaves it as it is."""
+        frontend = Frontend(Proxy("", "frontend", NOWHERE, Side.FRONTEND), 0, self.process)
+        builder = _Builder(self, frontend.config)
+        stream = Stream(Session(frontend, b"\0\0\0\0", 0), frontend)
+        if isinstance(value, Expr):
+            found = samples.expression(value, builder, "any")(stream)
+        else:
+            found = builder.writer(value, "plain")(stream)
+        if found is not None:
+            Variable(name).set(stream, found)
+
+    def parse_variable(self, name: str, text: str, *, formatted: bool) -> tuple[str, Expr | Format]:
+        """Read the words of `set var`. Raises Refused."""
+        assert self.config.language is not None
+        scope = Scope(self.config.language, "", NOWHERE, "connection")
+        return parse_process_variable(name, text, formatted=formatted, scope=scope)
 
     def say(self, proxy: str, text: str, level: str) -> None:
         """Log a line about a proxy's state to that proxy's targets."""
@@ -119,6 +141,11 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
     plane = Plane(clock, process, limits, lane=settings.fast_lane)
     runtime = Runtime(config, plane, process)
+    for name, value, place in settings.variables:
+        try:
+            runtime.set_variable(name, value)
+        except Refused as refused:
+            raise Refused(refused.text, place=place) from None
     alive = [proxy for proxy in config.proxies if not proxy.disabled]
     for proxy in alive:
         if proxy.side & Side.FRONTEND:

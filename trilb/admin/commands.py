@@ -11,11 +11,14 @@ from typing import Protocol
 
 from trilb import HAPROXY_VERSION, __version__
 from trilb.admin.views import csv
+from trilb.base import ip
+from trilb.base.diagnostic import Refused
 from trilb.base.registry import Registry
-from trilb.config.model import Config, Side
+from trilb.config.model import Config, Expr, Format, Side
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import MAINT, Server
+from trilb.samples.types import Addr, Bin
 
 
 class View(Protocol):
@@ -25,6 +28,12 @@ class View(Protocol):
     process: ProcessState
     frontends: dict[str, Frontend]
     backends: dict[str, Backend]
+
+    def parse_variable(self, name: str, text: str, *, formatted: bool) -> tuple[str, Expr | Format]:
+        """Read the words of `set var`. Raises Refused."""
+
+    def set_variable(self, name: str, value: Expr | Format) -> None:
+        """Evaluate what a `proc` variable is set to, and set it."""
 
 
 Command = Callable[[View, list[str]], str]
@@ -136,3 +145,43 @@ def publish_backend(view: View, words: list[str]) -> str:
 def unpublish_backend(view: View, words: list[str]) -> str:
     """unpublish backend <backend>: switching rules of other proxies pass it over"""
     return _publish(view, words, False)
+
+
+@command("get var", source="9.3", level="operator")
+def get_var(view: View, words: list[str]) -> str:
+    """get var <name>: report a variable of the process"""
+    name = words[0] if words else ""
+    value = view.process.vars.get(name.removeprefix("proc.")) if name.startswith("proc.") else None
+    if value is None:
+        return "Variable not found.\n"
+    if isinstance(value, bool):
+        return f"{name}: type=bool value=<{int(value)}>\n"
+    if isinstance(value, int):
+        return f"{name}: type=sint value=<{value}>\n"
+    if isinstance(value, Addr):
+        return f"{name}: type=ipv{4 if len(value) == 4 else 6} value=<{ip.text(value)}>\n"
+    kind = "bin" if isinstance(value, Bin) else "str"
+    return f"{name}: type={kind} value=<{value.decode('latin-1')}>\n"
+
+
+@command("set var", source="9.3", level="operator")
+def set_var(view: View, words: list[str]) -> str:
+    """set var <name> [expr|fmt] <text>: set a variable of the process"""
+    if len(words) < 2:
+        return "Missing a variable name or its value.\n"
+    name, rest, formatted = words[0], words[1:], False
+    if rest[0] in ("expr", "fmt") and len(rest) > 1:
+        formatted = rest[0] == "fmt"
+        rest = rest[1:]
+    try:
+        made = view.parse_variable(name, " ".join(rest), formatted=formatted)
+        view.set_variable(*made)
+    except Refused as refused:
+        return f"{refused.text}\n"
+    return ""
+
+
+@command("experimental-mode", source="9.3", level="admin")
+def experimental_mode(view: View, words: list[str]) -> str:
+    """experimental-mode [on|off]: commands that are new are always there, so that nothing changes"""
+    return ""

@@ -23,6 +23,7 @@ def check(config: Config, report: Report, references: list[Reference]) -> None:
     for proxy in config.proxies:
         _number_servers(proxy, report)
         _acls(proxy, report)
+        _groups(proxy, config, report)
         if proxy.disabled:
             continue
         _log_format(proxy, config, report)
@@ -93,6 +94,18 @@ def _acls(proxy: Proxy, report: Report) -> None:
             for term in terms:
                 if term.acl is None and not term.resolved and term.name not in proxy.acls:
                     report.alert(proxy.place, f"no such ACL : '{term.name}'{nearest(term.name, proxy.acls)}")
+
+
+def _groups(proxy: Proxy, config: Config, report: Report) -> None:
+    """A group that `http_auth_group` is compared with must be one of its userlist."""
+    for name, specs in proxy.acls.items():
+        for spec in specs:
+            fetch = spec.expr.fetch
+            known = config.userlists.get(str(fetch.args[0])) if fetch.name == "http_auth_group" else None
+            if known is not None and spec.method == "str":
+                for group in spec.patterns:
+                    if group not in known.groups:
+                        report.alert(spec.place, f"acl '{name}': userlist '{known.name}' has no group '{group}'")
 
 
 def _log_format(proxy: Proxy, config: Config, report: Report) -> None:

@@ -15,6 +15,7 @@ from enum import Enum, Flag
 from trilb.base.address import Address
 from trilb.base.diagnostic import NOWHERE, Place
 from trilb.base.ip import Network
+from trilb.config.language import Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,6 +486,8 @@ class Global:
     """The `global` sections, merged."""
 
     logs: list[LogTarget] = field(default_factory=list)
+    variables: list[tuple[str, Expr | Format, Place]] = field(default_factory=list)
+    """`set-var` and `set-var-fmt` lines, evaluated in this order when everything is built."""
     log_tag: str = "haproxy"
     log_hostname: str = ""
     log_uri: int = 1023
@@ -531,6 +534,7 @@ class Unserved:
 class Config:
     """All that was read."""
 
+    language: Language | None = field(default=None, compare=False, repr=False)
     globals: Global = field(default_factory=Global)
     proxies: list[Proxy] = field(default_factory=list)
     userlists: dict[str, UserList] = field(default_factory=dict)

@@ -47,7 +47,7 @@ class _Condition(Refused):
 
 class _Reader:
     def __init__(self, language: Language, facts: Facts) -> None:
-        self.config = Config(env=dict(facts.env))
+        self.config = Config(env=dict(facts.env), language=language)
         self.report = Report()
         self.facts = replace(facts, env=self.config.env)
         self.context = Context(self.config, self.report, language, self.config.env)

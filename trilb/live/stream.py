@@ -37,6 +37,10 @@ class Limits:
         self.tarpit: float | None = None
         self.retries: int | None = None
 
+    def leave_frontend(self) -> None:
+        """Another backend was chosen: what a frontend's rules said about servers is forgotten."""
+        self.server = self.tunnel = self.connect = self.queue = self.retries = None
+
 
 class Stream:
     """The life of one request. `cause` and `during` are the two letters of the log's termination state."""

@@ -289,6 +289,8 @@ class HttpSession:
             return await self.error(stream, 503, self.plan.errors)
         backend = route.backend
         stream.backend = backend
+        if stream.limits is not None and backend.config is not frontend.config:
+            stream.limits.leave_frontend()
         backend.counters.enter(self.clock.now)
         backend.counters.req_tot += 1
         plan = backend.plan

@@ -65,13 +65,13 @@ def _setter(name: str, conditions: tuple[str, ...], value: Fetch) -> Step:
     return act
 
 
-@action("set-var", on=(*HTTP, *TCP), source="4.4", parse=_parse_set)
+@action("set-var", on=(*HTTP, *TCP), source="4.4", parse=_parse_set, named=True)
 def set_var(name: str, conditions: tuple[str, ...], expr: Expr, builder: Builder) -> Step:
     """Give a variable the value of an expression; a missing sample leaves it as it is."""
     return _setter(name, conditions, build.expression(expr, builder, "any"))
 
 
-@action("set-var-fmt", on=(*HTTP, *TCP), source="4.4", parse=_parse_fmt)
+@action("set-var-fmt", on=(*HTTP, *TCP), source="4.4", parse=_parse_fmt, named=True)
 def set_var_fmt(name: str, conditions: tuple[str, ...], text: Format, builder: Builder) -> Step:
     """Give a variable the text of a format."""
     return _setter(name, conditions, builder.writer(text, "plain"))
@@ -83,7 +83,7 @@ def _parse_unset(words: list[str], scope: Scope) -> tuple[object, ...]:
     return (variable_name(words[0]),)
 
 
-@action("unset-var", on=(*HTTP, *TCP), source="4.4", parse=_parse_unset)
+@action("unset-var", on=(*HTTP, *TCP), source="4.4", parse=_parse_unset, named=True)
 def unset_var(name: str, builder: Builder) -> Step:
     """Forget a variable."""
     variable = Variable(name)

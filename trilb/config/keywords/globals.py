@@ -7,13 +7,14 @@ import re
 
 from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
+from trilb.base.registry import variable_name
 from trilb.base.units import seconds, size, whole
 from trilb.config import known
-from trilb.config.expressions import NotServed
+from trilb.config.expressions import NotServed, Scope, parse_expr, parse_format
 from trilb.config.keywords.logs import log_target
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line, expand_address
-from trilb.config.model import Global, Socket
+from trilb.config.model import Expr, Format, Global, Socket
 from trilb.config.sources import read_text
 
 
@@ -281,3 +282,22 @@ def unregistered(word: str, line: Line, context: Context) -> bool:
         context.unserved(word, line.place)
         return True
     return False
+
+
+def parse_process_variable(name: str, text: str, *, formatted: bool, scope: Scope) -> tuple[str, Expr | Format]:
+    """A `proc` variable and what it is set to, from internal samples only. Raises Refused."""
+    if not variable_name(name).startswith("proc."):
+        raise Refused(f"'{name}': only variables of the scope 'proc' live as long as the process")
+    return name, parse_format(text, scope) if formatted else parse_expr(text, scope)[0]
+
+
+@keyword("global", "set-var", "set-var-fmt")
+def set_var(line: Line, section: Global, context: Context) -> None:
+    """`set-var NAME EXPRESSION`, `set-var-fmt NAME FORMAT`: variables of the process, set at start."""
+    formatted = line.words[0] == "set-var-fmt"
+    if len(line.words) < 3 or (formatted and len(line.words) > 3):
+        raise Refused(f"'{line.words[0]}' expects a variable and {'a format' if formatted else 'an expression'}")
+    scope = Scope(context.language, "", line.place, "connection", references=context.references)
+    text = line.words[2] if formatted else " ".join(line.words[2:])
+    name, value = parse_process_variable(line.words[1], text, formatted=formatted, scope=scope)
+    section.variables.append((name, value, line.place))

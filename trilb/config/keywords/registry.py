@@ -46,7 +46,7 @@ class Context:
     def scope(self, proxy: Proxy, place: Place, at: str = "any") -> Scope:
         """Where an expression of this line stands."""
         defaults = proxy.kind == "defaults"
-        slots = proxy.captures_in if proxy.kind in ("frontend", "listen") else None
+        slots = proxy.captures_in if proxy.kind != "backend" else None
         return Scope(
             self.language, proxy.name, place, at, defaults, proxy.kind, slots, self.references, self.report.warn
         )

@@ -132,6 +132,9 @@ def _action(line: Line, proxy: Proxy, context: Context, family: str, at: str, re
         if name in names or name.rstrip("0123456789") in {n.rstrip("0123456789<>-") for n in names}:
             _unserved_rule(line, proxy, context, family, name, when, at)
         raise Refused(f"unknown {family} action '{name}'{nearest(name, [*registry, *names])}", column=line.columns[1])
+    if bool(parenthesis) is not bool(entry.facts.get("named")):
+        usage = f"{name}(<name>) ..." if entry.facts.get("named") else f"'{name}' without parentheses"
+        raise Refused(f"{family} action '{name}' expects {usage}", column=line.columns[1])
     parse = entry.facts["parse"]
     assert callable(parse)
     arguments = parse(
