@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WAIT = 0.4
+WAIT = 0.8
 CONFIG = f"""
 global
     log 127.0.0.1:{{syslog}} local0
@@ -340,7 +340,7 @@ class Queue:
     id: str
     first: str
     others: tuple[str, ...]
-    lines: tuple[str, ...] = ("timeout queue 400ms", "server a 127.0.0.1:{origin1} maxconn 1")
+    lines: tuple[str, ...] = (f"timeout queue {WAIT * 1000:.0f}ms", "server a 127.0.0.1:{origin1} maxconn 1")
 
     @property
     def backend(self) -> str:
@@ -354,14 +354,14 @@ class Queue:
 
 
 PAIR = ("server a 127.0.0.1:{origin1} maxconn 1 cookie A", "server b 127.0.0.1:{origin2} maxconn 1 cookie B")
-STICKY = ("timeout queue 400ms", COOKIE, *PAIR)
-REFUSING = ("timeout queue 400ms", COOKIE, f"{PAIR[0]} maxqueue 1", PAIR[1])
+STICKY = (f"timeout queue {WAIT * 1000:.0f}ms", COOKIE, *PAIR)
+REFUSING = (f"timeout queue {WAIT * 1000:.0f}ms", COOKIE, f"{PAIR[0]} maxqueue 1", PAIR[1])
 QUEUES = [
     Queue("one times out", "long", ("",)),
     Queue("two time out", "long", ("", "")),
     Queue("one is served", "short", ("",)),
     Queue("three are served in order", "short", ("", "", "")),
-    Queue("connect timeout counts", "long", ("",), ("timeout connect 400ms", PAIR[0])),
+    Queue("connect timeout counts", "long", ("",), (f"timeout connect {WAIT * 1000:.0f}ms", PAIR[0])),
     Queue("cookie times out", "long", ("A",), STICKY),
     Queue("cookies are served", "short", ("A", "A"), STICKY),
     Queue("others pass", "long", ("", "A", "B"), STICKY),
