@@ -19,7 +19,7 @@ from trilb.config.language import IMPOSSIBLE_CASTS, AnyRegistry, Language
 from trilb.config.lexer import split_arguments
 from trilb.config.model import AclSpec, Cond, Encoding, Expr, Format, Literal, Sample, Spec, Term, Variable
 
-_WORD = re.compile(r"[A-Za-z0-9_.-]+")
+_WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 _REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.TABLE)
 
 

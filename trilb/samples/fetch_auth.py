@@ -58,7 +58,11 @@ def _known(stream: Stream, users: dict[bytes, tuple[User, bytes]]) -> User | Non
 def http_auth(userlist: UserList) -> Fetch:
     """Whether the request gives a user and password of the userlist (Basic)."""
     users = _users(userlist)
-    return lambda stream: _known(stream, users) is not None
+
+    def run(stream: Stream) -> bool | None:
+        return None if _basic(stream) is None else _known(stream, users) is not None
+
+    return run
 
 
 def _groups(userlist: UserList) -> Every:

@@ -45,7 +45,6 @@ def _values(source: _Named, name: str) -> Callable[[Stream], list[bytes]]:
 
 def _family(source: _Named, prefix: str, short: str, at: str) -> None:
     whose = "request" if prefix == "req" else "response"
-    last = prefix == "req"
 
     def every(name: str) -> Every:
         return _values(source, name)
@@ -55,7 +54,7 @@ def _family(source: _Named, prefix: str, short: str, at: str) -> None:
 
         def run(stream: Stream) -> bytes | None:
             found = values(stream)
-            return found[-1 if last else 0] if found else None
+            return found[-1] if found else None
 
         return run
 

@@ -175,7 +175,7 @@ def _family(side: Callable[[Stream], Head | None], prefix: str, at: str, *short:
 
         def run(stream: Stream) -> bytes | None:
             head = side(stream)
-            return None if head is None else cut.join(dict.fromkeys(name for name, _ in head.fields))
+            return None if head is None else cut.join([name for name, _ in head.fields])
 
         return run
 
@@ -203,7 +203,7 @@ def _family(side: Callable[[Stream], Head | None], prefix: str, at: str, *short:
     fhdr_cnt.__doc__ = f"How many lines a {whose} header has."
     hdr_val.__doc__ = f"A {whose} header's value as an integer."
     hdr_ip.__doc__ = f"A {whose} header's value as an address."
-    hdr_names.__doc__ = f"The names of the {whose}'s headers, each once, joined by a delimiter."
+    hdr_names.__doc__ = f"The names of the {whose}'s headers, joined by a delimiter."
     hdrs.__doc__ = f"All headers of the {whose}, as lines."
     hdrs_bin.__doc__ = f"All headers of the {whose}, each name and value preceded by its length as a varint."
     facts: dict[str, Any] = {"at": at, "source": "7.3.6"}

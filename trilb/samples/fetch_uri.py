@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from trilb.base import ip
-from trilb.base.hashes import sdbm
+from trilb.base.hashes import avalanche, sdbm
 from trilb.base.registry import optional
 from trilb.live.stream import Stream
 from trilb.samples.types import Every, Fetch, Value, fetch, plain
@@ -25,6 +25,11 @@ def pathq_of(target: bytes) -> bytes:
     return rest if rest.startswith(b"/") else b"/" + rest
 
 
+def _query(target: bytes) -> bytes | None:
+    _, question, query = target.partition(b"?")
+    return query if question else None
+
+
 def path_of(target: bytes) -> bytes:
     """The path of a request target, without query; a `*` or an authority has none."""
     return pathq_of(target).partition(b"?")[0]
@@ -40,7 +45,7 @@ plain("pathq", gives="str", at="request", source="7.3.6", doc="The path of the t
     lambda stream: pathq_of(stream.request.target) or None if stream.request is not None else None
 )
 plain("query", gives="str", at="request", source="7.3.6", doc="What follows the target's first question mark.")(
-    lambda stream: stream.request.target.partition(b"?")[2] if stream.request is not None else None
+    lambda stream: _query(stream.request.target) if stream.request is not None else None
 )
 plain("url", gives="str", at="request", source="7.3.6", doc="The whole target.")(
     lambda stream: stream.request.target if stream.request is not None else None
@@ -52,7 +57,7 @@ plain("capture.req.method", gives="str", source="7.3.6", doc="The method as it w
     lambda stream: stream.method or None
 )
 plain("capture.req.uri", gives="str", source="7.3.6", doc="The target as it was received.")(
-    lambda stream: stream.target or None
+    lambda stream: stream.target if b"/" in stream.target else None
 )
 plain("capture.req.ver", gives="str", source="7.3.6", doc="The request's version: HTTP/1.0 or HTTP/1.1.")(
     lambda stream: None if stream.request is None else b"HTTP/1.0" if stream.request.version == 10 else b"HTTP/1.1"
@@ -90,9 +95,7 @@ def base_of(stream: Stream) -> bytes | None:
     request = stream.request
     if request is None:
         return None
-    host = request.get(b"host") or b""
-    path = path_of(request.target)
-    return host + path if path else None
+    return (request.get(b"host") or b"") + path_of(request.target) or None
 
 
 plain("base", gives="str", at="request", source="7.3.6", doc="The Host header and the path, joined.")(base_of)
@@ -103,18 +106,8 @@ plain("baseq", gives="str", at="request", source="7.3.6", doc="The Host header a
 )
 
 
-def _spread(h: int) -> int:
-    """HAProxy's full avalanche of 32-bit hashes."""
-    h = (h + (h << 15)) & 0xFFFFFFFF
-    h ^= h >> 10
-    h = (h + (h << 3)) & 0xFFFFFFFF
-    h ^= h >> 6
-    h = (h + (h << 11)) & 0xFFFFFFFF
-    return h ^ (h >> 16)
-
-
 def _hash32(data: bytes | None) -> int | None:
-    return None if data is None else _spread(sdbm(data) & 0xFFFFFFFF)
+    return None if data is None else avalanche(sdbm(data))
 
 
 def _base32(stream: Stream) -> int | None:
@@ -143,10 +136,15 @@ def _url32_src(stream: Stream) -> bytes | None:
     return None if value is None else value.to_bytes(4, "big") + stream.client
 
 
-def parameters(query: bytes, name: bytes, ignore_case: bool) -> Iterator[bytes]:
+_SEPARATORS = re.compile(rb"[&;]")
+
+
+def parameters(
+    query: bytes, name: bytes, ignore_case: bool, separators: re.Pattern[bytes] = _SEPARATORS
+) -> Iterator[bytes]:
     """The values of a parameter in a query string or a form, undecoded; every one for an empty name."""
     wanted = name.lower() if ignore_case else name
-    for part in query.split(b"&"):
+    for part in separators.split(query):
         key, equal, value = part.partition(b"=")
         if equal and (not wanted or (key.lower() if ignore_case else key) == wanted):
             yield value
@@ -155,10 +153,12 @@ def parameters(query: bytes, name: bytes, ignore_case: bool) -> Iterator[bytes]:
 def _params(name: str, delimiter: str, flag: str) -> Every:
     key, cut, ignore = name.encode("latin-1"), (delimiter or "?").encode("latin-1")[:1], flag == "i"
 
+    separators = re.compile(b"[&;" + re.escape(cut) + b"]")
+
     def every(stream: Stream) -> list[Value]:
         if stream.request is None:
             return []
-        return list(parameters(stream.request.target.partition(cut)[2], key, ignore))
+        return list(parameters(stream.request.target.partition(cut)[2], key, ignore, separators))
 
     return every
 
