@@ -174,10 +174,7 @@ REDIRECT_RULES: Rules = {
     "redirect-if": ("redirect location /n if { req.hdr(x-a) 1 }",),
 }
 # These come with the rules language; until then trilb refuses to start with them, by name.
-LATER = re.compile(
-    r"set-(uri|path|pathq|query|method|var|status)\b|replace-|length|var\(|http-after-response|\bauth\b|errorfile|lf-file"
-    r"|originalto"
-)
+LATER = re.compile(r"\bauth\b|errorfile|lf-file")
 GROUPS: dict[str, Rules] = {
     group_name: {name: rule for name, rule in rules.items() if not LATER.search(str(rule))}
     for group_name, rules in {

@@ -168,7 +168,8 @@ def replace_value(name: bytes, regex: Regex, text: Format, builder: Builder) -> 
                 match = regex.find(item)
                 if match is not None:
                     template = template or write(stream)
-                    item, changed = clean(expand(template, match)), True
+                    # Observed: blanks in front of a rewritten item go with it.
+                    before, item, changed = b"", clean(expand(template, match)), True
                 pieces += (before, item, after)
             if changed:
                 found.fields[at] = (key, b"".join(pieces))

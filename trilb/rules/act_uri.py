@@ -9,7 +9,7 @@ from trilb.base.diagnostic import Refused
 from trilb.base.units import whole
 from trilb.config.expressions import Scope, parse_format
 from trilb.config.model import Format
-from trilb.http.replies import REASONS
+from trilb.http.reasons import reason_of
 from trilb.live.effects import Effect
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
@@ -170,7 +170,7 @@ def _parse_status(words: list[str], scope: Scope) -> tuple[object, ...]:
 @action("set-status", on=(RESPONSE, AFTER), source="4.4", parse=_parse_status)
 def set_status(status: int, reason: bytes | None, builder: Builder) -> Step:
     """Replace the status, and its reason."""
-    text = REASONS.get(status, b"Other") if reason is None else reason
+    text = reason_of(status) if reason is None else reason
 
     def act(stream: Stream) -> None:
         assert stream.response is not None

@@ -51,10 +51,12 @@ def _family(source: _Named, prefix: str, short: str, at: str) -> None:
 
     def cook(name: str) -> Fetch:
         values = _values(source, name)
+        # A name means its last cookie, no name the first of all.
+        index = -1 if name else 0
 
         def run(stream: Stream) -> bytes | None:
             found = values(stream)
-            return found[-1] if found else None
+            return found[index] if found else None
 
         return run
 
