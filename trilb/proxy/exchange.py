@@ -253,6 +253,7 @@ class Exchange:
         backend = route.backend
         plan = backend.plan
         stream.response = head
+        stream.req_vars = None
         stream.status = head.status
         stream.responded = http.clock.now
         counted = _counted(head)

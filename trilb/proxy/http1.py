@@ -598,6 +598,8 @@ class HttpSession:
         extra = b""
         close = any(field == (b"connection", b"close") for field in head.fields)
         if close:
+            # It goes to the end, behind what http-after-response rules add.
+            head.fields = [field for field in head.fields if field != (b"connection", b"close")]
             keep = False
         elif not keep:
             extra = b"connection: close\r\n"
@@ -610,6 +612,8 @@ class HttpSession:
                 step(stream)
         for step in self.plan.after:
             step(stream)
+        if close:
+            head.fields.append((b"connection", b"close"))
         raw, counted = write.response(head, extra, self.plan.case_adjust)
         if head.status == 204:
             head.fields = [field for field in head.fields if field[0] != b"content-length"]

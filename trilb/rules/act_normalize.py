@@ -54,6 +54,9 @@ def strip_dotdot(path: bytes, full: bool) -> bytes:
                     out.append(b"")
                 continue
         out.append(segment)
+        if segment == b".." and last:
+            # Observed: what cannot be stripped gets its slash all the same.
+            out.append(b"")
     return b"/".join(out)
 
 

@@ -19,6 +19,7 @@ from trilb.samples.fetch_uri import path_of, pathq_of
 from trilb.samples.regex import Regex, expand
 
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 _CONTROL = re.compile(rb"[\x00-\x20\x7f]")
 
 
@@ -52,11 +53,11 @@ def set_pathq(target: bytes, pathq: bytes) -> bytes:
 
 
 def set_query(target: bytes, query: bytes) -> bytes:
-    """The target with another query string; an empty one leaves no question mark."""
+    """The target with another query string; an empty one leaves a question mark that was there."""
     query = query.removeprefix(b"?")
     old = pathq_of(target)
-    path = old.partition(b"?")[0]
-    return _with_pathq(target, old, path + b"?" + query if query else path)
+    path, question, _ = old.partition(b"?")
+    return _with_pathq(target, old, path + b"?" + query if query or question else path)
 
 
 def _with_pathq(target: bytes, old: bytes, new: bytes) -> bytes:
@@ -86,8 +87,21 @@ def _edit(change: Callable[[bytes, bytes], bytes], text: Format, builder: Builde
 
 @action("set-uri", on=(REQUEST,), source="4.4", parse=_one)
 def set_uri(text: Format, builder: Builder) -> Step:
-    """Replace the whole target."""
-    return _edit(lambda target, value: value, text, builder)
+    """Replace the whole target; the authority of an absolute one becomes the host."""
+    edit = _edit(lambda target, value: value, text, builder)
+
+    def act(stream: Stream) -> Effect | None:
+        effect = edit(stream)
+        head = stream.request
+        assert head is not None
+        if effect is None and not head.target.startswith(b"/"):
+            match = _AUTHORITY.match(head.target)
+            if match is not None:
+                host = match[1].rpartition(b"@")[2]
+                head.fields = [(name, host if name == b"host" else value) for name, value in head.fields]
+        return effect
+
+    return act
 
 
 @action("set-path", on=(REQUEST,), source="4.4", parse=_one)
