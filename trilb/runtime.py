@@ -95,6 +95,7 @@ class _Builder:
         self.proxy = proxy
         self.family = ""
         self.bufsize = runtime.config.globals.bufsize
+        self.maxrewrite = runtime.config.globals.maxrewrite
 
     def resolve(self, kind: Kind, name: str) -> object:
         if kind is Kind.FRONTEND:

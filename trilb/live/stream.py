@@ -69,6 +69,7 @@ class Stream:
         "dispatched",
         "during",
         "forced",
+        "head_size",
         "frontend",
         "idle_since",
         "ignore_persist",
@@ -171,6 +172,7 @@ class Stream:
         self.unique: bytes | None = None
         self.last_rule: Place | None = None
         self.position = 0
+        self.head_size = 0
         self.limits: Limits | None = None
         self.server_side: Side | None = None
         self.inspected: bytes | None = None

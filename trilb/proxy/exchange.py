@@ -254,6 +254,7 @@ class Exchange:
         plan = backend.plan
         stream.response = head
         stream.req_vars = None
+        stream.head_size = size
         stream.status = head.status
         stream.responded = http.clock.now
         counted = _counted(head)

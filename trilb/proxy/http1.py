@@ -175,7 +175,7 @@ class HttpSession:
         stream.accepted_wall = self.clock.wall
         stream.idle_since = idle_since
         stream.received = self.clock.now
-        stream.bytes_in = size
+        stream.bytes_in = stream.head_size = size
         return stream
 
     def _parse(self, data: bytes) -> tuple[Head, int] | None:

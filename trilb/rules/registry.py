@@ -46,6 +46,7 @@ class Builder(Resolver, Protocol):
 
     family: str
     bufsize: int
+    maxrewrite: int
 
     def writer(self, text: Format, style: Style = "http") -> Callable[[Stream], bytes]:
         """The closure of a log format; `style` says where its text goes (samples/logformat.py)."""

@@ -36,7 +36,7 @@ def guarded(act: Callable[[Stream], None], builder: Builder) -> Step:
 
     In strict mode, which is the default, that ends the request with a 500; otherwise the action has had no effect.
     """
-    limit = builder.bufsize
+    limit, reserve = builder.bufsize, builder.maxrewrite
     request = builder.family == REQUEST
 
     def run(stream: Stream) -> Effect | None:
@@ -46,10 +46,11 @@ def guarded(act: Callable[[Stream], None], builder: Builder) -> Step:
         head.fields = before.copy()
         act(stream)
         side = stream.session.side if request else stream.server_side
-        waiting = len(side.inbox) if side is not None else 0
+        # A body fills the buffer up to the reserve that rewriting has for itself.
+        waiting = min(len(side.inbox), limit - reserve - stream.head_size) if side is not None else 0
         if len(head.fields) <= _SMALL and not waiting and len(head.fields[-1][1] if head.fields else b"") < 512:
             return None
-        if _size(head, waiting) <= limit:
+        if _size(head, max(waiting, 0)) <= limit:
             return None
         head.fields = before
         return failed(stream)
