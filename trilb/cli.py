@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, field, replace
 
 from trilb import HAPROXY_VERSION, __version__
-from trilb.base.diagnostic import Diagnostic, Refused, Report, Severity
+from trilb.base.diagnostic import NOWHERE, Diagnostic, Refused, Report, Severity
 from trilb.config.conditions import Facts, evaluate
 from trilb.config.model import Config, Side
 
@@ -261,6 +261,8 @@ def _run(options: Options) -> int:
     quiet = options.quiet or config.globals.quiet
     if not report.failed:
         _check_names(config, report)
+    if options.check and not report.failed and not config.unserved:
+        _build(config, report)
     warnings = _tell(report, quiet)
     if report.failed:
         if not quiet:
@@ -328,6 +330,16 @@ def _check_names(config: Config, report: Report) -> None:
                     resolve(target.address)
                 except Refused as refused:
                     report.alert(proxy.place, f"'log' : {refused.text}")
+
+
+def _build(config: Config, report: Report) -> None:
+    """What only shows when everything is put together; a start does the same."""
+    from trilb.runtime import build
+
+    try:
+        build(config)
+    except Refused as refused:
+        report.alert(refused.place or NOWHERE, refused.text)
 
 
 def _tell(report: Report, quiet: bool) -> int:

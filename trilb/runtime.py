@@ -94,6 +94,7 @@ class _Builder:
         self.runtime = runtime
         self.proxy = proxy
         self.family = ""
+        self.building: list[str] = []
         self.bufsize = runtime.config.globals.bufsize
         self.maxrewrite = runtime.config.globals.maxrewrite
 
@@ -103,7 +104,13 @@ class _Builder:
         if kind is Kind.BACKEND:
             return self.runtime.backends[name]
         if kind is Kind.ACLS:
-            return samples.named(name, self.proxy.acls, self)
+            if name in self.building:
+                raise Refused(f"acl '{name}' refers to itself through 'acl()'")
+            self.building.append(name)
+            try:
+                return samples.named(name, self.proxy.acls, self)
+            finally:
+                self.building.pop()
         if kind is Kind.USERLIST:
             return self.runtime.config.userlists[name]
         backend, _, server = name.rpartition("/")

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from trilb.base.diagnostic import Place
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Proxy, Rule
 from trilb.live.effects import MORE, Allow, Effect
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.rules.registry import Builder, families
 from trilb.samples.build import Uncertain
+
+
+@contextmanager
+def placed(place: Place) -> Iterator[None]:
+    """Give what is refused inside the place of the line it belongs to."""
+    try:
+        yield
+    except Refused as refused:
+        if refused.place is None:
+            refused.place = place
+        raise
 
 
 def rule_set(family: str, proxy: Proxy, builder: Builder) -> Step | None:
@@ -20,7 +34,11 @@ def rule_set(family: str, proxy: Proxy, builder: Builder) -> Step | None:
     rules = proxy.rules.get(family, ())
     if not rules:
         return None
-    fixed = tuple(_step(family, rule, at + 1, builder) for at, rule in enumerate(rules))
+    made: list[Step] = []
+    for at, rule in enumerate(rules):
+        with placed(rule.place):
+            made.append(_step(family, rule, at + 1, builder))
+    fixed = tuple(made)
 
     def run(stream: Stream) -> Effect | None:
         steps = fixed
@@ -81,8 +99,9 @@ def content_set(family: str, proxy: Proxy, builder: Builder) -> Step | None:
     made: list[tuple[Uncertain | None, Step, Rule]] = []
     for rule in rules:
         builder.family = family
-        act = families[family].entries[rule.act.name].factory(*rule.act.args, builder)
-        made.append((builder.uncertain(rule.when) if rule.when is not None else None, act, rule))
+        with placed(rule.place):
+            act = families[family].entries[rule.act.name].factory(*rule.act.args, builder)
+            made.append((builder.uncertain(rule.when) if rule.when is not None else None, act, rule))
     fixed = tuple(made)
 
     def run(stream: Stream) -> Effect | None:
