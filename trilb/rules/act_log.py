@@ -40,7 +40,7 @@ def _parse(words: list[str], scope: Scope) -> tuple[object, ...]:
     return (SILENT if words[0] == "silent" else LEVELS.index(words[0]),)
 
 
-@action("set-log-level", on=(REQUEST, RESPONSE, CONTENT, TCP_RESPONSE), source="4.4", parse=_parse)
+@action("set-log-level", on=(REQUEST, RESPONSE, AFTER, CONTENT, TCP_RESPONSE), source="4.4", parse=_parse)
 def set_log_level(level: int, builder: Builder) -> Step:
     """Log this stream at another level, or not at all."""
 

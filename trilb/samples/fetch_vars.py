@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trilb.base.registry import Arg, Kind, optional
 from trilb.live.stream import Stream
+from trilb.samples.casts import any_text
 from trilb.samples.logvars import elapsed, wait_connect, wait_queue, wait_response
 from trilb.samples.types import Fetch, fetch, plain
 from trilb.samples.variables import Variable
@@ -102,3 +103,43 @@ plain("bytes_out", "res.bytes_out", gives="sint", source="7.3.2", doc="Bytes sen
 plain("internal.strm.is_htx", gives="bool", source="7.3.7", doc="Whether the stream is one of HTTP.")(
     lambda stream: stream.request is not None
 )
+plain("prio_class", gives="sint", source="7.3.2", doc="The class `set-priority-class` gave.")(
+    lambda stream: stream.priority_class
+)
+plain("prio_offset", gives="sint", source="7.3.2", doc="The offset `set-priority-offset` gave.")(
+    lambda stream: stream.priority_offset
+)
+plain("bc_srv_queue", gives="sint", source="7.3.3", doc="How many went before in the server's queue.")(
+    lambda stream: stream.queue_server
+)
+plain("bc_be_queue", gives="sint", source="7.3.3", doc="How many went before in the backend's queue.")(
+    lambda stream: stream.queue_backend
+)
+plain("fc.timer.total", gives="sint", source="7.3.2", doc="Milliseconds since the connection was accepted.")(
+    lambda stream: int((stream.frontend.process.clock.now - stream.session.accepted) * 1000 + 0.5)
+)
+
+
+@fetch(
+    "dump_all_vars", args=(optional("scope", default=""), optional("prefix", default="")), gives="str", source="7.3.2"
+)
+def dump_all_vars(scope: str, prefix: str) -> Fetch:
+    """All variables of a scope, or of all, as `scope.name=value` joined by commas, those with a prefix only."""
+
+    def run(stream: Stream) -> bytes:
+        scopes = {
+            "proc": stream.frontend.process.vars,
+            "sess": stream.session.vars,
+            "txn": stream.txn_vars,
+            "req": stream.req_vars,
+            "res": stream.res_vars,
+        }
+        return b", ".join(
+            f"{where}.{name}=".encode() + (any_text(value) or b"")
+            for where, values in scopes.items()
+            if values and scope in ("", where)
+            for name, value in values.items()
+            if name.startswith(prefix)
+        )
+
+    return run
