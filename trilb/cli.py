@@ -261,6 +261,7 @@ def _run(options: Options) -> int:
     quiet = options.quiet or config.globals.quiet
     if not report.failed:
         _check_names(config, report)
+    _load_patterns(config, report)
     if options.check and not report.failed and not config.unserved:
         _build(config, report)
     warnings = _tell(report, quiet)
@@ -340,6 +341,17 @@ def _build(config: Config, report: Report) -> None:
         build(config)
     except Refused as refused:
         report.alert(refused.place or NOWHERE, refused.text)
+
+
+def _load_patterns(config: Config, report: Report) -> None:
+    """The files of ACLs and maps, and whether their lines are what their users can read."""
+    from trilb.net.address import ipv4
+    from trilb.samples.references import load
+
+    config.pattern_store, refused = load(config.patterns, ipv4)
+    for use, reason in refused:
+        what = f"converter '{use.criterion}'" if use.output else f"ACL on '{use.criterion}'"
+        report.alert(use.place, f"{what} : {reason.text}")
 
 
 def _tell(report: Report, quiet: bool) -> int:
