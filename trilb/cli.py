@@ -352,6 +352,9 @@ def _load_patterns(config: Config, report: Report) -> None:
     for use, reason in refused:
         what = f"converter '{use.criterion}'" if use.output else f"ACL on '{use.criterion}'"
         report.alert(use.place, f"{what} : {reason.text}")
+    for use in config.patterns:
+        if not use.method and use.file not in config.pattern_store.by_name:
+            report.warn(use.place, f"'{use.criterion}' has no effect: no ACL and no map is loaded from '{use.file}'")
 
 
 def _tell(report: Report, quiet: bool) -> int:

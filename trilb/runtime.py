@@ -114,7 +114,8 @@ class _Builder:
             finally:
                 self.building.pop()
         if kind is Kind.MAP:
-            return self.runtime.patterns.users[name]
+            store = self.runtime.patterns
+            return store.users[name] if name.method else store.by_name.get(name.file)
         if kind is Kind.USERLIST:
             return self.runtime.config.userlists[name]
         backend, _, server = name.rpartition("/")

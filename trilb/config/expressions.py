@@ -379,8 +379,10 @@ def _acl_flags(rest: list[str], language: Language) -> _AclFlags:
                 raise Refused("'-m' must stand before files and patterns")
             flags.method = _flag_value(flag, "a match method", rest)
             entry = language.matchers.get(flags.method)
-            if entry is None or entry.facts.get("hidden"):
+            if entry is None:
                 raise Refused(language.matchers.unknown(flags.method))
+            if entry.facts.get("hidden"):
+                raise Refused(f"match method '{flags.method}' cannot be asked for by '-m'")
         elif flag == "-f":
             name, optional = list_name(_flag_value(flag, "a file", rest))
             flags.files.append((name, optional, flags.ignore_case, columns))

@@ -238,13 +238,13 @@ class Store:
     by_name: dict[str, Reference] = field(default_factory=dict)
     by_number: dict[int, Reference] = field(default_factory=dict)
     users: dict[Patterns, Matching] = field(default_factory=dict)
-    files: dict[Patterns, Reference] = field(default_factory=dict)
     _all: list[Reference] = field(default_factory=list)
 
     def use(self, use: Patterns) -> None:
-        """Load the list of a use and attach it. Raises Refused."""
+        """Load the list of a use and attach it; one without method only names a list to change. Raises Refused."""
+        if not use.method:
+            return
         reference = self._file(use) if use.file else self._inline(use)
-        self.files[use] = reference
         self.users[use] = reference.attach(use, self._lookup if use.resolves else self._unknown)
 
     def _file(self, use: Patterns) -> Reference:
