@@ -26,7 +26,10 @@ def _target(action_name: str, words: list[str], scope: Scope, formats: int) -> t
 
 
 def _reference(use: Patterns, builder: Builder) -> Reference | None:
-    return cast("Reference | None", builder.resolve(Kind.MAP, use))
+    found = cast("Reference | None", builder.resolve(Kind.MAP, use))
+    if found is not None:
+        found.expect_changes()
+    return found
 
 
 def _nothing(stream: Stream) -> None:

@@ -60,9 +60,10 @@ class _Content:
 
     __slots__ = ("_by_key", "entries")
 
-    def __init__(self) -> None:
+    def __init__(self, loaded: bool = False) -> None:
         self.entries: dict[int, Entry] = {}
-        self._by_key: dict[bytes, list[Entry]] | None = None
+        # What a file brought is put under its texts when somebody first asks: few lists are ever changed.
+        self._by_key: dict[bytes, list[Entry]] | None = None if loaded else {}
 
     def add(self, entry: Entry) -> None:
         self.entries[entry.ident] = entry
@@ -78,7 +79,7 @@ class _Content:
                 del self._by_key[entry.key]
 
     def of(self, key: bytes) -> list[Entry]:
-        """The entries of a text. The first call makes a dictionary, which most lists never need."""
+        """The entries of a text."""
         if self._by_key is None:
             self._by_key = {}
             for entry in self.entries.values():
@@ -100,7 +101,7 @@ class Reference:
         self.number = -1 if number is None else number
         self.current = 0
         self.newest = 0
-        self.versions: dict[int, _Content] = {0: _Content()}
+        self.versions: dict[int, _Content] = {0: _Content(loaded=True)}
         self.matchings: list[Matching] = []
         self.outputs: set[str] = set()
         self.uses: list[Patterns] = []
@@ -164,6 +165,10 @@ class Reference:
                 raise
             done.append(index)
         self.versions.setdefault(version, _Content()).add(entry)
+
+    def expect_changes(self) -> None:
+        """Make ready, at load, for entries to be asked for by their text."""
+        self.find(b"")
 
     def find(self, key: bytes) -> list[Entry]:
         """The entries of the current version with this text."""
