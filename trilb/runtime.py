@@ -115,7 +115,7 @@ class _Builder:
                 self.building.pop()
         if kind is Kind.MAP:
             store = self.runtime.patterns
-            return store.users[name] if name.method else store.by_name.get(name.file)
+            return store.matching(name) if name.method else store.by_name.get(name.file)
         if kind is Kind.USERLIST:
             return self.runtime.config.userlists[name]
         backend, _, server = name.rpartition("/")

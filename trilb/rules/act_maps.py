@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 from trilb.base.diagnostic import Refused
@@ -15,7 +16,7 @@ from trilb.rules.registry import HTTP, REQUEST, RESPONSE, Builder, action
 from trilb.samples.references import Reference
 
 
-def _target(action_name: str, words: list[str], scope: Scope, formats: int) -> tuple[object, ...]:
+def _target(action_name: str, formats: int, words: list[str], scope: Scope) -> tuple[object, ...]:
     if len(words) != formats + 1:
         shape = f"{action_name}(<file>) <key>" + (" <value>" if formats == 2 else "")
         raise Refused(f"expects exactly {formats} argument{'s' if formats == 2 else ''}: {shape}")
@@ -36,7 +37,7 @@ def _nothing(stream: Stream) -> None:
     """What is done to a list that nobody matches against."""
 
 
-@action("add-acl", on=(REQUEST, RESPONSE), source="4.4", parse=lambda words, scope: _target("add-acl", words, scope, 1))
+@action("add-acl", on=(REQUEST, RESPONSE), source="4.4", named=True, parse=partial(_target, "add-acl", 1))
 def add_acl(use: Patterns, key: Format, builder: Builder) -> Step:
     """Add a pattern to an ACL's file, unless it is there."""
     reference, write_key = _reference(use, builder), builder.writer(key)
@@ -51,7 +52,7 @@ def add_acl(use: Patterns, key: Format, builder: Builder) -> Step:
     return act
 
 
-@action("set-map", on=HTTP, source="4.4", parse=lambda words, scope: _target("set-map", words, scope, 2))
+@action("set-map", on=HTTP, source="4.4", named=True, parse=partial(_target, "set-map", 2))
 def set_map(use: Patterns, key: Format, value: Format, builder: Builder) -> Step:
     """Give a key of a map a value, adding it if it is not there."""
     reference, write_key, write_value = _reference(use, builder), builder.writer(key), builder.writer(value)
@@ -91,13 +92,13 @@ def _remover(use: Patterns, key: Format, builder: Builder) -> Step:
     return act
 
 
-@action("del-acl", on=(REQUEST, RESPONSE), source="4.4", parse=lambda words, scope: _target("del-acl", words, scope, 1))
+@action("del-acl", on=(REQUEST, RESPONSE), source="4.4", named=True, parse=partial(_target, "del-acl", 1))
 def del_acl(use: Patterns, key: Format, builder: Builder) -> Step:
     """Take a pattern out of an ACL's file."""
     return _remover(use, key, builder)
 
 
-@action("del-map", on=HTTP, source="4.4", parse=lambda words, scope: _target("del-map", words, scope, 1))
+@action("del-map", on=HTTP, source="4.4", named=True, parse=partial(_target, "del-map", 1))
 def del_map(use: Patterns, key: Format, builder: Builder) -> Step:
     """Take a key out of a map."""
     return _remover(use, key, builder)

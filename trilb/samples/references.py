@@ -290,6 +290,17 @@ class Store:
     def _unknown(self, name: str) -> bytes:
         raise Refused(f"'{name}' is no address")
 
+    def matching(self, use: Patterns) -> Matching:
+        """How a use looks its list up. Raises Refused for one that came while serving and whose list is not there."""
+        found = self.users.get(use)
+        if found is None:
+            reference = self.by_name.get(use.file)
+            if reference is None or not reference.columns:
+                raise Refused(f"no map is loaded from '{use.file}'")
+            found = reference.attach(use, self._unknown)
+            reference.uses.pop()
+        return found
+
     def close(self) -> None:
         """No name is looked up any more; lists without a number get the free ones, in their order."""
         self.names = None
