@@ -99,6 +99,11 @@ ACTIONS = """
     http-request del-acl(FILES/add.acl) %[req.fhdr(k)] if { path /del-acl }
     http-request add-acl(FILES/net.acl) %[req.fhdr(k)] if { path /add-net }
     http-request del-acl(FILES/net.acl) %[req.fhdr(k)] if { path /del-net }
+    http-after-response set-map(FILES/set.map) after %[status] if { status 404 }
+    http-after-response del-map(FILES/set.map) after if { status 403 }
+    http-response set-map(FILES/set.map) never seen
+    http-request return status 404 hdr r "not found" if { path /after-set }
+    http-request return status 403 hdr r "forbidden" if { path /after-del }
     http-request return status 200 hdr r "%[req.fhdr(x),map(FILES/set.map,none)]" if { path /map }
     http-request return status 200 hdr r "%[req.fhdr(x),map_beg(FILES/both.map,none)]" if { path /both-map }
 """
@@ -279,6 +284,8 @@ STEPS = [
     ("/set", "k2", "two words"),
     ("/set", "k2", "three"),
     ("/set", "", "empty"),
+    ("/after-set", "", ""),
+    ("/after-del", "", ""),
     ("/add-acl", "second", ""),
     ("/add-acl", "second", ""),
     ("/del", "k1", ""),
@@ -294,6 +301,8 @@ PROBES = [
     ("/map", "k0"),
     ("/map", "k1"),
     ("/map", "k2"),
+    ("/map", "after"),
+    ("/map", "never"),
     ("/add", "first"),
     ("/add", "second"),
     ("/net", "10.1.1.1"),
@@ -386,9 +395,9 @@ commit acl @1 #300
 show acl #300
 commit acl
 commit acl #300
-add map FILES/set.map <<\n1 one\n2 two three  \n\n
+add map FILES/set.map <<\n1 one\n2 two three  \n
 show map FILES/set.map
-add map FILES/set.map <<\nonly\n\n
+add map FILES/set.map <<\nonly\n
 add map FILES/set.map a 1;add map FILES/set.map b 2;show map FILES/set.map
 add map FILES/both.map ab 9
 clear map FILES/set.map

@@ -5,12 +5,13 @@ Both kinds of command do the same to the same lists; they differ in which lists 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from trilb.admin.commands import View, command
 from trilb.base.diagnostic import Refused
-from trilb.config.patterns import Patterns, split_line
+from trilb.config.patterns import Patterns
 from trilb.samples import casts
 from trilb.samples.indexes import Entry
 from trilb.samples.references import Matching, Reference
@@ -162,6 +163,8 @@ _ADD_MAP = (
     "'add map' expects three parameters (map identifier, key and value) or one parameter (map identifier) and a"
     " payload\n"
 )
+_PAYLOAD_LINE = re.compile(rb"[ \t]*([^ \t]+)[ \t]*(.*)", re.DOTALL)
+"""A key and its value, which keeps the blanks at its end."""
 _ADD_ACL = "'add acl' expects two parameters: ACL identifier and pattern.\n"
 
 
@@ -184,12 +187,12 @@ def _add(view: View, kind: _Kind, words: list[str], payload: str) -> str:
         reference.add(words[1].encode("latin-1", "replace"), value.encode("latin-1", "replace"), version)
         return ""
     for line in payload.split("\n"):
-        key, raw = split_line(line.encode("latin-1", "replace").strip(b" \t\r"))
-        if not key:
+        match = _PAYLOAD_LINE.match(line.encode("latin-1", "replace"))
+        if match is None:
             continue
-        if not raw:
-            raise _Answer(f"Missing value for key '{_text(key)}'.\n")
-        reference.add(key, raw, version)
+        if not match[2]:
+            raise _Answer(f"Missing value for key '{_text(match[1])}'.\n")
+        reference.add(match[1], match[2], version)
     return ""
 
 
