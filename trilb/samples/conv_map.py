@@ -16,6 +16,13 @@ _METHODS = ("str", "beg", "end", "sub", "dir", "dom", "reg", "int", "ip")
 _INPUT = {"int": "sint", "ip": "addr"}
 _OUTPUT = {"str": "str", "int": "sint", "ip": "addr", "key": "str"}
 
+_GIVES = {
+    "str": "the value",
+    "int": "the value as an integer",
+    "ip": "the value as an address",
+    "key": "the key that matched",
+}
+
 
 def _default(text: str | None, output: str) -> Value | None:
     """The value for what is not found, None for none. Raises Refused."""
@@ -68,7 +75,7 @@ def _enter(method: str, output: str) -> None:
     def check(name: object, default: str | None = None) -> None:
         _default(default, output)
 
-    factory.__doc__ = f"Search a map by the method {method}, give the {'key found' if output == 'key' else output}."
+    factory.__doc__ = f"Search a map by `{method}`, give {_GIVES[output]}."
     args: tuple[Arg, ...] = (Arg("map_name", Kind.MAP),)
     if output != "key":
         args = (*args, optional("default_value"))
