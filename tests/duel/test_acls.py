@@ -475,8 +475,8 @@ NEWER = (
 def test_newer_than_the_oracle() -> None:
     """Virtual and optional lists, the output `key`, changes after a response: 2.6 knows none of these."""
     port = free_port()
-    with Program.trilb(NEWER.replace("DIR", "/nonexistent"), port=port) as program:
-        side = Side("trilb", program, Syslog(), [], {"port": port})
+    with Syslog() as syslog, Program.trilb(NEWER.replace("DIR", "/nonexistent"), port=port) as program:
+        side = Side("trilb", program, syslog, [], {"port": port})
         with Client(port) as client:
             assert _ask(client, "/", x="after") == "none "
             _ask(client, "/set")
