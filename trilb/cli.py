@@ -15,7 +15,7 @@ from trilb.base.diagnostic import NOWHERE, Diagnostic, Refused, Report, Severity
 from trilb.config.conditions import Facts, evaluate
 from trilb.config.model import Config, Side
 
-FEATURES = frozenset(("EPOLL", "GETADDRINFO", "ACCEPT4", "NS"))
+FEATURES = frozenset(("EPOLL", "GETADDRINFO", "ACCEPT4", "NS", "PCRE2"))
 """What `feature()` answers true for: capabilities that are served, under HAProxy's names."""
 ENABLED = frozenset(("EPOLL", "POLL", "GETADDRINFO", "REUSEPORT"))
 
@@ -261,6 +261,7 @@ def _run(options: Options) -> int:
     quiet = options.quiet or config.globals.quiet
     if not report.failed:
         _check_names(config, report)
+    _load_patterns(config, report)
     if options.check and not report.failed and not config.unserved:
         _build(config, report)
     warnings = _tell(report, quiet)
@@ -340,6 +341,20 @@ def _build(config: Config, report: Report) -> None:
         build(config)
     except Refused as refused:
         report.alert(refused.place or NOWHERE, refused.text)
+
+
+def _load_patterns(config: Config, report: Report) -> None:
+    """The files of ACLs and maps, and whether their lines are what their users can read."""
+    from trilb.net.address import ipv4
+    from trilb.samples.references import load
+
+    config.pattern_store, refused = load(config.patterns, ipv4)
+    for use, reason in refused:
+        what = f"converter '{use.criterion}'" if use.output else f"ACL on '{use.criterion}'"
+        report.alert(use.place, f"{what} : {reason.text}")
+    for use in config.patterns:
+        if not use.method and use.file not in config.pattern_store.by_name:
+            report.warn(use.place, f"'{use.criterion}' has no effect: no ACL and no map is loaded from '{use.file}'")
 
 
 def _tell(report: Report, quiet: bool) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from trilb.admin import page
 from trilb.affinity.cookie import CookiePersistence
@@ -34,7 +34,7 @@ from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
-from trilb.net.address import Sockaddr, resolve
+from trilb.net.address import Sockaddr, ipv4, resolve
 from trilb.proxy.plane import Plane
 from trilb.rules import capture
 from trilb.rules import forwarded as forward
@@ -42,6 +42,7 @@ from trilb.rules.build import content_set, rule_set
 from trilb.rules.switch import backend_chooser, server_chooser
 from trilb.samples import build as samples
 from trilb.samples.logformat import Style, compile_format
+from trilb.samples.references import Store, load
 from trilb.samples.variables import Variable
 
 DEFAULT_MAXCONN = 2000
@@ -62,6 +63,7 @@ class Runtime:
     targets: dict[str, list[LogTarget]] = field(default_factory=dict)
     do_logs: list[tuple[str, str]] = field(default_factory=list)
     """Origin and profile of every do-log rule."""
+    patterns: Store = field(default_factory=Store)
 
     def set_variable(self, name: str, value: Expr | Format) -> None:
         """Evaluate what a `proc` variable is set to, and set it; a missing sample leaves it as it is."""
@@ -98,7 +100,7 @@ class _Builder:
         self.bufsize = runtime.config.globals.bufsize
         self.maxrewrite = runtime.config.globals.maxrewrite
 
-    def resolve(self, kind: Kind, name: str) -> object:
+    def resolve(self, kind: Kind, name: Any) -> object:
         if kind is Kind.FRONTEND:
             return self.runtime.frontends[name]
         if kind is Kind.BACKEND:
@@ -111,6 +113,9 @@ class _Builder:
                 return samples.named(name, self.proxy.acls, self)
             finally:
                 self.building.pop()
+        if kind is Kind.MAP:
+            store = self.runtime.patterns
+            return store.matching(name) if name.method else store.by_name.get(name.file)
         if kind is Kind.USERLIST:
             return self.runtime.config.userlists[name]
         backend, _, server = name.rpartition("/")
@@ -139,6 +144,17 @@ class _Builder:
         return samples.condition(when, self.proxy.acls, self)
 
 
+def patterns(config: Config) -> Store:
+    """The pattern lists the check has loaded, or loaded now. Raises Refused."""
+    store: Store | None = config.pattern_store
+    if store is None:
+        store, refused = load(config.patterns, ipv4)
+        for use, reason in refused:
+            raise Refused(reason.text, place=use.place)
+        config.pattern_store = store
+    return store
+
+
 def build(config: Config, clock: Clock | None = None) -> Runtime:
     """Make everything that will serve. Raises Refused for what only shows now (names, missing addresses)."""
     clock = clock or Clock()
@@ -148,7 +164,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     process.node = settings.node or process.hostname
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
     plane = Plane(clock, process, limits, lane=settings.fast_lane)
-    runtime = Runtime(config, plane, process)
+    runtime = Runtime(config, plane, process, patterns=patterns(config))
     for name, value, place in settings.variables:
         try:
             runtime.set_variable(name, value)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from trilb import HAPROXY_VERSION, __version__
 from trilb.admin.views import csv
+from trilb.admin.words import split_words
 from trilb.base import ip
 from trilb.base.diagnostic import Refused
 from trilb.base.registry import Registry
@@ -18,6 +19,7 @@ from trilb.config.model import Config, Expr, Format, Side
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import MAINT, Server
+from trilb.samples.references import Store
 from trilb.samples.types import Addr, Bin
 
 
@@ -28,6 +30,7 @@ class View(Protocol):
     process: ProcessState
     frontends: dict[str, Frontend]
     backends: dict[str, Backend]
+    patterns: Store
 
     def parse_variable(self, name: str, text: str, *, formatted: bool) -> tuple[str, Expr | Format]:
         """Read the words of `set var`. Raises Refused."""
@@ -36,15 +39,16 @@ class View(Protocol):
         """Evaluate what a `proc` variable is set to, and set it."""
 
 
-Command = Callable[[View, list[str]], str]
+Command = Callable[..., str]
+"""(view, words), and with the fact `payload` also the text that came after `<<`."""
 commands: Registry[Command] = Registry("command")
 command = commands.register
 _LEVELS = ("user", "operator", "admin")
 
 
-def execute(view: View, level: str, text: str) -> str:
+def execute(view: View, level: str, text: str, payload: str = "") -> str:
     """Run one command line at a level; unknown and forbidden ones answer what HAProxy answers."""
-    words = text.split()
+    words = split_words(text)
     if not words:
         return ""
     for count in (3, 2, 1):
@@ -52,6 +56,8 @@ def execute(view: View, level: str, text: str) -> str:
         if entry is not None and len(words) >= count:
             if _LEVELS.index(level) < _LEVELS.index(str(entry.facts["level"])):
                 return "Permission denied\n"
+            if entry.facts.get("payload"):
+                return entry.factory(view, words[count:], payload)
             return entry.factory(view, words[count:])
     return "Unknown command: '" + words[0] + "'.\n" + help_text(view, [])
 

@@ -1,7 +1,7 @@
 """The runtime socket: lines in, texts out (management.txt, section 9.3). Commands are in `commands`.
 
 Non-interactive use answers and closes; `prompt` keeps the connection and prints `> `. Several commands stand on a
-line, separated by `;`.
+line, separated by `;`. A line that ends in `<<` or `<<END` has a payload: the lines up to an empty one, or up to END.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from typing import Protocol
 
 import trio
 
+from trilb.admin import cmd_maps as _cmd_maps  # noqa: F401 (its import enters the commands)
 from trilb.admin.commands import View, execute
+from trilb.admin.words import payload_end, split_commands
 from trilb.config.model import Socket
 
 _LONGEST = 16384
 """Bytes of a command line; more is refused."""
+_LONGEST_PAYLOAD = 131072
+"""Bytes of what may follow a command after `<<`."""
 
 
 class RuntimeView(View, Protocol):
@@ -43,9 +47,58 @@ async def _limited(limiter: trio.CapacityLimiter, runtime: RuntimeView, level: s
         await _client(runtime, level, stream)
 
 
+class _Lines:
+    """What was said so far and is not answered: a command that waits for its payload, and that payload."""
+
+    def __init__(self, runtime: RuntimeView, level: str) -> None:
+        self.runtime = runtime
+        self.level = level
+        self.prompting = False
+        self.quitting = False
+        self._commands: list[str] = []
+        self._end: str | None = None
+        self._payload: list[str] = []
+        self._size = 0
+
+    def line(self, text: str) -> str | None:
+        """Take a line; the answer, or None when the payload goes on."""
+        if self._end is not None:
+            return self._more(text)
+        text, self._end = payload_end(text.strip())
+        self._commands = [part.strip() for part in split_commands(text)]
+        if self._end is not None:
+            self._payload, self._size = [], 0
+            return None
+        if text in ("quit", "exit"):
+            self.quitting = True
+            return ""
+        if text == "prompt":
+            self.prompting = not self.prompting
+            return "\n"
+        return self._run("")
+
+    def _more(self, text: str) -> str | None:
+        text = text.removesuffix("\r")
+        if text == self._end:
+            self._end = None
+            return self._run("\n".join(self._payload))
+        self._size += len(text) + 1
+        if self._size > _LONGEST_PAYLOAD:
+            self.quitting = True
+            return "The payload is too long.\n\n"
+        self._payload.append(text)
+        return None
+
+    def _run(self, payload: str) -> str:
+        """The answers of all commands of a line; the payload is the last one's."""
+        *others, last = self._commands
+        answers = [execute(self.runtime, self.level, command) for command in others]
+        return "".join(f"{answer}\n" for answer in (*answers, execute(self.runtime, self.level, last, payload)))
+
+
 async def _client(runtime: RuntimeView, level: str, stream: trio.SocketStream) -> None:
     buffer = b""
-    prompting = False
+    lines = _Lines(runtime, level)
     timeout = runtime.config.globals.stats_timeout
     try:
         async with stream:
@@ -55,24 +108,18 @@ async def _client(runtime: RuntimeView, level: str, stream: trio.SocketStream) -
                 if scope.cancelled_caught:
                     return
                 buffer += data
-                if len(buffer) > _LONGEST:
-                    await stream.send_all(b"Command line too long.\n\n")
-                    return
                 if not data and buffer and not buffer.endswith(b"\n"):
                     buffer += b"\n"
                 while b"\n" in buffer:
                     line, _, buffer = buffer.partition(b"\n")
-                    text = line.decode("latin-1").strip()
-                    if text in ("quit", "exit"):
+                    answer = lines.line(line.decode("latin-1"))
+                    prompt = b"" if not lines.prompting else b"+ " if answer is None else b"> "
+                    await stream.send_all((answer or "").encode("latin-1", "replace") + prompt)
+                    if lines.quitting or (answer is not None and not lines.prompting and line.strip() != b"prompt"):
                         return
-                    if text == "prompt":
-                        prompting = not prompting
-                        await stream.send_all(b"\n> " if prompting else b"\n")
-                        continue
-                    answer = "".join(execute(runtime, level, part.strip()) + "\n" for part in text.split(";"))
-                    await stream.send_all(answer.encode("latin-1", "replace") + (b"> " if prompting else b""))
-                    if not prompting:
-                        return
+                if len(buffer) > _LONGEST:
+                    await stream.send_all(b"Command line too long.\n\n")
+                    return
                 if not data:
                     return
     except trio.BrokenResourceError:

@@ -103,7 +103,7 @@ def _groups(proxy: Proxy, config: Config, report: Report) -> None:
             fetch = spec.expr.fetch
             known = config.userlists.get(str(fetch.args[0])) if fetch.name == "http_auth_group" else None
             if known is not None and spec.method == "str":
-                for group in spec.patterns:
+                for group in (word for use in spec.patterns for word in use.words):
                     if group not in known.groups:
                         report.alert(spec.place, f"acl '{name}': userlist '{known.name}' has no group '{group}'")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from trilb.base.diagnostic import Place, Refused, nearest
@@ -18,6 +18,7 @@ from trilb.config import known
 from trilb.config.language import IMPOSSIBLE_CASTS, AnyRegistry, Language
 from trilb.config.lexer import split_arguments
 from trilb.config.model import AclSpec, Cond, Encoding, Expr, Format, Literal, Sample, Spec, Term, Variable
+from trilb.config.patterns import Patterns, list_name
 
 _WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 _REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.TABLE)
@@ -56,6 +57,10 @@ class Scope:
     """Capture slots of the proxy's requests, where a rule may add one."""
     references: list[Reference] = field(default_factory=list)
     warn: Callable[[Place, str], None] = lambda place, text: None
+    patterns: list[Patterns] = field(default_factory=list)
+    """Every use of a pattern list, to be loaded once all is read."""
+    base: str = ""
+    """The directory relative file names start from."""
 
 
 _ACL_SUFFIXES = ("beg", "dir", "dom", "end", "len", "reg", "sub")
@@ -105,7 +110,7 @@ PREDEFINED_ACLS: dict[str, tuple[str, ...]] = {
 LASTING = frozenset("method status unique-id http_first_req req.proto_http capture.req.hdr capture.res.hdr".split())
 """Fetches about a request or response that are still known when it is logged (observed)."""
 
-_DEFAULT_METHOD = {"bool": "bool", "sint": "int", "addr": "ip", "str": "str", "bin": "bin", "meth": "meth"}
+_DEFAULT_METHOD = {"bool": "bool", "sint": "int", "addr": "ip", "str": "str", "meth": "meth"}
 
 
 def _call(
@@ -133,7 +138,25 @@ def _call(
             scope.references.append(Reference(arg.kind, value, f"'{name}'", scope.proxy, scope.place))
     if entry.args and entry.args[-1].kind is Kind.ACLS:
         values = (*values[:-1], tuple(_acl_term(word.strip(), scope) for word in cast("tuple[str, ...]", values[-1])))
+    if entry.args and entry.args[0].kind is Kind.MAP:
+        values = (_map_use(name, entry, str(values[0]), scope), *values[1:])
     return Spec(name, values, scope.place), entry, end
+
+
+def _map_use(name: str, entry: Entry[Callable[..., object]], text: str, scope: Scope) -> Patterns:
+    file, optional = list_name(text)
+    use = Patterns(
+        file,
+        method=str(entry.facts["match"]),
+        columns=True,
+        output=str(entry.facts["output"]),
+        optional=optional,
+        base=scope.base,
+        criterion=name,
+        place=scope.place,
+    )
+    scope.patterns.append(use)
+    return use
 
 
 def _acl_term(word: str, scope: Scope) -> Term:
@@ -146,8 +169,12 @@ def _try(spec: Spec, entry: Entry[Callable[..., object]]) -> None:
     """Call a converter's factory for its refusals, so that a bad literal is told with its line."""
     if entry.facts.get("finds"):
         return
+    check = entry.facts.get("check")
+    if callable(check):
+        check(*spec.args)
+        return
     for arg, value in zip(entry.args, spec.args, strict=False):
-        if arg.kind in (*_REFERENCES, Kind.MAP):
+        if arg.kind in _REFERENCES:
             return
         if arg.kind is Kind.STR_OR_VAR and isinstance(value, str) and names_variable(value):
             return
@@ -284,35 +311,95 @@ def parse_acl(words: list[str], scope: Scope) -> AclSpec:
             close = nearest(word, [*scope.language.fetches, *ACL_ALIASES])
             raise Refused(f"unknown ACL criterion '{word}'{close}") from None
         raise refused
-    ignore_case = False
-    while rest and rest[0].startswith("-") and len(rest[0]) > 1 and not rest[0][1:2].isdigit():
+    if expr.converters:
+        # What a keyword such as hdr_beg implies is for the fetch alone.
+        method = ""
+    criterion = name[0] if name is not None else ""
+    if criterion in _VERSIONS and not expr.converters:
+        method = "version"
+    method = method or _DEFAULT_METHOD.get(gives, "")
+    flags = _acl_flags(rest, scope.language)
+    method = flags.method or method
+    if not method:
+        raise Refused(f"a sample of the type of '{expr.text}' has no usual way to be matched; say one with '-m'")
+    facts = scope.language.matchers.entries[method].facts
+    if (gives, facts["takes"]) in IMPOSSIBLE_CASTS:
+        raise Refused(f"match method '{method}' cannot be used with '{expr.text}', whose samples are {gives}")
+    patterns = tuple(rest[: rest.index("")] if "" in rest else rest)
+    if not patterns and not flags.files and not flags.ended and facts.get("patterns", True):
+        scope.warn(
+            scope.place,
+            f"ACL on '{expr.text}' has no pattern and will never match; add '--' if that is meant, or use '-m found' or"
+            " '-m bool' for a test without patterns",
+        )
+    shared = Patterns(method=method, criterion=criterion, resolves=flags.resolves, place=scope.place)
+    uses = [
+        replace(shared, file=file, ignore_case=fold, columns=columns, optional=optional, base=scope.base)
+        for file, optional, fold, columns in flags.files
+    ]
+    uses.append(replace(shared, words=patterns, ignore_case=flags.ignore_case, number=flags.number))
+    scope.patterns.extend(uses)
+    return AclSpec(expr, method, tuple(uses), scope.place)
+
+
+_VERSIONS = ("req.ssl_ver", "req_ssl_ver")
+"""Criteria whose patterns are versions such as 3.1."""
+
+
+@dataclass(slots=True)
+class _AclFlags:
+    """What stood between a criterion and its patterns."""
+
+    method: str = ""
+    ignore_case: bool = False
+    resolves: bool = True
+    ended: bool = False
+    number: int | None = None
+    files: list[tuple[str, bool, bool, bool]] = field(default_factory=list)
+    """Name, whether it may be missing, without case, as a map: the flags in front of a file count for it."""
+
+
+def _acl_flags(rest: list[str], language: Language) -> _AclFlags:
+    """Take the flags off the front of `rest`. Raises Refused."""
+    flags = _AclFlags()
+    columns = False
+    while rest and rest[0].startswith("-") and len(rest[0]) > 1:
         flag = rest.pop(0)
         if flag == "--":
+            flags.ended = True
             break
         if flag == "-i":
-            ignore_case = True
+            flags.ignore_case = True
         elif flag == "-n":
-            continue
+            flags.resolves = False
+        elif flag == "-M":
+            columns = True
         elif flag == "-m":
-            if not rest:
-                raise Refused("'-m' expects a match method")
-            method = rest.pop(0)
-            if method not in scope.language.matchers:
-                raise Refused(scope.language.matchers.unknown(method))
-        elif flag in ("-f", "-M", "-u"):
-            raise NotServed(f"ACL flag '{flag}'")
+            if flags.files:
+                raise Refused("'-m' must stand before files and patterns")
+            flags.method = _flag_value(flag, "a match method", rest)
+            entry = language.matchers.get(flags.method)
+            if entry is None:
+                raise Refused(language.matchers.unknown(flags.method))
+            if entry.facts.get("hidden"):
+                raise Refused(f"match method '{flags.method}' cannot be asked for by '-m'")
+        elif flag == "-f":
+            name, optional = list_name(_flag_value(flag, "a file", rest))
+            flags.files.append((name, optional, flags.ignore_case, columns))
+        elif flag == "-u":
+            text = _flag_value(flag, "a number", rest)
+            if not text.isdecimal() or int(text) >= 1 << 31:
+                raise Refused(f"'-u' expects a number, not '{text}'")
+            flags.number = int(text)
         else:
             raise Refused(f"unknown ACL flag '{flag}'; use '--' before a pattern that begins with '-'")
-    if not method and gives not in _DEFAULT_METHOD:
-        raise Refused(f"the type of '{expr.text}' is only known while serving; say with '-m' how to match it")
-    spec = AclSpec(expr, method or _DEFAULT_METHOD[gives], ignore_case, tuple(rest), scope.place)
-    check = scope.language.matchers.get(spec.method)
-    assert check is not None
-    if not rest and spec.method not in ("bool", "found"):
-        scope.warn(scope.place, f"ACL on '{expr.text}' has no pattern and will never match")
-        return AclSpec(Expr(Spec("always_false")), "bool", place=scope.place)
-    check.factory(spec.patterns, ignore_case)
-    return spec
+    return flags
+
+
+def _flag_value(flag: str, what: str, rest: list[str]) -> str:
+    if not rest or not rest[0]:
+        raise Refused(f"'{flag}' expects {what}")
+    return rest.pop(0)
 
 
 def parse_condition(words: list[str], scope: Scope, named: Callable[[str], bool]) -> Cond:
@@ -339,6 +426,8 @@ def parse_condition(words: list[str], scope: Scope, named: Callable[[str], bool]
                 end = words.index("}", i)
             except ValueError:
                 raise Refused("missing closing '}' of an anonymous ACL; braces stand alone between blanks") from None
+            if "" in words[i:end]:
+                raise Refused("an empty pattern ends an ACL, and '}' is missing then; match emptiness by '-m len 0'")
             if end == i:
                 raise Refused("an anonymous ACL '{ }' needs a criterion")
             terms.append(Term("", parse_acl(words[i:end], scope), negated))

@@ -11,11 +11,13 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, Flag
+from typing import Any
 
 from trilb.base.address import Address
 from trilb.base.diagnostic import NOWHERE, Place
 from trilb.base.ip import Network
 from trilb.config.language import Language
+from trilb.config.patterns import Patterns
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,7 @@ class AclSpec:
 
     expr: Expr
     method: str
-    ignore_case: bool = False
-    patterns: tuple[str, ...] = ()
+    patterns: tuple[Patterns, ...] = ()
     place: Place = field(default=NOWHERE, compare=False)
 
 
@@ -543,4 +544,7 @@ class Config:
     tables: dict[str, Place] = field(default_factory=dict)
     unserved: list[Unserved] = field(default_factory=list)
     without_effect: dict[str, Place] = field(default_factory=dict)
+    patterns: list[Patterns] = field(default_factory=list)
+    pattern_store: Any = None
+    """The lists of `patterns` once the check has loaded them (samples.references.Store, a room above this one)."""
     env: dict[str, str] = field(default_factory=dict)

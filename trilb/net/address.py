@@ -26,3 +26,9 @@ def resolve(address: Address) -> tuple[int, Sockaddr]:
     found.sort(key=lambda item: item[0] != socket.AF_INET)
     family, _, _, _, sockaddr = found[0]
     return family, (str(sockaddr[0]), int(sockaddr[1]))
+
+
+def ipv4(name: str) -> bytes:
+    """The packed IPv4 address of a host name. Raises Refused for a name nobody knows."""
+    _, sockaddr = resolve(Address(Family.IPV4, name, 0))
+    return socket.inet_aton(sockaddr[0])

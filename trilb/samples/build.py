@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from trilb.base import ip
 from trilb.base.diagnostic import Refused
 from trilb.base.registry import Arg, Kind, names_variable
 from trilb.config.model import AclSpec, Cond, Expr, Spec, Term
 from trilb.live.stream import Stream
 from trilb.samples import casts
+from trilb.samples.indexes import Find
 from trilb.samples.types import Convert, Every, Fetch, Resolver, StreamConvert, Value, converters, fetches, matchers
 from trilb.samples.variables import Variable
 
-_REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.MAP, Kind.TABLE, Kind.USERLIST)
+_REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.TABLE, Kind.USERLIST)
 _VARIABLES = (Kind.VAR, Kind.INT_OR_VAR, Kind.STR_OR_VAR)
 Condition = Callable[[Stream], bool]
 
@@ -22,7 +22,7 @@ Condition = Callable[[Stream], bool]
 def _arguments(spec: Spec, args: tuple[Arg, ...], resolver: Resolver) -> list[object]:
     made: list[object] = []
     for arg, value in zip(args, spec.args, strict=False):
-        if arg.kind in _REFERENCES and isinstance(value, str):
+        if arg.kind is Kind.MAP or (arg.kind in _REFERENCES and isinstance(value, str)):
             made.append(resolver.resolve(arg.kind, value))
         elif arg.kind is Kind.ACLS:
             made.append(tuple(_named(term, resolver) for term in cast("tuple[Term, ...]", value)))
@@ -142,13 +142,13 @@ def text(spec: Expr, resolver: Resolver) -> Callable[[Stream], bytes | None]:
     return cast(Callable[[Stream], "bytes | None"], expression(spec, resolver, "str"))
 
 
-def _every(spec: Expr, resolver: Resolver) -> Every | None:
+def _every(spec: Expr, resolver: Resolver, wanted: str) -> Every | None:
     entry = fetches.entries[spec.fetch.name]
     factory = entry.facts.get("every")
     if factory is None:
         return None
     every = cast(Callable[..., Every], factory)(*_arguments(spec.fetch, entry.args, resolver))
-    convert = _chain(spec, resolver)
+    convert = _chain(spec, resolver, wanted)
     if convert is None:
         return every
     if _streams(spec):
@@ -160,30 +160,49 @@ def _every(spec: Expr, resolver: Resolver) -> Every | None:
 
 def acl(spec: AclSpec, resolver: Resolver) -> Condition:
     """The closure of one ACL line."""
-    match = matchers.entries[spec.method].factory(spec.patterns, spec.ignore_case)
-    if spec.method == "ip" and gives(spec.expr) != "addr":
-        inner = match
+    wanted = str(matchers.entries[spec.method].facts["takes"])
+    every = _every(spec.expr, resolver, wanted)
+    fetch = expression(spec.expr, resolver, wanted) if every is None else None
+    if spec.method == "found":
+        if fetch is not None:
+            return lambda stream: fetch(stream) is not None
+        return lambda stream: any(True for _ in cast(Every, every)(stream))
+    if spec.method == "bool":
+        if fetch is not None:
+            return lambda stream: bool(fetch(stream))
+        return lambda stream: any(cast(Every, every)(stream))
+    return _matches(fetch, every, [resolver.resolve(Kind.MAP, use).index.find for use in spec.patterns])
 
-        def match(value: Value) -> bool:
-            try:
-                return isinstance(value, bytes) and inner(ip.packed(value.decode("latin-1")))
-            except ValueError:
-                return False
 
-    every = _every(spec.expr, resolver)
-    if every is not None:
+def _matches(fetch: Fetch | None, every: Every | None, finds: list[Find]) -> Condition:
+    """Whether one of the indexes finds the sample, or one of the samples."""
+    if len(finds) == 1:
+        (find,) = finds
+        if fetch is not None:
+
+            def one(stream: Stream) -> bool:
+                value = fetch(stream)
+                return value is not None and find(value) is not None
+
+            return one
+        samples = cast(Every, every)
 
         def any_of(stream: Stream) -> bool:
-            return any(match(value) for value in every(stream))
+            return any(find(value) is not None for value in samples(stream))
 
         return any_of
-    fetch = expression(spec.expr, resolver)
 
-    def one(stream: Stream) -> bool:
-        value = fetch(stream)
-        return value is not None and match(value)
+    def anywhere(value: Value) -> bool:
+        return any(find(value) is not None for find in finds)
 
-    return one
+    if fetch is not None:
+
+        def one_anywhere(stream: Stream) -> bool:
+            value = fetch(stream)
+            return value is not None and anywhere(value)
+
+        return one_anywhere
+    return lambda stream: any(anywhere(value) for value in cast(Every, every)(stream))
 
 
 def named(name: str, acls: Mapping[str, tuple[AclSpec, ...]], resolver: Resolver) -> Condition | None:

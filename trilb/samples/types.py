@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from trilb.base.registry import Kind, Registry
 from trilb.live.stream import Stream
+from trilb.samples.indexes import Index
+from trilb.samples.parsing import Lookup
 
 Value = bool | int | bytes
 
@@ -34,11 +36,10 @@ Fetch = Callable[[Stream], Value | None]
 Every = Callable[[Stream], Iterable[Value]]
 Convert = Callable[[Value], Value | None]
 StreamConvert = Callable[[Value, Stream], Value | None]
-Match = Callable[[Value], bool]
 
 fetches: Registry[Callable[..., Fetch]] = Registry("sample fetch")
 converters: Registry[Callable[..., Convert | StreamConvert]] = Registry("converter")
-matchers: Registry[Callable[[tuple[str, ...], bool], Match]] = Registry("match method")
+matchers: Registry[Callable[[bool, Lookup], Index]] = Registry("match method")
 
 fetch = fetches.register
 converter = converters.register
@@ -62,8 +63,8 @@ def plain(*names: str, gives: str, source: str, doc: str, at: str = "any", **fac
 class Resolver(Protocol):
     """Gives the live object behind a reference in an argument."""
 
-    def resolve(self, kind: Kind, name: str) -> Any:
-        """The frontend, backend or server of that name, as seen from the rule's proxy."""
+    def resolve(self, kind: Kind, name: Any) -> Any:
+        """The frontend, backend or server of that name, as seen from the rule's proxy; of a map, its Matching."""
 
 
 def as_bytes(value: Value | None) -> bytes:

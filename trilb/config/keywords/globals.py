@@ -297,7 +297,15 @@ def set_var(line: Line, section: Global, context: Context) -> None:
     formatted = line.words[0] == "set-var-fmt"
     if len(line.words) < 3 or (formatted and len(line.words) > 3):
         raise Refused(f"'{line.words[0]}' expects a variable and {'a format' if formatted else 'an expression'}")
-    scope = Scope(context.language, "", line.place, "connection", references=context.references)
+    scope = Scope(
+        context.language,
+        "",
+        line.place,
+        "connection",
+        references=context.references,
+        patterns=context.config.patterns,
+        base=context.base,
+    )
     text = line.words[2] if formatted else " ".join(line.words[2:])
     name, value = parse_process_variable(line.words[1], text, formatted=formatted, scope=scope)
     section.variables.append((name, value, line.place))

@@ -191,6 +191,8 @@ def on(line: Line, profile: LogProfile, context: Context) -> None:
         "log",
         references=context.references,
         warn=context.report.warn,
+        patterns=context.config.patterns,
+        base=context.base,
     )
     while words:
         word = words.pop(0)

@@ -48,7 +48,17 @@ class Context:
         defaults = proxy.kind == "defaults"
         slots = proxy.captures_in if proxy.kind != "backend" else None
         return Scope(
-            self.language, proxy.name, place, at, defaults, proxy.kind, slots, self.references, self.report.warn
+            self.language,
+            proxy.name,
+            place,
+            at,
+            defaults,
+            proxy.kind,
+            slots,
+            self.references,
+            self.report.warn,
+            self.config.patterns,
+            self.base,
         )
 
     def unserved(self, keyword: str, place: Place) -> None:
