@@ -1,6 +1,6 @@
 """Flags in, exit code out: HAProxy's command line (management.txt, section 3).
 
-`-c`, `-cc` and `-v` never import trio: a driver calls them many times. What has no meaning here is accepted, what
+`-cc` and `-v` never import trio: a driver calls them many times. What has no meaning here is accepted, what
 waits for a later capability says so and fails.
 """
 

@@ -23,7 +23,7 @@ cook(a) req.cook(a) req.cook(b) cook(q) cook_cnt(a) req.cook_cnt(nope) cook_val(
 req.body req.body_len req.body_size req.body_param(a) req.body_param(b) req.body,length
 http_auth(users) http_auth_type http_auth_user http_auth_pass
 src dst dst_port,mul(0) fc_http_major fc_src dst_is_local src_is_local fe_name so_id so_name
-fe_conn fe_defbe be_conn(other) nbsrv(other) srv_is_up(other/o) srv_conn(other/o) srv_weight(other/o)
+fe_defbe be_conn(other) nbsrv(other) srv_is_up(other/o) srv_conn(other/o) srv_weight(other/o)
 srv_iweight(other/o) srv_uweight(other/o) srv_queue(other/o) srv_conn_free(other/o) be_conn_free(other)
 connslots(other) queue(other) avg_queue(other) connslots(limited) be_conn_free(limited) srv_conn_free(limited/l)
 nbproc stopping proc http_first_req req.proto_http hostname,length uuid,length
