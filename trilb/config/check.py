@@ -7,6 +7,7 @@ from itertools import chain
 from trilb.base.address import Family
 from trilb.base.diagnostic import Place, Report, nearest
 from trilb.base.registry import Kind
+from trilb.config import replies
 from trilb.config.expressions import Reference
 from trilb.config.model import Cond, Config, Mode, Proxy, ServerLine, Side, Variable
 
@@ -20,6 +21,7 @@ def check(config: Config, report: Report, references: list[Reference]) -> None:
         for rule in chain(*proxy.rules.values()):
             if rule.act.name == "do-log":
                 _profile(str(rule.act.args[0]), rule.place, config, report)
+    replies.resolve(config, report)
     for proxy in config.proxies:
         _number_servers(proxy, report)
         _acls(proxy, report)
@@ -82,7 +84,7 @@ def _number_servers(proxy: Proxy, report: Report) -> None:
 def _conditions(proxy: Proxy) -> list[Cond]:
     conditions = [rule.when for rule in chain(*proxy.rules.values()) if rule.when is not None]
     conditions += [rule.when for rule in (*proxy.use_backend, *proxy.use_server) if rule.when is not None]
-    conditions += [*proxy.force_switch, *proxy.force_persist, *proxy.ignore_persist]
+    conditions += [*proxy.force_switch, *proxy.monitor_fail, *proxy.force_persist, *proxy.ignore_persist]
     if proxy.stats is not None:
         conditions += [when for when in proxy.stats.admin if when is not None]
     return conditions

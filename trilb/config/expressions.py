@@ -61,6 +61,8 @@ class Scope:
     """Every use of a pattern list, to be loaded once all is read."""
     base: str = ""
     """The directory relative file names start from."""
+    buffer: tuple[int, int] = (16384, 1024)
+    """tune.bufsize and tune.maxrewrite."""
 
 
 _ACL_SUFFIXES = ("beg", "dir", "dom", "end", "len", "reg", "sub")

@@ -129,6 +129,45 @@ class UseBackend:
     dynamic: Format | None = None
 
 
+class Source(Enum):
+    """Where the body of a reply comes from."""
+
+    NOTHING = "nothing"
+    PAGE = "errorfile"
+    SECTION = "errorfiles"
+    DEFAULT = "default-errorfiles"
+    RAW = "string"
+    FORMAT = "lf-string"
+
+
+@dataclass(slots=True)
+class ReplyLine:
+    """How `return`, `deny`, `tarpit` and `http-error` answer, and what an errorfile holds.
+
+    A PAGE is a whole answer as bytes, none at all to close without a word. SECTION is looked up once everything is
+    read, and becomes PAGE or DEFAULT.
+    """
+
+    status: int
+    source: Source = Source.NOTHING
+    content_type: str = ""
+    page: bytes = b""
+    section: str = ""
+    text: bytes = b""
+    format: Format = ()
+    fields: tuple[tuple[str, Format], ...] = ()
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorImport:
+    """An `errorfiles` line: the section, and the statuses to take from it (none: all it has)."""
+
+    section: str
+    statuses: tuple[int, ...] = ()
+    place: Place = field(default=NOWHERE, compare=False)
+
+
 class Mode(Enum):
     """What a proxy speaks."""
 
@@ -353,7 +392,9 @@ class Proxy:
     capture_headers_in: list[tuple[str, int]] = field(default_factory=list)
     """Captured request headers with the slot each goes to."""
     capture_headers_out: list[tuple[str, int]] = field(default_factory=list)
-    errorfiles: dict[int, bytes | None] = field(default_factory=dict)
+    error_lines: list[tuple[int, ReplyLine] | ErrorImport] = field(default_factory=list)
+    """What was said about error pages, in order; `errorfiles` is what came of it."""
+    errorfiles: dict[int, ReplyLine] = field(default_factory=dict)
     logs: list[LogTarget] = field(default_factory=list)
     log_global: bool = False
     log_tag: str = ""
@@ -371,6 +412,9 @@ class Proxy:
     force_switch: list[Cond] = field(default_factory=list)
     unpublished: bool = False
     monitor_uri: str = ""
+    monitor_fail: list[Cond] = field(default_factory=list)
+    restrict_names: str = ""
+    """`option http-restrict-req-hdr-names`: "", preserve, delete or reject."""
     redirects: bool = False
     plain_rules: set[str] = field(default_factory=set)
     """Rule sets written in this very section, `redirect` lines aside."""
@@ -447,6 +491,15 @@ class UserList:
     place: Place
     users: dict[str, User] = field(default_factory=dict)
     groups: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ErrorSection:
+    """An `http-errors` section: whole answers by status."""
+
+    name: str
+    place: Place
+    pages: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -541,6 +594,7 @@ class Config:
     userlists: dict[str, UserList] = field(default_factory=dict)
     peers: dict[str, PeersSection] = field(default_factory=dict)
     log_profiles: dict[str, LogProfile] = field(default_factory=dict)
+    errors: dict[str, ErrorSection] = field(default_factory=dict)
     tables: dict[str, Place] = field(default_factory=dict)
     unserved: list[Unserved] = field(default_factory=list)
     without_effect: dict[str, Place] = field(default_factory=dict)

@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from trilb.http.head import Field
+from trilb.http.head import Field, Head
+
+if TYPE_CHECKING:
+    from trilb.live.stream import Stream
+
+Answer = Callable[["Stream"], tuple[Head, bytes] | None]
+"""Makes a whole answer for a stream; None closes the connection without a word."""
 
 
 class Deny:
-    """Answer with an error status and stop; counted as a denied request or response."""
+    """Answer with `answer`, or with the error page of a status, and stop; counted as a denied request or response."""
 
-    __slots__ = ("status",)
+    __slots__ = ("answer", "status")
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, answer: Answer | None = None) -> None:
         self.status = status
+        self.answer = answer
+
+
+class Return:
+    """The same as an ordinary answer."""
+
+    __slots__ = ("answer", "status")
+
+    def __init__(self, status: int, answer: Answer | None = None) -> None:
+        self.status = status
+        self.answer = answer
+
+
+class Challenge:
+    """Ask for a user and a password: 401, or 407 from a proxied request, with the error page of that status."""
+
+    __slots__ = ("realm",)
+
+    def __init__(self, realm: bytes) -> None:
+        self.realm = realm
 
 
 class Reply:
@@ -29,21 +56,27 @@ class Reply:
 
 
 class Tarpit:
-    """Hold the connection for `timeout tarpit`, then answer with an error status."""
+    """Hold the connection for `timeout tarpit`, then answer as Deny does."""
 
-    __slots__ = ("status",)
+    __slots__ = ("answer", "status")
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, answer: Answer | None = None) -> None:
         self.status = status
+        self.answer = answer
 
 
 class Drop:
-    """End the connection without a word; `silent` also keeps the client from learning that it ended."""
+    """End the connection without a word; `silent` also keeps the client from learning that it ended.
 
-    __slots__ = ("silent",)
+    A `ttl` is how many hops the reset may travel that tells the equipment on the way; 0 is no reset at all, if the
+    system lets us.
+    """
 
-    def __init__(self, silent: bool) -> None:
+    __slots__ = ("silent", "ttl")
+
+    def __init__(self, silent: bool, ttl: int = 0) -> None:
         self.silent = silent
+        self.ttl = ttl
 
 
 class NeedBody:
@@ -130,4 +163,7 @@ MORE = More()
 Resuming = WaitBody | Pause | EarlyHint
 """Effects after which the rule set goes on with its next rule."""
 
-Effect = Deny | Reply | Tarpit | Drop | NeedBody | Allow | More | Upgrade | ExpectProxy | Fail | Abort | Resuming
+Refusing = Deny | Return | Challenge | Reply | Tarpit | Drop | Fail | Abort
+"""Effects that end the stream."""
+
+Effect = Refusing | NeedBody | Allow | More | Upgrade | ExpectProxy | Resuming

@@ -16,6 +16,8 @@ from trilb.net.address import Sockaddr
 from trilb.net.poller import Poller, Watch
 
 _SO_MARK = getattr(socket, "SO_MARK", 36)
+_TCP_REPAIR = 19
+"""Linux: a socket under repair closes without telling its peer."""
 
 
 class Broken(Exception):
@@ -139,6 +141,21 @@ class Conn:
             with suppress(OSError):
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.sock.close()
+
+    def vanish(self, ttl: int) -> None:
+        """Close so that the peer does not learn of it; a `ttl` of 0 sends nothing at all where that is allowed."""
+        if self.closed or self.sock.family == socket.AF_UNIX:
+            self.close()
+            return
+        if not ttl:
+            try:
+                self.sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
+            except OSError:
+                # Not privileged: a reset that does not get past the next hop is the second best.
+                ttl = 1
+        if ttl:
+            self.set_option("ttl", ttl)
+        self.close(reset=bool(ttl))
 
 
 def connect(family: int, address: Sockaddr, poller: Poller, source: tuple[str, int] | None = None) -> tuple[Conn, bool]:

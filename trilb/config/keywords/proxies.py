@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-
 from trilb.base.address import Family
 from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
@@ -16,7 +13,6 @@ from trilb.config.keywords.logs import option_log
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
 from trilb.config.model import Mode, Proxy
-from trilb.config.sources import read_bytes
 
 
 @keyword("proxy", "mode")
@@ -176,61 +172,6 @@ def source(line: Line, proxy: Proxy, context: Context) -> None:
     if address.family not in (Family.IPV4, Family.IPV6, Family.ANY):
         raise Refused(f"'source' expects an address, not '{proxy.source}'", column=line.columns[1])
 
-
-@keyword("proxy", "errorfile")
-def errorfile(line: Line, proxy: Proxy, context: Context) -> None:
-    """`errorfile CODE FILE`: a whole answer, headers included; an empty file closes without a word."""
-    code, path = only(line, 2, "errorfile <code> <file>")
-    status = whole(code, 200, 599, "'errorfile'")
-    if status not in ERROR_STATUSES:
-        raise Refused(f"'errorfile' knows the codes {', '.join(map(str, ERROR_STATUSES))}, not {status}")
-    raw = read_bytes(os.path.join(context.base, path), "error file")
-    if len(raw) > context.config.globals.bufsize - context.config.globals.maxrewrite:
-        raise Refused(f"error file '{path}' is larger than a buffer")
-    if raw and not re.match(rb"HTTP/\d\.\d [1-5]\d\d(?: [^\r\n]*)?\r?\n", raw):
-        raise Refused(
-            f"error file '{path}' must hold a whole answer, beginning with a line such as 'HTTP/1.0 {status} ...'"
-        )
-    if raw:
-        _check_errorfile(path, raw)
-    proxy.errorfiles[status] = raw or None
-
-
-def _check_errorfile(path: str, raw: bytes) -> None:
-    head, _, body = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
-    for text in head.lower().split(b"\n")[1:]:
-        name, _, value = text.partition(b":")
-        if name == b"transfer-encoding":
-            raise Refused(f"error file '{path}' must not be chunked")
-        if name == b"content-length" and value.strip() != str(len(raw.partition(b"\r\n\r\n")[2] or body)).encode():
-            raise Refused(
-                f"error file '{path}' says content-length {value.strip().decode()}, its body has {len(body)} bytes"
-            )
-
-
-ERROR_STATUSES = (
-    200,
-    400,
-    401,
-    403,
-    404,
-    405,
-    407,
-    408,
-    410,
-    413,
-    414,
-    421,
-    422,
-    425,
-    429,
-    431,
-    500,
-    501,
-    502,
-    503,
-    504,
-)
 
 _BOTH, _FRONT, _BACK = "DFLB", "DFL", "DLB"
 SWITCHES: dict[str, str] = {

@@ -47,6 +47,7 @@ class Context:
         """Where an expression of this line stands."""
         defaults = proxy.kind == "defaults"
         slots = proxy.captures_in if proxy.kind != "backend" else None
+        buffer = (self.config.globals.bufsize, self.config.globals.maxrewrite)
         return Scope(
             self.language,
             proxy.name,
@@ -59,6 +60,7 @@ class Context:
             self.report.warn,
             self.config.patterns,
             self.base,
+            buffer,
         )
 
     def unserved(self, keyword: str, place: Place) -> None:
@@ -66,7 +68,9 @@ class Context:
         self.config.unserved.append(Unserved(keyword, place))
 
 
-SECTIONS: dict[str, dict[str, Keyword]] = {"global": {}, "proxy": {}, "userlist": {}, "peers": {}, "log-profile": {}}
+SECTIONS: dict[str, dict[str, Keyword]] = {
+    name: {} for name in ("global", "proxy", "userlist", "peers", "log-profile", "http-errors")
+}
 
 
 def keyword(

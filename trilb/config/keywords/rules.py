@@ -95,12 +95,6 @@ def use_server(line: Line, proxy: Proxy, context: Context) -> None:
     proxy.use_server.append(rule)
 
 
-@keyword("proxy", "monitor-uri", where="DFL")
-def monitor_uri(line: Line, proxy: Proxy, context: Context) -> None:
-    """`monitor-uri URI`: answered 200 by the frontend itself, never logged nor forwarded."""
-    (proxy.monitor_uri,) = only(line, 1, "monitor-uri <uri>")
-
-
 _KNOWN = {
     "http-request": known.HTTP_REQUEST_ACTIONS,
     "http-response": known.HTTP_RESPONSE_ACTIONS,
@@ -198,7 +192,12 @@ def redirect(line: Line, proxy: Proxy, context: Context) -> None:
     _order(line, proxy, context, "redirect")
     proxy.redirects = True
     before = set(proxy.plain_rules)
-    _add(line, proxy, context, "http-request", "request", line.words)
+    words, when = split_condition(line.words)
+    # The old spelling knows no formats: what it says stands for itself.
+    for at, word in enumerate(words[:-1]):
+        if word in ("location", "prefix", "scheme"):
+            words[at + 1] = words[at + 1].replace("%", "%%")
+    _add(line, proxy, context, "http-request", "request", (*words, *when))
     proxy.plain_rules = before
 
 
