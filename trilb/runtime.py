@@ -24,7 +24,7 @@ from trilb.base.registry import Kind
 from trilb.config.expressions import Scope
 from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
-from trilb.config.model import Cond, Config, Expr, Format, LogTarget, Mode, Proxy, Side
+from trilb.config.model import Cond, Config, Expr, Format, LogTarget, Mode, Proxy, Side, Source
 from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
@@ -38,6 +38,7 @@ from trilb.net.address import Sockaddr, ipv4, resolve
 from trilb.proxy.plane import Plane
 from trilb.rules import capture
 from trilb.rules import forwarded as forward
+from trilb.rules.answers import error_pages
 from trilb.rules.build import content_set, rule_set
 from trilb.rules.switch import backend_chooser, server_chooser
 from trilb.samples import build as samples
@@ -249,13 +250,6 @@ def _sinks(runtime: Runtime, proxy: Proxy) -> list[Sink]:
     ]
 
 
-def _errors(*proxies: Proxy) -> dict[int, bytes | None]:
-    errors: dict[int, bytes | None] = {}
-    for proxy in proxies:
-        errors.update(proxy.errorfiles)
-    return errors
-
-
 def _close_mode(proxy: Proxy) -> str:
     for option in ("httpclose", "http-server-close"):
         if option in proxy.options:
@@ -285,7 +279,7 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     plan.keepalive = bool({"tcpka", "srvtcpka"} & config.options)
     plan.persist_option = "persist" in config.options
     plan.abortonclose = "abortonclose" in config.options
-    plan.errors = _errors(config)
+    plan.errors = error_pages(config.errorfiles, builder)
     plan.close_mode = _close_mode(config)
     if "h1-case-adjust-bogus-server" in config.options:
         plan.case_adjust = case
@@ -357,7 +351,7 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     plan.client_timeout, plan.client_fin = times.client, times.client_fin
     plan.request_timeout, plan.keep_alive_timeout = times.http_request, times.http_keep_alive
     plan.tarpit = times.tarpit
-    plan.errors = _errors(config)
+    plan.errors = error_pages(config.errorfiles, builder)
     plan.close_mode = _close_mode(config)
     options = config.options
     plan.dontlognull = "dontlognull" in options
@@ -370,6 +364,10 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
         plan.unique_id = _unique_id(builder.writer(config.unique_id_format, "unique"))
     if config.monitor_uri:
         plan.monitor = config.monitor_uri.encode("latin-1")
+    plan.monitor_fail = tuple(builder.condition(when) for when in config.monitor_fail)
+    plan.proxy_header = "http-use-proxy-header" in options
+    # Before there is a request nothing can be computed: whole files only.
+    plan.raw_errors = {s: line.page for s, line in config.errorfiles.items() if line.source is Source.PAGE}
     plan.on_connect = rule_set("tcp-request connection", config, builder)
     plan.on_session = rule_set("tcp-request session", config, builder)
     plan.content = content_set("tcp-request content", config, builder)
@@ -415,6 +413,7 @@ def _stats(runtime: Runtime, config: Proxy, builder: _Builder) -> Step:
 
 def _route(runtime: Runtime, frontend: Frontend, backend: Backend) -> Route:
     route = Route(backend)
+    route.errors = {**frontend.plan.errors, **backend.plan.errors}
     front, back = frontend.config, backend.config
     same = front is back
     modes = (_close_mode(front), _close_mode(back))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from trilb.config.model import ServerLine
-from trilb.live.effects import Effect
+from trilb.live.effects import Answer, Effect
 from trilb.live.proxy import Backend
 from trilb.live.server import Server
 from trilb.live.stream import Stream
 
 Step = Callable[[Stream], Effect | None]
+Errors = Mapping[int, Answer]
+"""Error pages by status; what is not there has the built-in page."""
 Writer = Callable[[Stream], None]
 Edit = Callable[[Stream], None]
 Key = Callable[[Stream], bytes | int | None]
@@ -30,11 +32,12 @@ class Balance(Protocol):
 class Route:
     """What a frontend and a backend decide together: edits of requests on this way, and who closes."""
 
-    __slots__ = ("backend", "client_close", "content", "edits", "inspect_delay", "rules", "server_close")
+    __slots__ = ("backend", "client_close", "content", "edits", "errors", "inspect_delay", "rules", "server_close")
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.edits: tuple[Edit, ...] = ()
+        self.errors: Errors = {}
         self.content: Step | None = None
         self.inspect_delay = 0.0
         self.rules: tuple[Step, ...] = ()
@@ -74,9 +77,12 @@ class FrontendPlan:
         "log_response",
         "logasap",
         "monitor",
+        "monitor_fail",
         "on_connect",
         "on_session",
         "peeks",
+        "proxy_header",
+        "raw_errors",
         "request",
         "request_timeout",
         "response",
@@ -109,7 +115,7 @@ class FrontendPlan:
         self.log_connect: tuple[Writer, ...] = ()
         self.log_response: tuple[Writer, ...] = ()
         self.do_log: tuple[Writer | None, ...] = ()
-        self.errors: dict[int, bytes | None] = {}
+        self.errors: Errors = {}
         self.client_timeout: float | None = None
         self.client_fin: float | None = None
         self.request_timeout: float | None = None
@@ -122,6 +128,9 @@ class FrontendPlan:
         self.ignore_probes = False
         self.keepalive = False
         self.monitor = b""
+        self.monitor_fail: tuple[Callable[[Stream], bool], ...] = ()
+        self.proxy_header = False
+        self.raw_errors: dict[int, bytes] = {}
         self.case_adjust: dict[bytes, bytes] | None = None
 
 
@@ -183,7 +192,7 @@ class BackendPlan:
         self.payload = False
         self.moved: Callable[[Server], None] | None = None
         self.cookie_response: Edit | None = None
-        self.errors: dict[int, bytes | None] = {}
+        self.errors: Errors = {}
         self.connect_timeout: float | None = None
         self.server_timeout: float | None = None
         self.server_fin: float | None = None

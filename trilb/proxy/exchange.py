@@ -13,7 +13,7 @@ from trilb.http.dechunk import dechunk
 from trilb.http.framing import Body, ChunkedBody, CloseBody, LengthBody
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Head, Refusal
 from trilb.live.effects import Allow, Deny, Effect, Pause, WaitBody
-from trilb.live.plan import Route, Step
+from trilb.live.plan import Errors, Route, Step
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired
@@ -208,7 +208,7 @@ class Exchange:
         if not uploading and not self.client.failed:
             # abortonclose: it ended its side only, and is told.
             connect.release(stream)
-            await self.http.error(stream, 400, self.route.backend.plan.errors)
+            await self.http.error(stream, 400, self.route.errors)
         return "close"
 
     async def _bad_body(self) -> str:
@@ -217,7 +217,7 @@ class Exchange:
         self._drop()
         stream.end("P", "H")
         stream.frontend.counters.ereq += 1
-        await self.http.error(stream, 400, self.route.backend.plan.errors)
+        await self.http.error(stream, 400, self.route.errors)
         return "close"
 
     async def _no_answer(self, failure: str, retryable: bool) -> str | None:
@@ -241,7 +241,7 @@ class Exchange:
         self.route.backend.counters.eresp += 1
         connect.release(stream)
         status = 504 if failure == "sH" else 502
-        keep = await self.http.error(stream, status, plan.errors)
+        keep = await self.http.error(stream, status, self.route.errors)
         unfinished = self.flow is not None and not self.flow.done
         return "keep" if keep and not unfinished else "close"
 
@@ -265,7 +265,7 @@ class Exchange:
             effect = plan.tcp_response(stream)
             stream.position = 0
             if effect is not None and not isinstance(effect, Allow):
-                return await self._refused_by_rule(effect, counted, plan.errors)
+                return await self._refused_by_rule(effect, counted, route.errors)
         for step in http.plan.capture_response:
             step(stream)
         for log in http.plan.log_response:
@@ -278,7 +278,7 @@ class Exchange:
                 if effect is not None:
                     effect = await self._go_on(stream, step, effect)
                 if effect is not None:
-                    return await self._refused_by_rule(effect, counted, plan.errors)
+                    return await self._refused_by_rule(effect, counted, route.errors)
         if plan.cookie_response is not None:
             plan.cookie_response(stream)
         for step in plan.after:
@@ -408,10 +408,10 @@ class Exchange:
             stream.server.counters.eresp += 1
         self.route.backend.counters.eresp += 1
         connect.release(stream)
-        keep = await self.http.error(stream, status, self.route.backend.plan.errors)
+        keep = await self.http.error(stream, status, self.route.errors)
         return "keep" if keep else "close"
 
-    async def _refused_by_rule(self, effect: Effect, counted: int, errors: dict[int, bytes | None]) -> str:
+    async def _refused_by_rule(self, effect: Effect, counted: int, errors: Errors) -> str:
         # The answer that was replaced counts as far as it had come.
         head = self.stream.response
         assert head is not None

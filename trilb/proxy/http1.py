@@ -15,6 +15,8 @@ from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Field, Head, Refusal
 from trilb.live.effects import (
     Abort,
     Allow,
+    Answer,
+    Challenge,
     Deny,
     Drop,
     EarlyHint,
@@ -23,11 +25,12 @@ from trilb.live.effects import (
     NeedBody,
     Pause,
     Reply,
+    Return,
     Tarpit,
     Upgrade,
     WaitBody,
 )
-from trilb.live.plan import FrontendPlan, Route, Step
+from trilb.live.plan import Errors, FrontendPlan, Route, Step
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.logs.writers import failed
@@ -234,10 +237,9 @@ class HttpSession:
             await self._say_raw(408)
 
     async def _say_raw(self, status: int) -> None:
-        errors = self.plan.errors
-        raw = replies.raw(status)
-        if status in errors:
-            raw = errors[status] or b""
+        raw = self.plan.raw_errors.get(status)
+        if raw is None:
+            raw = replies.raw(status)
         try:
             if raw:
                 await self.send(raw)
@@ -261,7 +263,8 @@ class HttpSession:
         monitor = self.plan.monitor
         if monitor and (head.target == monitor or path_of(head.target) == monitor):
             stream.logged = True
-            return await self.error(stream, 200, self.plan.errors)
+            failed = any(when(stream) for when in self.plan.monitor_fail)
+            return await self.error(stream, 503 if failed else 200, self.plan.errors)
         for step in self.plan.capture:
             step(stream)
         for log in self.plan.log_accept:
@@ -297,17 +300,17 @@ class HttpSession:
         if route.content is not None:
             effect = await self._inspect(stream, route.content, route.inspect_delay)
             if effect is not None:
-                return await self.obey(stream, effect, plan.errors)
+                return await self.obey(stream, effect, route.errors)
         if plan.buffer_request and not self.plan.buffer_request:
             effect = await self._buffered(stream, self.plan)
             if effect is not None:
-                return await self.obey(stream, effect, plan.errors)
+                return await self.obey(stream, effect, route.errors)
         for step in route.rules:
             effect = step(stream)
             if effect is not None:
                 effect = await self._go_on(stream, step, effect)
             if effect is not None:
-                return await self.obey(stream, effect, plan.errors)
+                return await self.obey(stream, effect, route.errors)
         if plan.persist is not None:
             plan.persist(stream)
         if plan.use_server is not None:
@@ -365,7 +368,7 @@ class HttpSession:
                     self.plane, stream, self.waiter, client, self.session.requests == 0, fresh
                 )
             except Failed as failed:
-                return await self._failed(stream, failed)
+                return await self._failed(stream, failed, route.errors)
             stream.server_side = server
             for log in self.plan.log_connect:
                 log(stream)
@@ -383,11 +386,11 @@ class HttpSession:
                 try:
                     await connect.retry(self.plane, stream, self.waiter, client, wait=False)
                 except Failed as failed:
-                    return await self._failed(stream, failed)
+                    return await self._failed(stream, failed, route.errors)
                 continue
             return verdict == "keep"
 
-    async def _failed(self, stream: Stream, failed: Failed) -> bool:
+    async def _failed(self, stream: Stream, failed: Failed, errors: Errors) -> bool:
         stream.end(failed.cause, failed.during)
         connect.release(stream)
         if not failed.status:
@@ -396,12 +399,11 @@ class HttpSession:
             backend.counters.cli_abrt += 1
             self.session.frontend.counters.cli_abrt += 1
             return False
-        assert stream.backend is not None
-        return await self.error(stream, failed.status, stream.backend.plan.errors)
+        return await self.error(stream, failed.status, errors)
 
     # -- answers of our own ------------------------------------------------------------------------------------
 
-    async def obey(self, stream: Stream, effect: Effect, errors: dict[int, bytes | None], during: str = "R") -> bool:
+    async def obey(self, stream: Stream, effect: Effect, errors: Errors, during: str = "R") -> bool:
         """Do what a rule asked for."""
         if isinstance(effect, Deny):
             counters = (stream.backend or stream.frontend).counters
@@ -410,7 +412,12 @@ class HttpSession:
             else:
                 counters.dresp += 1
             stream.end("P", during)
-            return await self.error(stream, effect.status, errors)
+            return await self.error(stream, effect.status, errors, effect.answer)
+        if isinstance(effect, Return):
+            stream.end("L", during)
+            return await self.error(stream, effect.status, errors, effect.answer)
+        if isinstance(effect, Challenge):
+            return await self._challenge(stream, effect, errors)
         if isinstance(effect, Fail):
             stream.end("I", during)
             return await self.error(stream, 500, errors)
@@ -431,7 +438,7 @@ class HttpSession:
             stream.end("P", during)
             stream.frontend.counters.dreq += 1
             if effect.silent:
-                self.client.close(reset=False)
+                self.client.vanish(effect.ttl)
             return False
         assert isinstance(effect, Reply)
         if effect.denied:
@@ -557,7 +564,7 @@ class HttpSession:
         client.inbox = client.inbox[used:]
         return body
 
-    async def _tarpit(self, stream: Stream, effect: Tarpit, errors: dict[int, bytes | None]) -> bool:
+    async def _tarpit(self, stream: Stream, effect: Tarpit, errors: Errors) -> bool:
         """Hold the client, then answer; the time shows as queue time."""
         plan = self.plan
         own = stream.backend.config.timeouts.tarpit if stream.backend is not None else None
@@ -575,19 +582,30 @@ class HttpSession:
             pass
         stream.dispatched, stream.received = self.clock.now, 0.0
         stream.end("P", "T")
-        return await self.error(stream, effect.status, errors)
+        return await self.error(stream, effect.status, errors, effect.answer)
 
-    async def error(self, stream: Stream, status: int, errors: dict[int, bytes | None]) -> bool:
-        """Answer with an error page, the configured one if there is one."""
-        if status in errors:
-            raw = errors[status]
-            if raw is None:
-                stream.status = status
-                return False
-            head, body = replies.parse_errorfile(raw)
-        else:
-            head, body = replies.error(status)
-        return await self.reply(stream, head, body)
+    async def _challenge(self, stream: Stream, effect: Challenge, errors: Errors) -> bool:
+        """Ask for a user: the error page, with the challenge in place of any that it has."""
+        request = stream.request
+        assert request is not None
+        proxied = self.plan.proxy_header and request.target[:1] not in (b"/", b"*")
+        status, name = (407, b"proxy-authenticate") if proxied else (401, b"www-authenticate")
+        stream.end("P", "R")
+        made = errors[status](stream) if status in errors else replies.error(status)
+        if made is None:
+            stream.status = status
+            return False
+        made[0].set(name, b'Basic realm="%b"' % effect.realm)
+        return await self.reply(stream, *made)
+
+    async def error(self, stream: Stream, status: int, errors: Errors, answer: Answer | None = None) -> bool:
+        """Answer with `answer`, else with the error page of a status, the configured one if there is one."""
+        answer = answer or errors.get(status)
+        made = answer(stream) if answer is not None else replies.error(status)
+        if made is None:
+            stream.status = status
+            return False
+        return await self.reply(stream, *made)
 
     async def reply(self, stream: Stream, head: Head, body: bytes) -> bool:
         """Send an answer of our own; True when the connection may go on."""

@@ -11,7 +11,7 @@ from trilb.live.effects import ALLOW, Challenge, Deny, Drop, Effect, Return, Tar
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.rules.answers import answer
-from trilb.rules.registry import REQUEST, RESPONSE, Builder, action
+from trilb.rules.registry import HTTP, REQUEST, RESPONSE, Builder, action
 
 
 def _nothing(words: list[str], scope: Scope) -> tuple[object, ...]:
@@ -63,7 +63,7 @@ def _ttl(words: list[str], scope: Scope) -> tuple[object, ...]:
     return (whole(words[1], 1, 255, "'rst-ttl'"),)
 
 
-@action("allow", on=(REQUEST, RESPONSE), source="4.4", parse=_nothing, final=True)
+@action("allow", on=HTTP, source="4.4", parse=_nothing, final=True)
 def allow(builder: Builder) -> Step:
     """Stop evaluating this rule set and go on."""
     return lambda stream: ALLOW

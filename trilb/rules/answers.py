@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from trilb.config.model import ReplyLine, Source
 from trilb.http import replies
@@ -47,11 +47,7 @@ def _page(raw: bytes) -> Answer:
     return make
 
 
-def error_pages(lines: Iterable[ReplyLine], builder: Builder) -> dict[int, Answer]:
-    """A proxy's error pages by the status they stand for; `lines` by status are the model's `errorfiles`."""
-    pages: dict[int, Answer] = {}
-    for line in lines:
-        made = answer(line, builder)
-        if made is not None:
-            pages[line.status] = made
-    return pages
+def error_pages(lines: Mapping[int, ReplyLine], builder: Builder) -> dict[int, Answer]:
+    """A proxy's error pages, by the status each stands for."""
+    made = {status: answer(line, builder) for status, line in lines.items()}
+    return {status: page for status, page in made.items() if page is not None}
