@@ -36,7 +36,7 @@ from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
 from trilb.net.address import Sockaddr, ipv4, resolve
 from trilb.proxy.plane import Plane
-from trilb.rules import capture
+from trilb.rules import capture, names
 from trilb.rules import forwarded as forward
 from trilb.rules.answers import error_pages
 from trilb.rules.build import content_set, rule_set
@@ -376,6 +376,8 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     rules = rule_set("http-request", config, builder)
     if rules is not None:
         steps.append(rules)
+    if config.restrict_names in names.POLICIES:
+        steps.append(names.POLICIES[config.restrict_names])
     if config.stats is not None:
         steps.append(_stats(runtime, config, builder))
     plan.request = tuple(steps)
@@ -419,12 +421,15 @@ def _route(runtime: Runtime, frontend: Frontend, backend: Backend) -> Route:
     modes = (_close_mode(front), _close_mode(back))
     route.client_close = modes[0] == "httpclose"
     route.server_close = any(modes)
+    route.pretend = "http-pretend-keepalive" in back.options
     if not same:
         builder = _Builder(runtime, back)
         route.content = content_set("tcp-request content", back, builder)
         route.inspect_delay = back.inspect_delay
         rules = rule_set("http-request", back, builder)
         steps = [rules] if rules is not None else []
+        if back.restrict_names in names.POLICIES:
+            steps.append(names.POLICIES[back.restrict_names])
         if back.stats is not None:
             steps.append(_stats(runtime, back, builder))
         route.rules = tuple(steps)

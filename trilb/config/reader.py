@@ -188,6 +188,10 @@ class _Reader:
                 raise Refused(f"peers section '{name}' is already defined at {self.config.peers[name].place}")
             self.section = self.config.peers[name] = PeersSection(name, line.place)
             self.context.unserved("peers", line.place)
+        elif kind == "fcgi-app":
+            # No proxy uses it: `use-fcgi-app` is not served.
+            self.name(line)
+            self.config.without_effect.setdefault("fcgi-app", line.place)
         elif kind == "http-errors":
             name = self.name(line)
             if name in self.config.errors:

@@ -32,7 +32,7 @@ class Balance(Protocol):
 class Route:
     """What a frontend and a backend decide together: edits of requests on this way, and who closes."""
 
-    __slots__ = ("backend", "client_close", "content", "edits", "errors", "inspect_delay", "rules", "server_close")
+    __slots__ = ("backend", "client_close", "content", "edits", "errors", "inspect_delay", "pretend", "rules", "server_close")
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -43,6 +43,7 @@ class Route:
         self.rules: tuple[Step, ...] = ()
         self.client_close = False
         self.server_close = False
+        self.pretend = False
 
 
 class FrontendPlan:

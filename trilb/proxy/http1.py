@@ -329,7 +329,7 @@ class HttpSession:
         client = self.client
         extra = b""
         if not head.connection & UPGRADE or not head.upgrade:
-            if route.server_close:
+            if route.server_close and not route.pretend:
                 extra = b"" if head.version == 10 else b"connection: close\r\n"
             elif head.version == 10:
                 if b"close" in (head.get(b"connection") or b"").lower():

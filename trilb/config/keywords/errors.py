@@ -10,8 +10,15 @@ from trilb.config.model import ErrorImport, ErrorSection, Proxy, ReplyLine, Sour
 from trilb.config.replies import handled, parse_reply, read_page
 
 
+def _two(line: Line, context: Context, usage: str) -> tuple[str, ...]:
+    """The two words after the keyword; HAProxy does not look at what follows them."""
+    if len(line.words) > 3:
+        context.report.warn(line.at(3), f"'{line.words[0]}' ignores '{line.words[3]}'; usage: {usage}")
+    return only(line, 2, usage) if len(line.words) < 3 else line.words[1:3]
+
+
 def _page(line: Line, context: Context) -> tuple[int, bytes]:
-    code, path = only(line, 2, "errorfile <code> <file>")
+    code, path = _two(line, context, "errorfile <code> <file>")
     status = handled(code, "'errorfile'")
     settings = context.config.globals
     return status, read_page(path, context.base, (settings.bufsize, settings.maxrewrite))
@@ -44,7 +51,7 @@ def errorfiles(line: Line, proxy: Proxy, context: Context) -> None:
 def errorloc(line: Line, proxy: Proxy, context: Context) -> None:
     """`errorloc CODE URL`: redirect to a page instead; errorloc303 makes the client ask for it with GET."""
     name = line.words[0]
-    code, url = only(line, 2, f"{name} <code> <url>")
+    code, url = _two(line, context, f"{name} <code> <url>")
     status = handled(code, f"'{name}'")
     kind = "303 See Other" if name == "errorloc303" else "302 Found"
     page = f"HTTP/1.1 {kind}\r\nContent-length: 0\r\nCache-Control: no-cache\r\nLocation: {url}\r\n\r\n"

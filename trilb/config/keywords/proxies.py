@@ -207,6 +207,9 @@ SWITCHES: dict[str, str] = {
     "independent-streams": _BOTH,
     "checkcache": _BACK,
     "log-health-checks": _BACK,
+    "http-use-proxy-header": _FRONT,
+    "accept-unsafe-violations-in-http-request": _FRONT,
+    "accept-unsafe-violations-in-http-response": _BACK,
 }
 """`option NAME` that is on or off, and where it may stand."""
 
@@ -215,9 +218,14 @@ _WITHOUT_EFFECT = frozenset(
     "independent-streams".split()
 )
 _NOT_SERVED = frozenset(
-    "checkcache log-health-checks prefer-last-server nolinger http-pretend-keepalive idle-close-on-response "
+    "checkcache log-health-checks prefer-last-server nolinger idle-close-on-response "
     "socket-stats".split()
 )
+_RENAMED = {
+    "accept-invalid-http-request": "accept-unsafe-violations-in-http-request",
+    "accept-invalid-http-response": "accept-unsafe-violations-in-http-response",
+}
+"""Options by their names before HAProxy 3.1."""
 _CONNECTION_MODES = frozenset({"http-server-close", "httpclose", "http-keep-alive"})
 
 
@@ -227,6 +235,7 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
     if len(line.words) < 2:
         raise Refused("'option' expects an option name")
     name, rest = line.words[1], line.words[2:]
+    name = _RENAMED.get(name, name)
     if name in SWITCHES:
         if rest:
             raise Refused(f"'option {name}' does not take any argument", column=line.columns[2])
@@ -244,6 +253,7 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
                 proxy.options -= _CONNECTION_MODES
             proxy.options |= {name}
     elif context.negated and name in (
+        "http-restrict-req-hdr-names",
         "httplog",
         "tcplog",
         "httpslog",
@@ -259,6 +269,10 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
             context.report.warn(
                 line.at(1), f"'option {name}' ignored because backend '{proxy.name}' has no frontend capability"
             )
+    elif name == "http-restrict-req-hdr-names":
+        if len(rest) != 1 or rest[0] not in ("preserve", "delete", "reject"):
+            raise Refused("'option http-restrict-req-hdr-names' expects 'preserve', 'delete' or 'reject'")
+        proxy.restrict_names = rest[0]
     elif name == "redispatch":
         if proxy.kind == "frontend":
             context.report.warn(
