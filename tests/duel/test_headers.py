@@ -5,7 +5,6 @@ The first element of a path names the backend, which carries the rules; a `forwa
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -173,13 +172,11 @@ REDIRECT_RULES: Rules = {
     "redirect-old": ("redirect prefix /pre code 307",),
     "redirect-if": ("redirect location /n if { req.hdr(x-a) 1 }",),
 }
-# These come with the rules language; until then trilb refuses to start with them, by name.
-LATER = re.compile(r"\bauth\b|errorfile|lf-file")
 GROUPS: dict[str, Rules] = {
-    group_name: {name: rule for name, rule in rules.items() if not LATER.search(str(rule))}
-    for group_name, rules in {
-        "request": REQUEST_RULES, "response": RESPONSE_RULES, "reply": REPLY_RULES, "redirect": REDIRECT_RULES,
-    }.items()
+    "request": REQUEST_RULES,
+    "response": RESPONSE_RULES,
+    "reply": REPLY_RULES,
+    "redirect": REDIRECT_RULES,
 }
 # name -> options of the listener, options of its backend
 FORWARD = {
@@ -205,7 +202,6 @@ FORWARD = {
     "original": ("option originalto", ""),
     "original-both": ("option originalto header X-O\n    option forwardfor", "option originalto except 10.0.0.0/8"),
 }
-FORWARD = {name: lines for name, lines in FORWARD.items() if not LATER.search(" ".join(lines))}
 FORWARD_CONFIG = CONFIG + "".join(
     f"frontend fe-{name}\n    bind 127.0.0.1:{{port_{name.replace('-', '_')}}}\n"
     f"    {front}\n    default_backend {name}\n"

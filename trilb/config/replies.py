@@ -214,7 +214,8 @@ def _look_up(config: Config, proxy: Proxy, reply: ReplyLine, report: Report) -> 
         report.alert(reply.place, f"proxy '{proxy.name}': {_unknown(config, reply.section)}")
     elif reply.status not in section.pages:
         _undeclared(proxy, ErrorImport(section.name, (), reply.place), reply.status, report)
-        reply.source = Source.DEFAULT
+        # Observed: the answer is empty then, not the proxy's page.
+        reply.source = Source.NOTHING
     else:
         reply.source, reply.page = Source.PAGE, section.pages[reply.status]
 

@@ -247,6 +247,25 @@ def _set_host(head: Head, value: bytes) -> None:
 NO_BODY = frozenset((204, 304))
 
 
+def reply(head: Head) -> bool:
+    """Take what only means the connection out of an answer of our own; must it end with this answer?
+
+    It must when a field says so, and when the body says no length (`errorfile`).
+    """
+    sized, fields = head.status in NO_BODY, head.fields
+    for field in list(fields):
+        if field[0] == b"content-length":
+            sized = True
+            if head.status == 204:
+                fields.remove(field)
+        elif field[0] == b"connection":
+            rest: list[bytes] = []
+            _connection(head, field[1], rest)
+            at = fields.index(field)
+            fields[at : at + 1] = [(b"connection", b", ".join(rest))] if rest else []
+    return bool(head.connection & CLOSE) or not sized
+
+
 def response(head: Head, size: int, limits: Limits, method: bytes) -> None:
     """Give a response its framing; `length` stays NO_LENGTH when the body runs to the end. Raises Refusal (502)."""
     if size > 8000 or len(head.fields) > limits.fields:

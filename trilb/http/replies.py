@@ -7,8 +7,9 @@ closes. A stream reply answers a request: lower-case names, `connection` added b
 from __future__ import annotations
 
 from trilb.http.head import Field, Head
+from trilb.http.reasons import reason_of
 
-_REASONS: dict[int, tuple[str, str]] = {
+_PAGES: dict[int, tuple[str, str]] = {
     200: ("OK", "Service ready."),
     400: ("Bad request", "Your browser sent an invalid request."),
     401: ("Unauthorized", "You need a valid user and password to access this content."),
@@ -34,29 +35,12 @@ _REASONS: dict[int, tuple[str, str]] = {
     503: ("Service Unavailable", "No server is available to handle this request."),
     504: ("Gateway Time-out", "The server didn't respond in time."),
 }
-"""Status to reason and text; the leading dot of 501 is HAProxy's own."""
-
-REASONS: dict[int, bytes] = {
-    100: b"Continue",
-    101: b"Switching Protocols",
-    201: b"Created",
-    202: b"Accepted",
-    204: b"No Content",
-    206: b"Partial Content",
-    301: b"Moved Permanently",
-    302: b"Found",
-    303: b"See Other",
-    304: b"Not Modified",
-    307: b"Temporary Redirect",
-    308: b"Permanent Redirect",
-    **{status: reason.encode() for status, (reason, _) in _REASONS.items()},
-}
-
+"""Reason and text of the error pages; the leading dot of 501 is HAProxy's own, and so is the 407's reason."""
 
 def page(status: int) -> bytes:
     """The body of an error page."""
-    reason, text = _REASONS.get(status) or _REASONS[500]
-    return f"<html><body><h1>{status} {reason}</h1>\n{text}\n</body></html>\n".encode()
+    title, text = _PAGES.get(status) or _PAGES[500]
+    return f"<html><body><h1>{status} {title}</h1>\n{text}\n</body></html>\n".encode()
 
 
 def raw(status: int) -> bytes:
@@ -65,7 +49,7 @@ def raw(status: int) -> bytes:
     close = b"Connection: close\r\n" if status in (400, 408) else b""
     return b"HTTP/1.1 %d %b\r\nContent-length: %d\r\nCache-Control: no-cache\r\n%bContent-Type: text/html\r\n\r\n%b" % (
         status,
-        REASONS[status],
+        _PAGES[status][0].encode(),
         len(body),
         close,
         body,
@@ -76,7 +60,7 @@ def head(status: int, fields: list[Field]) -> Head:
     """A response head of trilb's own."""
     made = Head(b"", b"", 11, fields)
     made.status = status
-    made.reason = REASONS.get(status, b"")
+    made.reason = reason_of(status)
     return made
 
 
@@ -90,11 +74,16 @@ def error(status: int) -> tuple[Head, bytes]:
     ]
     if status in (400, 408):
         fields.append((b"connection", b"close"))
-    return head(status, fields), body
+    made = head(status, fields)
+    made.reason = _PAGES.get(status, _PAGES[500])[0].encode()
+    return made, body
 
 
 def parse_errorfile(data: bytes) -> tuple[Head, bytes]:
-    """An errorfile's text as head and body; its line ends may be bare. Load-time only."""
+    """An errorfile's text as head and body; its line ends may be bare. Load-time only.
+
+    One that does not say its length is ended by the end of the connection.
+    """
     text, found, body = data.partition(b"\r\n\r\n")
     if not found or b"\n\n" in text:
         text, _, body = data.replace(b"\r\n", b"\n").partition(b"\n\n")
@@ -106,6 +95,4 @@ def parse_errorfile(data: bytes) -> tuple[Head, bytes]:
     for line in lines[1:]:
         name, _, value = line.partition(b":")
         made.fields.append((name.strip().lower(), value.strip()))
-    if made.get(b"content-length") is None:
-        made.fields.append((b"content-length", b"%d" % len(body)))
     return made, body

@@ -35,21 +35,27 @@ class Return:
 
 
 class Challenge:
-    """Ask for a user and a password: 401, or 407 from a proxied request, with the error page of that status."""
+    """Ask for a user and a password: 401, or 407 from a proxied request, with the error page of that status.
+
+    Without a realm of its own it names the proxy.
+    """
 
     __slots__ = ("realm",)
 
-    def __init__(self, realm: bytes) -> None:
+    def __init__(self, realm: bytes | None) -> None:
         self.realm = realm
 
 
 class Reply:
     """Answer with these fields and body; `denied` counts it, and shows it in the log, as a refusal."""
 
-    __slots__ = ("body", "denied", "fields", "status")
+    __slots__ = ("body", "denied", "fields", "reason", "status")
 
-    def __init__(self, status: int, fields: list[Field], body: bytes = b"", *, denied: bool = False) -> None:
+    def __init__(
+        self, status: int, fields: list[Field], body: bytes = b"", *, denied: bool = False, reason: bytes = b""
+    ) -> None:
         self.status = status
+        self.reason = reason
         self.fields = fields
         self.body = body
         self.denied = denied

@@ -32,7 +32,17 @@ class Balance(Protocol):
 class Route:
     """What a frontend and a backend decide together: edits of requests on this way, and who closes."""
 
-    __slots__ = ("backend", "client_close", "content", "edits", "errors", "inspect_delay", "pretend", "rules", "server_close")
+    __slots__ = (
+        "backend",
+        "client_close",
+        "content",
+        "edits",
+        "errors",
+        "inspect_delay",
+        "pretend",
+        "rules",
+        "server_close",
+    )
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend

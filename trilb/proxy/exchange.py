@@ -37,7 +37,7 @@ def _close_done(flow: relay.AnyFlow) -> None:
         flow.close()
 
 
-def _counted(head: Head) -> int:
+def size_of(head: Head) -> int:
     """The size of a response head in HAProxy's accounting, which the log's %B shows."""
     return 32 + len(head.reason) + sum([len(name) + len(value) for name, value in head.fields])
 
@@ -187,7 +187,7 @@ class Exchange:
         """Pass on the 1xx of one read at once (RFC 9110, 15.2); what comes with them has been parsed already."""
         raw = b""
         for head in heads:
-            self.stream.bytes_out += _counted(head)
+            self.stream.bytes_out += size_of(head)
             head.fields = [f for f in head.fields if f[0] not in (b"content-length", b"transfer-encoding")]
             raw += write.response(head, b"", self.http.plan.case_adjust)[0]
         await self.http.send(raw)
@@ -257,7 +257,7 @@ class Exchange:
         stream.head_size = size
         stream.status = head.status
         stream.responded = http.clock.now
-        counted = _counted(head)
+        counted = size_of(head)
         if head.status == 101 and not _upgrade_agreed(asked, head):
             return await self._refuse_answer(502)
         if plan.tcp_response is not None:

@@ -38,7 +38,7 @@ from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
 from trilb.proxy import connect, relay
 from trilb.proxy.connect import Failed
-from trilb.proxy.exchange import Exchange
+from trilb.proxy.exchange import Exchange, size_of
 from trilb.proxy.inspect import inspect
 from trilb.proxy.plane import Plane
 from trilb.samples.fetch_uri import path_of
@@ -447,6 +447,7 @@ class HttpSession:
             counters.dresp += during != "R"
         stream.end("P" if effect.denied else "L", during)
         head = replies.head(effect.status, list(effect.fields))
+        head.reason = effect.reason or head.reason
         request = stream.request
         assert request is not None
         if during == "R" and 301 <= effect.status <= 308 and (request.chunked or request.length > 0):
@@ -590,13 +591,16 @@ class HttpSession:
         assert request is not None
         proxied = self.plan.proxy_header and request.target[:1] not in (b"/", b"*")
         status, name = (407, b"proxy-authenticate") if proxied else (401, b"www-authenticate")
-        stream.end("P", "R")
+        realm = effect.realm
+        if realm is None:
+            realm = (stream.backend or stream.frontend).name.encode("latin-1")
+        stream.end("L", "R")
         made = errors[status](stream) if status in errors else replies.error(status)
         if made is None:
             stream.status = status
             return False
-        made[0].set(name, b'Basic realm="%b"' % effect.realm)
-        return await self.reply(stream, *made)
+        made[0].set(name, b'Basic realm="%b"' % realm)
+        return await self.reply(stream, *made, status)
 
     async def error(self, stream: Stream, status: int, errors: Errors, answer: Answer | None = None) -> bool:
         """Answer with `answer`, else with the error page of a status, the configured one if there is one."""
@@ -605,37 +609,34 @@ class HttpSession:
         if made is None:
             stream.status = status
             return False
-        return await self.reply(stream, *made)
+        return await self.reply(stream, *made, status)
 
-    async def reply(self, stream: Stream, head: Head, body: bytes) -> bool:
-        """Send an answer of our own; True when the connection may go on."""
+    async def reply(self, stream: Stream, head: Head, body: bytes, status: int = 0) -> bool:
+        """Send an answer of our own; True when the connection may go on.
+
+        `status` is what it counts as, when an error file says another one.
+        """
         request = stream.request
         keep = request is not None and self.client_keeps(request)
         if request is not None and (request.chunked or request.length > 0):
             keep = self._swallow(request) and keep
-        extra = b""
-        close = any(field == (b"connection", b"close") for field in head.fields)
-        if close:
-            # It goes to the end, behind what http-after-response rules add.
-            head.fields = [field for field in head.fields if field != (b"connection", b"close")]
-            keep = False
-        elif not keep:
-            extra = b"connection: close\r\n"
-        elif request is not None and request.version == 10:
-            extra = b"connection: keep-alive\r\n"
         stream.response = head
-        stream.status = head.status
+        stream.status = status or head.status
         if stream.backend is not None and stream.backend.config is not stream.frontend.config:
             for step in stream.backend.plan.after:
                 step(stream)
         for step in self.plan.after:
             step(stream)
-        if close:
-            head.fields.append((b"connection", b"close"))
-        raw, counted = write.response(head, extra, self.plan.case_adjust)
-        if head.status == 204:
-            head.fields = [field for field in head.fields if field[0] != b"content-length"]
-            raw, _ = write.response(head, extra, self.plan.case_adjust)
+        counted = size_of(head)
+        if policy.reply(head):
+            keep = False
+        extra = b""
+        if not keep:
+            if head.version == 11:
+                extra = b"connection: close\r\n"
+        elif head.version == 10 or (request is not None and request.version == 10):
+            extra = b"connection: keep-alive\r\n"
+        raw, _ = write.response(head, extra, self.plan.case_adjust)
         if request is not None and request.method == b"HEAD":
             body = b""
         stream.bytes_out += counted + len(body)

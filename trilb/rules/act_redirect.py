@@ -59,6 +59,8 @@ def _parse(words: list[str], scope: Scope) -> tuple[object, ...]:
         else:
             name = value if "=" in value else value + "="
             made.cookie = (Literal(f"{name}; path=/; Max-Age=0;"),)
+    if made.kind in ("prefix", "scheme") and scope.at == "response":
+        raise Refused(f"a response only supports 'redirect location', not 'redirect {made.kind}'")
     if not made.kind:
         raise Refused("'redirect' expects 'location', 'prefix' or 'scheme'")
     return (made,)
@@ -82,7 +84,7 @@ def redirect(made: _Redirect, builder: Builder) -> Step:
             fields.append((b"cache-control", b"no-cache"))
         if cookie is not None:
             fields.append((b"set-cookie", cookie(stream)))
-        return Reply(code, fields)
+        return Reply(code, fields, reason=b"Found" if code == 302 else b"")
 
     return act
 

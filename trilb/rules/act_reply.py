@@ -45,7 +45,7 @@ def _return(words: list[str], scope: Scope) -> tuple[object, ...]:
 
 def _auth(words: list[str], scope: Scope) -> tuple[object, ...]:
     if not words:
-        return ("",)
+        return (None,)
     if words[0] != "realm":
         raise Refused(f"'auth' knows 'realm <realm>', not '{words[0]}'")
     if len(words) < 2:
@@ -91,9 +91,9 @@ def tarpit(line: ReplyLine, builder: Builder) -> Step:
 
 
 @action("auth", on=(REQUEST,), source="4.4", parse=_auth, final=True)
-def auth(realm: str, builder: Builder) -> Step:
+def auth(realm: str | None, builder: Builder) -> Step:
     """Ask the client for a user and a password."""
-    effect: Effect = Challenge(realm.encode("latin-1"))
+    effect: Effect = Challenge(realm.encode("latin-1") if realm is not None else None)
     return lambda stream: effect
 
 

@@ -18,16 +18,17 @@ def answer(line: ReplyLine, builder: Builder) -> Answer | None:
         return None
     if line.source is Source.PAGE:
         return _page(line.page)
-    status, text = line.status, line.text
+    status, fixed = line.status, line.text
     fields = [(name.lower().encode("latin-1"), builder.writer(value)) for name, value in line.fields]
     write = builder.writer(line.format) if line.source is Source.FORMAT else None
     content_type = line.content_type.encode("latin-1") if line.source is not Source.NOTHING else b""
 
     def make(stream: Stream) -> tuple[Head, bytes]:
-        body = text if write is None else write(stream)
-        made: list[Field] = [(name, value(stream)) for name, value in fields]
+        body = fixed if write is None else write(stream)
+        # Observed: a field without a value is left out, and so is the type of nothing.
+        made: list[Field] = [(name, text) for name, value in fields if (text := value(stream))]
         made.append((b"content-length", b"%d" % len(body)))
-        if content_type:
+        if content_type and body:
             made.append((b"content-type", content_type))
         return replies.head(status, made), body
 

@@ -54,7 +54,7 @@ def errorloc(line: Line, proxy: Proxy, context: Context) -> None:
     code, url = _two(line, context, f"{name} <code> <url>")
     status = handled(code, f"'{name}'")
     kind = "303 See Other" if name == "errorloc303" else "302 Found"
-    page = f"HTTP/1.1 {kind}\r\nContent-length: 0\r\nCache-Control: no-cache\r\nLocation: {url}\r\n\r\n"
+    page = f"HTTP/1.1 {kind}\r\nCache-Control: no-cache\r\nContent-length: 0\r\nLocation: {url}\r\n\r\n"
     reply = ReplyLine(status, Source.PAGE, page=page.encode("latin-1"), place=line.place)
     proxy.error_lines.append((status, reply))
 
