@@ -41,7 +41,7 @@ from trilb.proxy.connect import Failed
 from trilb.proxy.exchange import Exchange, size_of
 from trilb.proxy.inspect import inspect
 from trilb.proxy.plane import Plane
-from trilb.samples.fetch_uri import path_of
+from trilb.samples.fetch_uri import pathq_of
 
 _READ = 16384
 _FAIR = 16
@@ -261,7 +261,7 @@ class HttpSession:
         process.req_rate.add(self.clock.now)
         frontend.counters.req_rate.add(self.clock.now)
         monitor = self.plan.monitor
-        if monitor and (head.target == monitor or path_of(head.target) == monitor):
+        if monitor and (head.target == monitor or pathq_of(head.target) == monitor):
             stream.logged = True
             failed = any(when(stream) for when in self.plan.monitor_fail)
             return await self.error(stream, 503 if failed else 200, self.plan.errors)
