@@ -354,6 +354,9 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     plan.errors = error_pages(config.errorfiles, builder)
     plan.close_mode = _close_mode(config)
     options = config.options
+    settings = runtime.config.globals
+    relaxed = "accept-unsafe-violations-in-http-request" in options
+    plan.limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers, relaxed=relaxed)
     plan.dontlognull = "dontlognull" in options
     plan.dontlog_normal = "dontlog-normal" in options
     plan.keepalive = bool({"tcpka", "clitcpka"} & options)

@@ -17,7 +17,8 @@ _SPECIAL_REQUEST = frozenset(
 _SPECIAL_RESPONSE = frozenset((b"content-length", b"transfer-encoding", b"connection"))
 _DIGITS = re.compile(rb"[0-9]++\Z")
 _TARGET = re.compile(rb"[!\"$-~]++\Z")
-_ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*+)://([^/?]*+)(.*+)\Z")
+_RELAXED_TARGET = re.compile(rb"[!-~\x80-\xff]++\Z")
+_ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*+)://([^/?#]*+)(.*+)\Z")
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.%]++\]|[^:@/?\[\]]++)(?::([0-9]*+))?\Z")
 _LONGEST = 2**63 - 1
 """Longer bodies are refused: past it nobody agrees on what a length means."""
@@ -27,11 +28,17 @@ _BODILESS_10 = frozenset((b"GET", b"HEAD", b"DELETE"))
 
 
 class Limits:
-    """How large a head may be: bytes in HAProxy's accounting (buffer less reserve), and fields."""
+    """How large a head may be: bytes in HAProxy's accounting (buffer less reserve), and fields.
 
-    __slots__ = ("bytes", "fields", "raw")
+    `relaxed` forgives what `option accept-unsafe-violations-in-http-request` does.
+    """
 
-    def __init__(self, bufsize: int = 16384, maxrewrite: int = 1024, max_headers: int = 101) -> None:
+    __slots__ = ("bytes", "fields", "raw", "relaxed")
+
+    def __init__(
+        self, bufsize: int = 16384, maxrewrite: int = 1024, max_headers: int = 101, *, relaxed: bool = False
+    ) -> None:
+        self.relaxed = relaxed
         self.raw = bufsize
         self.bytes = bufsize - maxrewrite - 48
         self.fields = max_headers - 1
@@ -103,18 +110,18 @@ def request(head: Head, size: int, limits: Limits) -> None:
         raise Refusal(400, "more than one host")
     target = head.target
     if not target.startswith(b"/") or head.method == b"CONNECT":
-        _target(head, host, hosts)
-    elif b"#" in target or not _TARGET.match(target):
+        _target(head, host, hosts, limits.relaxed)
+    elif not _TARGET.match(target) and not (limits.relaxed and _RELAXED_TARGET.match(target)):
         raise Refusal(400, "invalid character in the target")
     if head.method == b"PRI":
         raise Refusal(405, "HTTP/2 preface on an HTTP/1 connection")
     if simple:
         head.length = 0
         return
-    _request_framing(head, special)
+    _request_framing(head, special, limits.relaxed)
 
 
-def _request_framing(head: Head, special: list[Field]) -> None:
+def _request_framing(head: Head, special: list[Field], relaxed: bool) -> None:
     length, chunked, codings = -1, False, 0
     rest: list[bytes] = []
     te = b""
@@ -158,7 +165,7 @@ def _request_framing(head: Head, special: list[Field]) -> None:
     elif head.upgrade and (head.chunked or head.length):
         drop.add(b"upgrade")
         head.upgrade = b""
-    if head.upgrade == b"websocket" and not head.get(b"sec-websocket-key"):
+    if head.upgrade == b"websocket" and not relaxed and not head.get(b"sec-websocket-key"):
         raise Refusal(400, "websocket upgrade without a key")
     _rebuild(head, drop, length if length >= 0 else None, rest)
     if te:
@@ -195,14 +202,19 @@ def _authority(text: bytes) -> tuple[bytes, bytes | None]:
     return match[1].lower(), match[2]
 
 
-def _target(head: Head, host: bytes, hosts: int) -> None:
-    """Targets that are no path: absolute-form, authority-form, asterisk (RFC 9112, 3.2)."""
+def _target(head: Head, host: bytes, hosts: int, relaxed: bool) -> None:
+    """Targets that are no path: absolute-form, authority-form, asterisk (RFC 9112, 3.2).
+
+    A relaxed frontend takes anything printable, and does not compare it to the host.
+    """
     target, method = head.target, head.method
-    if b"#" in target or not _TARGET.match(target):
+    if not (_RELAXED_TARGET if relaxed else _TARGET).match(target):
         raise Refusal(400, "invalid character in the target")
     if method == b"PRI":
         raise Refusal(405, "HTTP/2 preface on an HTTP/1 connection")
     if method == b"CONNECT":
+        if relaxed:
+            return
         name, port = _authority(target)
         if not port:
             raise Refusal(400, "CONNECT without a port")
@@ -216,11 +228,13 @@ def _target(head: Head, host: bytes, hosts: int) -> None:
                 _set_host(head, host.rpartition(b":")[0])
         return
     if target == b"*":
-        if method != b"OPTIONS":
+        if method != b"OPTIONS" and not relaxed:
             raise Refusal(400, "asterisk target without OPTIONS")
         return
     match = _ABSOLUTE.match(target)
     if match is None:
+        if relaxed:
+            return
         raise Refusal(400, "invalid target")
     scheme, authority, path = match[1], match[2], match[3]
     userinfo, at, place = authority.rpartition(b"@")
@@ -231,10 +245,10 @@ def _target(head: Head, host: bytes, hosts: int) -> None:
     if hosts:
         host_name, host_colon, host_port = host.rpartition(b":") if re.search(rb":[0-9]*\Z", host) else (host, b"", b"")
         host_cut = host_name if host_colon and host_port in (b"", default) else host
-        if host_cut.lower() != cut.lower():
+        if host_cut.lower() != cut.lower() and not relaxed:
             raise Refusal(400, "host differs from the target")
         if changed and host_cut != host:
-            _set_host(head, host_cut)
+            _set_host(head, cut if relaxed else host_cut)
     if not path:
         path = b"/"
     head.target = scheme + b"://" + userinfo + at + cut + path

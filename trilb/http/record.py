@@ -34,10 +34,10 @@ _BARE_CR = re.compile(rb"\r(?!\n)|\0")
 _PROTOCOL = b"HTTP/"
 
 
-def _split(data: bytes, limit: int) -> int:
+def _split(data: bytes, limit: int, stray_bytes: re.Pattern[bytes] = _STRAY) -> int:
     """The length of the request head at the beginning of `data`, 0 while it is incomplete. Raises Refusal."""
     end = data.find(b"\r\n\r\n")
-    stray = _STRAY.search(data, 0, end if end >= 0 else len(data))
+    stray = stray_bytes.search(data, 0, end if end >= 0 else len(data))
     if stray is not None:
         raise Refusal(400, "bare CR, bare LF or NUL in the head")
     if end < 0:
@@ -45,6 +45,47 @@ def _split(data: bytes, limit: int) -> int:
             raise Refusal(400, "head too large")
         return 0
     return end + 4
+
+
+_STRAY_RELAXED = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n")
+_RELAXED_LINE = re.compile(rb"([^ \t]+)[ \t]+([!-~\x80-\xff]+)([ \t]+HTTP/[0-9.]+)\Z")
+_SHORT_LINE = re.compile(rb"GET[ \t]+([!-~\x80-\xff]+)\Z")
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+
+
+def relaxed_request(data: bytes, limit: int) -> tuple[Head, int] | None:
+    """The same under `option accept-unsafe-violations-in-http-request`.
+
+    A request line without a version is HTTP/1.0 without fields; fields with impossible names are left out, NUL stays
+    in values, and a target may hold any byte above 127. h11 is shown what it can take and judges the rest.
+    """
+    first, ended, _ = data.partition(b"\r\n")
+    short = _SHORT_LINE.match(first)
+    if ended and short is not None:
+        return Head(b"GET", short[1], 10, []), len(first) + 2
+    size = _split(data, limit, _STRAY_RELAXED)
+    if not size:
+        return None
+    lines = data[len(first) + 2 : size - 4].split(b"\r\n") if size > len(first) + 4 else []
+    kept = []
+    for line in lines:
+        name, colon, _ = line.partition(b":")
+        if not colon or not name or _NAME.match(name):
+            kept.append(line)
+        elif line[:1] in b" \t":
+            raise Refusal(400, "folded line")
+    match = _RELAXED_LINE.match(first)
+    shown = match[1] + b" /" + match[3] if match is not None else first
+    text = b"\r\n".join([shown, *(line.replace(b"\0", b"?") for line in kept), b"", b""])
+    found = request(text, max(limit, len(text) + 1))
+    if found is None:
+        return None
+    head = found[0]
+    if match is not None:
+        head.target = match[2]
+    plain = [line.partition(b":") for line in kept]
+    head.fields = [(name.lower(), value.strip(b" \t")) for name, _, value in plain]
+    return head, size
 
 
 def request(data: bytes, limit: int) -> tuple[Head, int] | None:

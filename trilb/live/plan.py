@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from trilb.config.model import ServerLine
+from trilb.http.policy import Limits
 from trilb.live.effects import Answer, Effect
 from trilb.live.proxy import Backend
 from trilb.live.server import Server
@@ -78,6 +79,7 @@ class FrontendPlan:
         "inspect_delay",
         "keep_alive_timeout",
         "keepalive",
+        "limits",
         "log",
         "log_accept",
         "log_connect",
@@ -127,6 +129,7 @@ class FrontendPlan:
         self.log_response: tuple[Writer, ...] = ()
         self.do_log: tuple[Writer | None, ...] = ()
         self.errors: Errors = {}
+        self.limits = Limits()
         self.client_timeout: float | None = None
         self.client_fin: float | None = None
         self.request_timeout: float | None = None

@@ -183,22 +183,23 @@ class HttpSession:
 
     def _parse(self, data: bytes) -> tuple[Head, int] | None:
         """A whole request head, or None while more is needed. Raises Refusal."""
-        limits = self.plane.limits
+        limits = self.plan.limits
         if self.plane.lane:
             found = lane.request(data)
             if found is not None:
                 self.session.frontend.counters.lane_hits += 1
                 policy.request(found[0], found[1], limits)
                 return found
+        parse = record.relaxed_request if limits.relaxed else record.request
         if data[:1] == b"\r":
             skip = record.skip_empty_lines(data)
             if skip:
-                found = record.request(data[skip:], limits.raw)
+                found = parse(data[skip:], limits.raw)
                 if found is None:
                     return None
                 policy.request(found[0], found[1], limits)
                 return found[0], found[1] + skip
-        found = record.request(data, limits.raw)
+        found = parse(data, limits.raw)
         if found is not None:
             policy.request(found[0], found[1], limits)
         return found
