@@ -15,7 +15,7 @@ from trilb.config import reader
 from trilb.config.conditions import Facts
 from trilb.config.model import Source as Body
 from trilb.config.sources import Source
-from trilb.http import replies
+from trilb.http.reasons import reason_of
 from trilb.vocabulary import language
 
 CONFIG = """
@@ -188,4 +188,4 @@ def test_error_pages_in_order(tmp_path: Path) -> None:
 )
 def test_reason(status: int, text: bytes) -> None:
     """A status without a phrase has that of its class."""
-    assert replies.reason(status) == text
+    assert reason_of(status) == text

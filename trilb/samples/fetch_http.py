@@ -73,7 +73,8 @@ def _all(side: Callable[[Stream], Head | None], name: str, whole: bool) -> Calla
         if head is None:
             return []
         found = head.all(key) if key else [value for _, value in head.fields]
-        return found if whole else split_list(found)
+        # A rule may have left blanks around a value.
+        return [value.strip(b" \t") for value in found] if whole else split_list(found)
 
     return every
 
