@@ -17,6 +17,7 @@ from trilb.http.policy import coding_status
 _HOST = re.compile(rb"\r\nhost:", re.IGNORECASE)
 _STRAY = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n|\0")
 _NO_LIMIT = 1 << 30
+_BLANKS = re.compile(rb"[ \t]+")
 
 
 def skip_empty_lines(data: bytes) -> int:
@@ -100,6 +101,10 @@ def request(data: bytes, limit: int) -> tuple[Head, int] | None:
     raw = data[:size]
     if b"\r\n " in raw or b"\r\n\t" in raw:
         raise Refusal(400, "folded line")
+    first = data[:line]
+    if b"  " in first or b"\t" in first:
+        # The words of a request line may stand further apart (RFC 9112, section 3); h11 wants one blank.
+        raw = _BLANKS.sub(b" ", first) + data[line:size]
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_NO_LIMIT)
     no_host = _HOST.search(raw) is None
     if no_host:

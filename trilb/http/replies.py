@@ -37,6 +37,7 @@ _PAGES: dict[int, tuple[str, str]] = {
 }
 """Reason and text of the error pages; the leading dot of 501 is HAProxy's own, and so is the 407's reason."""
 
+
 def page(status: int) -> bytes:
     """The body of an error page."""
     title, text = _PAGES.get(status) or _PAGES[500]

@@ -25,7 +25,7 @@ async def admit(plane: Plane, session: Session, client: Conn, *, accept_proxy: b
         effect = plan.on_connect(Stream(session, frontend))
         if isinstance(effect, Drop):
             frontend.counters.dcon += 1
-            client.close(reset=not effect.silent)
+            _turn_away(client, effect, reset=True)
             return False
         accept_proxy = accept_proxy or isinstance(effect, ExpectProxy)
     if accept_proxy and not await _proxied(plane, session, client):
@@ -34,9 +34,16 @@ async def admit(plane: Plane, session: Session, client: Conn, *, accept_proxy: b
         effect = plan.on_session(Stream(session, frontend))
         if isinstance(effect, Drop):
             frontend.counters.dses += 1
-            client.close()
+            _turn_away(client, effect, reset=False)
             return False
     return True
+
+
+def _turn_away(client: Conn, effect: Drop, *, reset: bool) -> None:
+    if effect.silent:
+        client.vanish(effect.ttl)
+    else:
+        client.close(reset=reset)
 
 
 async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:

@@ -277,8 +277,13 @@ class HttpSession:
             if effect is not None:
                 return await self.obey(stream, effect, self.plan.errors)
         if self.plan.buffer_request:
-            effect = await self._buffered(stream, self.plan)
+            effect = await self._buffered(stream, self.plan.request_timeout)
             if effect is not None:
+                route = self.plan.choose(stream)
+                if isinstance(effect, Abort) and effect.cause == "C" and route is not None:
+                    # Observed: a client that left is accounted to the backend its request was for.
+                    stream.backend = route.backend
+                    route.backend.counters.enter(self.clock.now)
                 return await self.obey(stream, effect, self.plan.errors)
         for step in self.plan.request:
             effect = step(stream)
@@ -303,7 +308,7 @@ class HttpSession:
             if effect is not None:
                 return await self.obey(stream, effect, route.errors)
         if plan.buffer_request and not self.plan.buffer_request:
-            effect = await self._buffered(stream, self.plan)
+            effect = await self._buffered(stream, backend.config.timeouts.http_request)
             if effect is not None:
                 return await self.obey(stream, effect, route.errors)
         for step in route.rules:
@@ -423,7 +428,8 @@ class HttpSession:
             stream.end("I", during)
             return await self.error(stream, 500, errors)
         if isinstance(effect, Abort):
-            stream.received = 0.0
+            if effect.cause == "c":
+                stream.received = 0.0
             stream.end(effect.cause, during)
             await self.error(stream, effect.status, errors)
             return False
@@ -497,10 +503,9 @@ class HttpSession:
         stream.bytes_out += counted
         await self.send(raw)
 
-    async def _buffered(self, stream: Stream, plan: FrontendPlan) -> Effect | None:
+    async def _buffered(self, stream: Stream, timeout: float | None) -> Effect | None:
         """`option http-buffer-request`: wait for the body under `timeout http-request` before rules look at it."""
-        seconds = plan.request_timeout or plan.client_timeout or 0.0
-        return await self._wait_body(stream, seconds, 0)
+        return await self._wait_body(stream, timeout or self.plan.client_timeout or 0.0, 0)
 
     async def _wait_body(self, stream: Stream, seconds: float, least: int) -> Effect | None:
         """Gather the request's body in the inbox; what ends the request when it does not come."""

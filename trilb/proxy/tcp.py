@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from trilb.config.model import Mode
 from trilb.http.framing import CloseBody
-from trilb.live.effects import Allow, Effect, More, Upgrade
+from trilb.live.effects import Allow, Drop, Effect, More, Upgrade
 from trilb.live.plan import BackendPlan, FrontendPlan, Step
 from trilb.live.session import Session
 from trilb.live.stream import Stream
@@ -183,11 +183,14 @@ class TcpSession:
             return effect if isinstance(effect, Upgrade) else None
         (stream.backend or stream.frontend).counters.dreq += 1
         stream.end("P", "R")
-        self._turn_away()
+        self._turn_away(effect)
         return effect
 
-    def _turn_away(self) -> None:
+    def _turn_away(self, effect: Effect) -> None:
         """Close towards the client; what it sent is taken first, or the system would reset the connection."""
+        if isinstance(effect, Drop) and effect.silent:
+            self.client.vanish(effect.ttl)
+            return
         with suppress(Broken):
             self.client.receive(65536)
         self.client.close()
@@ -288,7 +291,7 @@ class TcpSession:
         assert stream.backend is not None
         stream.backend.counters.dresp += 1
         stream.end("P", "D")
-        self._turn_away()
+        self._turn_away(effect)
         return None
 
     async def _peek(self, stream: Stream) -> None:

@@ -11,7 +11,7 @@ from trilb.live.effects import ALLOW, Challenge, Deny, Drop, Effect, Return, Tar
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.rules.answers import answer
-from trilb.rules.registry import HTTP, REQUEST, RESPONSE, Builder, action
+from trilb.rules.registry import HTTP, REQUEST, RESPONSE, TCP, Builder, action
 
 
 def _nothing(words: list[str], scope: Scope) -> tuple[object, ...]:
@@ -114,7 +114,7 @@ def reject(builder: Builder) -> Step:
     return lambda stream: effect
 
 
-@action("silent-drop", on=(REQUEST, RESPONSE), source="4.4", parse=_ttl, final=True)
+@action("silent-drop", on=(REQUEST, RESPONSE, *TCP), source="4.4", parse=_ttl, final=True)
 def silent_drop(ttl: int, builder: Builder) -> Step:
     """Vanish: close without telling the client; `rst-ttl` tells the equipment on so many hops."""
     effect = Drop(silent=True, ttl=ttl)
