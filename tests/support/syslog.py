@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,10 @@ class Syslog:
         """Bind at once."""
         self.port = free_port()
         self._sock = socket.socket(type=socket.SOCK_DGRAM)
+        # A test that is slow to look must not lose lines: the system drops what does not fit.
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        with suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RCVBUFFORCE", 33), 1 << 22)
         self._sock.bind(("127.0.0.1", self.port))
 
     def __enter__(self) -> Self:
