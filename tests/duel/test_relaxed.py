@@ -76,7 +76,6 @@ RELAXED = (
     b"GET / HTTP/1.1x\r\nHost: h\r\n\r\n",
     b"CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n",
     b"CONNECT /x HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"CONNECT a:80 HTTP/1.1\r\nHost: b\r\n\r\n",
     b"GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n",
     b"GET http://a:80/ HTTP/1.1\r\nHost: b:80\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
