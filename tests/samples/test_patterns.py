@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from trilb.base.diagnostic import Refused
 from trilb.samples import parsing
 from trilb.samples.indexes import Entry, Index
+from trilb.samples.regex import Regex, any_of
 from trilb.samples.types import matchers
 from trilb.vocabulary import language
 
@@ -273,3 +274,24 @@ def test_an_expression_that_takes_for_ever_does_not_match() -> None:
     found = index.find(b"a" * 60 + b"b")
     assert found is not None and found.key == b"b$"
     assert regex.overruns == before + 1
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["^/a", "b$", "c+d"],
+        ["(a|b)c", "^(?:x|y)z", "q(?=r)"],
+        [r"\d+\.", r"^\(", r"a\\"],
+        [r"(a)\1", "b", "c"],
+        ["(?i)abc", "d", "e"],
+        [r"\Qa|b", "c", "d"],
+        ["[(?]x", "y", "z"],
+    ],
+)
+@given(value=st.text(alphabet="abcdeqrxyzABC/.()?|\\1 ", max_size=8))
+def test_many_expressions_at_once_are_each_of_them(texts: list[str], value: str) -> None:
+    """What stands in front of a list of expressions never hides a match."""
+    combined = any_of(texts, False)
+    data = value.encode("latin-1")
+    each = any(Regex(text).search(data) for text in texts)
+    assert combined is None or combined.may_match(data) is each

@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Generic, Protocol, TypeVar
 
 from trilb.samples.parsing import Range
-from trilb.samples.regex import Regex
+from trilb.samples.regex import Regex, any_of
 
 
 class Entry:
@@ -287,18 +287,42 @@ class Substrings:
         self._entries = other._entries
 
 
-class Expressions:
-    """Regular expressions, tried in order."""
+_MANY, _AT_ONCE = 3, 200
+"""From how many expressions on they are first asked together, and how many of them fit one expression."""
 
-    __slots__ = ("_fold", "entries", "find", "tree")
+
+class Expressions:
+    """Regular expressions, tried in order; most values match none, which one expression of them all can tell."""
+
+    __slots__ = ("_any", "_fold", "_stale", "entries", "find", "tree")
 
     def __init__(self, fold: bool) -> None:
         self._fold = fold
         self.entries: dict[int, tuple[Regex, Entry]] = {}
+        self._any: tuple[Regex, ...] = ()
+        self._stale = False
         self.tree = False
         self.find: Find = self._first
 
+    def _combine(self) -> None:
+        self._stale = False
+        texts = [regex.text for regex, _ in self.entries.values()]
+        if len(texts) < _MANY:
+            self._any = ()
+            return
+        made = [any_of(texts[at : at + _AT_ONCE], self._fold) for at in range(0, len(texts), _AT_ONCE)]
+        whole = [one for one in made if one is not None]
+        self._any = tuple(whole) if len(whole) == len(made) else ()
+
     def _first(self, value: bytes) -> Entry | None:
+        if self._stale:
+            self._combine()
+        if self._any:
+            for together in self._any:
+                if together.may_match(value):
+                    break
+            else:
+                return None
         for regex, entry in self.entries.values():
             if regex.search(value):
                 return entry
@@ -307,14 +331,17 @@ class Expressions:
     def add(self, entry: Entry) -> None:
         """Compile and enter an expression. Raises Refused."""
         self.entries[entry.ident] = (Regex(entry.key.decode("latin-1"), self._fold), entry)
+        self._stale = True
 
     def remove(self, entry: Entry) -> None:
         """Take out an expression."""
         del self.entries[entry.ident]
+        self._stale = True
 
     def take(self, other: Expressions) -> None:
         """Become what the other is."""
         self.entries = other.entries
+        self._stale = True
 
 
 class Numbers:

@@ -43,6 +43,30 @@ class Regex:
             return None
 
 
+    def may_match(self, value: bytes) -> bool:
+        """Whether the expression matches, or the engine gave up before it knew."""
+        try:
+            return self._pattern.search(value) is not None
+        except pcre2.LibraryError:
+            return True
+
+
+_SELF_CONTAINED = re.compile(r"(?:[^\\(]|\\[^0-9gkQE]|\((?!\*|\?(?![:=!])))*")
+
+
+def any_of(texts: list[str], ignore_case: bool) -> Regex | None:
+    """One expression that matches wherever one of several does; None when some mean something else inside another.
+
+    References, named groups, verbs and inline flags do.
+    """
+    if not all(_SELF_CONTAINED.fullmatch(text) for text in texts):
+        return None
+    try:
+        return Regex("|".join(f"(?:{text})" for text in texts), ignore_case)
+    except Refused:
+        return None
+
+
 overruns = 0
 """Matches given up at the limit of steps, since the start."""
 
