@@ -95,6 +95,12 @@ def test_the_order(sides: Duel, name: str) -> None:
     def order(side: Side) -> bytes:
         return b"".join(chosen(side, name, "/") for _ in range(60))
 
+    if name == "leastconn":
+        # Where the request before still counts, which is chance, the turn passes to another: only turns are compared.
+        expected, got = sides.both(order)
+        assert sorted(got) == sorted(expected)
+        assert all(len(set(re.findall(rb"s\d", got[at : at + 6]))) == 3 for at in range(0, len(got), 6))
+        return
     sides.same(order)
 
 
