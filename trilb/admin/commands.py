@@ -19,6 +19,7 @@ from trilb.config.model import Config, Expr, Format, Side
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import MAINT, Server
+from trilb.samples import regex
 from trilb.samples.references import Store
 from trilb.samples.types import Addr, Bin
 
@@ -89,6 +90,8 @@ def show_info(view: View, words: list[str]) -> str:
         "MaxConnRate": process.conn_rate.highest,
         "SessRate": process.conn_rate.read(now),
         "Stopping": int(process.stopping),
+        "RegexOverruns": regex.overruns,
+        "SessionFaults": process.faults,
         "node": process.node,
     }
     return "".join(f"{name}: {value}\n" for name, value in values.items())

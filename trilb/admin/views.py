@@ -15,9 +15,12 @@ COLUMNS = (
     "pxname svname qcur qmax scur smax slim stot bin bout dreq dresp ereq econ eresp wretr wredis status weight act "
     "bck chkfail chkdown lastchg downtime qlimit pid iid sid throttle lbtot tracked type rate rate_lim rate_max "
     "check_status check_code check_duration hrsp_1xx hrsp_2xx hrsp_3xx hrsp_4xx hrsp_5xx hrsp_other hanafail req_rate "
-    "req_rate_max req_tot cli_abrt srv_abrt"
+    "req_rate_max req_tot cli_abrt srv_abrt comp_in comp_out comp_byp comp_rsp lastsess last_chk last_agt qtime ctime "
+    "rtime ttime agent_status agent_code agent_duration check_desc agent_desc check_rise check_fall check_health "
+    "agent_rise agent_fall agent_health addr cookie mode algo conn_rate conn_rate_max conn_tot intercepted dcon dses "
+    "wrew connect reuse"
 ).split()
-"""HAProxy's first columns, in its order (management.txt, section 9.1)."""
+"""HAProxy's columns, in its order (management.txt, section 9.1)."""
 
 
 def _common(counters: Counters) -> Row:
@@ -47,6 +50,13 @@ def _frontend(frontend: Frontend) -> Row:
         sid=0,
         type=0,
         req_tot=counters.req_tot if frontend.config.mode is Mode.HTTP else "",
+        req_rate=counters.req_rate.read(frontend.process.clock.now) if frontend.config.mode is Mode.HTTP else "",
+        req_rate_max=counters.req_rate.highest if frontend.config.mode is Mode.HTTP else "",
+        mode=frontend.config.mode.value,
+        conn_tot=counters.conn_tot,
+        dcon=counters.dcon,
+        dses=counters.dses,
+        wrew=counters.wrew,
     )
     return row
 
@@ -73,6 +83,8 @@ def _server(server: Server, backend: Backend) -> Row:
         sid=server.id,
         lbtot=counters.lbtot,
         type=2,
+        mode=backend.config.mode.value,
+        reuse=counters.reuse,
     )
     if server.line.check:
         row.update(chkfail=counters.chkfail, chkdown=counters.chkdown, check_status=server.last_check.partition(" ")[0])
@@ -103,6 +115,9 @@ def _backend(backend: Backend) -> Row:
         sid=0,
         lbtot=counters.lbtot,
         type=1,
+        mode=backend.config.mode.value,
+        algo=backend.config.balance.name,
+        wrew=counters.wrew,
     )
     return row
 
