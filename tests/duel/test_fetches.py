@@ -117,6 +117,7 @@ REQUESTS: dict[str, tuple[str, tuple[str, ...], bytes]] = {
     "bad auth": ("GET /auth HTTP/1.1", ("Authorization: Basic am9lOm5vcGU=",), b""),
     "hashed auth": ("GET /auth HTTP/1.1", ("Authorization: Basic aGFzaGVkOkhlbGxvIHdvcmxkIQ==",), b""),
     "bearer": ("GET /auth HTTP/1.1", ("Authorization: Bearer abc",), b""),
+    "absolute": ("GET http://a.example/p/q?r=1 HTTP/1.1", (), b""),
     "options": ("OPTIONS * HTTP/1.1", (), b""),
     "head method": ("PUT /x HTTP/1.1", ("Content-Length: 0",), b""),
 }  # fmt: skip

@@ -57,7 +57,7 @@ plain("capture.req.method", gives="str", source="7.3.6", doc="The method as it w
     lambda stream: stream.method or None
 )
 plain("capture.req.uri", gives="str", source="7.3.6", doc="The target as it was received.")(
-    lambda stream: stream.target if b"/" in stream.target else None
+    lambda stream: pathq_of(stream.target) or None
 )
 plain("capture.req.ver", gives="str", source="7.3.6", doc="The request's version: HTTP/1.0 or HTTP/1.1.")(
     lambda stream: None if stream.request is None else b"HTTP/1.0" if stream.request.version == 10 else b"HTTP/1.1"
