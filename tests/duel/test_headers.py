@@ -120,6 +120,10 @@ RESPONSE_RULES: Rules = {
         },
         "http-response ",
     ),
+    "request-acl": (
+        "acl a req.hdr(x-a) -m found", "http-response set-header X-N 1 if a", "http-response set-header X-M 1 unless a",
+    ),
+    "mixed-acl": ("acl a req.hdr(x-a) -m found", "acl a status 200", "http-response set-header X-N 1 if a"),
     "after": ("http-response set-header X-R v", "http-after-response set-header X-After 1"),
     "after-deny": ("http-request deny", "http-after-response set-header X-After %[status]"),
     "after-redirect": ("http-request redirect location /x", "http-after-response del-header cache-control"),

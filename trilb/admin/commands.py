@@ -164,13 +164,13 @@ def get_var(view: View, words: list[str]) -> str:
     if value is None:
         return "Variable not found.\n"
     if isinstance(value, bool):
-        return f"{name}: type=bool value=<{int(value)}>\n"
+        return f"{name}: type=bool value=<{int(value)}>"
     if isinstance(value, int):
-        return f"{name}: type=sint value=<{value}>\n"
+        return f"{name}: type=sint value=<{value}>"
     if isinstance(value, Addr):
-        return f"{name}: type=ipv{4 if len(value) == 4 else 6} value=<{ip.text(value)}>\n"
+        return f"{name}: type=ipv{4 if len(value) == 4 else 6} value=<{ip.text(value)}>"
     kind = "bin" if isinstance(value, Bin) else "str"
-    return f"{name}: type={kind} value=<{value.decode('latin-1')}>\n"
+    return f"{name}: type={kind} value=<{value.decode('latin-1')}>"
 
 
 @command("set var", source="9.3", level="operator")

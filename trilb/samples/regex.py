@@ -42,7 +42,6 @@ class Regex:
             overruns += 1
             return None
 
-
     def may_match(self, value: bytes) -> bool:
         """Whether the expression matches, or the engine gave up before it knew."""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from trilb.base.diagnostic import Refused, nearest
 from trilb.base.units import milliseconds
@@ -10,7 +11,7 @@ from trilb.config import known
 from trilb.config.expressions import NotServed, parse_acl, parse_condition, parse_format, split_condition
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
-from trilb.config.model import Cond, Proxy, Rule, Spec, UseBackend
+from trilb.config.model import AclSpec, Cond, Expr, Proxy, Rule, Spec, Term, UseBackend
 
 _ACL_NAME = re.compile(r"[A-Za-z0-9_.:-]+\Z")
 _RESERVED = ("or", "if", "unless", "||", "{", "}")
@@ -20,7 +21,30 @@ def condition(line: Line, words: list[str], proxy: Proxy, context: Context, at: 
     """Read the `if`/`unless` part of a rule; None when it has none."""
     if not words:
         return None
-    return parse_condition(words, context.scope(proxy, line.place, at), lambda name: name in proxy.acls)
+    made = parse_condition(words, context.scope(proxy, line.place, at), lambda name: name in proxy.acls)
+    if at not in ("request", "response"):
+        return made
+    alternatives = tuple(
+        tuple(_compatible(term, line, proxy, context, at) for term in terms) for terms in made.alternatives
+    )
+    return replace(made, alternatives=alternatives)
+
+
+def _compatible(term: Term, line: Line, proxy: Proxy, context: Context, at: str) -> Term:
+    """The term without tests of what does not exist here: a request's headers are gone when its answer is judged."""
+    specs = proxy.acls.get(term.name, ()) if term.acl is None else ()
+    fetches = context.language.fetches.entries
+    kept = tuple(s for s in specs if fetches[s.expr.fetch.name].facts.get("at", "any") in ("any", at))
+    if len(kept) == len(specs):
+        return term
+    if not kept:
+        context.report.warn(
+            line.place,
+            f"acl '{term.name}' will never match because it only involves keywords that are incompatible with"
+            f" '{line.words[0]}' rules",
+        )
+        kept = (AclSpec(Expr(Spec("always_false")), "bool", place=line.place),)
+    return replace(term, resolved=kept)
 
 
 @keyword("proxy", "acl")
