@@ -290,6 +290,8 @@ class TcpSession:
         server.close()
         assert stream.backend is not None
         stream.backend.counters.dresp += 1
+        # What had come is counted, as HAProxy counts it, though the client never sees it.
+        stream.bytes_out += len(server.inbox)
         stream.end("P", "D")
         self._turn_away(effect)
         return None
