@@ -305,15 +305,21 @@ def values(scenes: Duel) -> tuple[Fields, Fields]:
     return scenes.both(run)
 
 
-@pytest.mark.parametrize("name", VARIABLES)
-@pytest.mark.parametrize("scene", SCENE_ROWS, ids=lambda scene: scene.id)
+# How much of a refused connection's bytes had arrived is chance.
+VALUES = [
+    pytest.param(scene, name, id=f"{scene.id}-{name}")
+    for scene in SCENE_ROWS
+    for name in VARIABLES
+    if (scene.id, name) != ("tcp_refused", "U")
+]
+
+
+@pytest.mark.parametrize(("scene", "name"), VALUES)
 def test_variable(values: tuple[Fields, Fields], scene: Scene, name: str) -> None:
     """A variable with each combination of flags is written as HAProxy writes it."""
     if scene.port.startswith("tcp") and name in HTTP_ONLY:
         assert name not in values[0][scene.id]
         return
-    if (scene.id, name) == ("tcp_refused", "U"):
-        pytest.skip("what had arrived when the connection was refused")
     expected, found = values
     assert dict(zip(FLAGS, found[scene.id][name], strict=True)) == dict(
         zip(FLAGS, expected[scene.id][name], strict=True)
