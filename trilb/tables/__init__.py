@@ -1,0 +1,1 @@
+"""Stick tables: keys with data, their expiry, and how replicas agree on them. No I/O."""
