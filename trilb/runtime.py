@@ -15,11 +15,14 @@ from typing import Any, cast
 from trilb.admin import page
 from trilb.affinity.cookie import CookiePersistence
 from trilb.affinity.dynamic import dynamic_value
+from trilb.affinity.stick import Rule as StickBuilt
+from trilb.affinity.stick import Stickiness
 from trilb.balance.registry import algorithms
 from trilb.base import ip
 from trilb.base.address import Address, Family
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import NOWHERE, Refused
+from trilb.base.hybrid import HybridClock
 from trilb.base.registry import Kind
 from trilb.config.expressions import Scope
 from trilb.config.keywords.globals import parse_process_variable
@@ -44,7 +47,9 @@ from trilb.rules.switch import backend_chooser, server_chooser
 from trilb.samples import build as samples
 from trilb.samples.logformat import Style, compile_format
 from trilb.samples.references import Store, load
+from trilb.samples.tables import KEY_TYPES
 from trilb.samples.variables import Variable
+from trilb.tables.store import Table
 
 DEFAULT_MAXCONN = 2000
 """A frontend's connections when neither it nor the process says a number (configuration.txt, `maxconn`)."""
@@ -65,6 +70,8 @@ class Runtime:
     do_logs: list[tuple[str, str]] = field(default_factory=list)
     """Origin and profile of every do-log rule."""
     patterns: Store = field(default_factory=Store)
+    tables: dict[str, Table] = field(default_factory=dict)
+    hybrid: HybridClock = field(default_factory=HybridClock)
 
     def set_variable(self, name: str, value: Expr | Format) -> None:
         """Evaluate what a `proc` variable is set to, and set it; a missing sample leaves it as it is."""
@@ -100,6 +107,7 @@ class _Builder:
         self.building: list[str] = []
         self.bufsize = runtime.config.globals.bufsize
         self.maxrewrite = runtime.config.globals.maxrewrite
+        self.stick_counters = runtime.config.globals.stick_counters
 
     def resolve(self, kind: Kind, name: Any) -> object:
         if kind is Kind.FRONTEND:
@@ -117,6 +125,12 @@ class _Builder:
         if kind is Kind.MAP:
             store = self.runtime.patterns
             return store.matching(name) if name.method else store.by_name.get(name.file)
+        if kind is Kind.TABLE:
+            table = self.runtime.tables.get(name or self.proxy.name)
+            if table is None:
+                where = f"{self.proxy.kind} '{self.proxy.name}'"
+                raise Refused(f"unable to find table '{name}'" if name else f"{where} has no stick-table")
+            return table
         if kind is Kind.USERLIST:
             return self.runtime.config.userlists[name]
         backend, _, server = name.rpartition("/")
@@ -162,10 +176,15 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     settings = config.globals
     process = ProcessState(clock, os.getpid(), settings.log_hostname or os.uname().nodename, settings.maxconn)
     process.uri_length = settings.log_uri
+    process.error_codes, process.failure_codes = settings.error_codes, settings.failure_codes
     process.node = settings.node or process.hostname
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
     plane = Plane(clock, process, limits, lane=settings.fast_lane)
     runtime = Runtime(config, plane, process, patterns=patterns(config))
+    for schema in config.tables.values():
+        section = config.peers.get(schema.peers)
+        shared = bool(schema.durable) or (section is not None and not section.disabled)
+        runtime.tables[schema.name] = Table(schema, runtime.hybrid, shared=shared)
     for name, value, place in settings.variables:
         try:
             runtime.set_variable(name, value)
@@ -195,8 +214,13 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         backend.changed()
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
+    tracks = any(
+        rule.act.name.startswith("track-sc") for proxy in alive for rules in proxy.rules.values() for rule in rules
+    )
     for frontend in runtime.frontends.values():
         _logging(runtime, frontend)
+        if tracks:
+            frontend.plan.tracks = frontend.plan.uploads = True
     return runtime
 
 
@@ -299,6 +323,8 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     plan.tcp_response = content_set("tcp-response content", config, builder)
     plan.response_inspect_delay = config.response_inspect_delay
     plan.use_server = server_chooser(config.use_server, backend.by_name, plan.persist_option, builder)
+    if config.stick:
+        _stickiness(runtime, backend, plan, builder)
     if config.cookie is not None and not (
         config.cookie.dynamic
         and not config.dynamic_cookie_key
@@ -306,6 +332,30 @@ def _backend_plan(runtime: Runtime, backend: Backend, case: dict[bytes, bytes] |
     ):
         _persistence(runtime, backend, plan, builder)
     return plan
+
+
+def _stickiness(runtime: Runtime, backend: Backend, plan: BackendPlan, builder: _Builder) -> None:
+    """The stick rules of a backend, those of the request and those of the response."""
+    request: list[StickBuilt] = []
+    response: list[StickBuilt] = []
+    for rule in backend.config.stick:
+        try:
+            table: Table = cast(Table, builder.resolve(Kind.TABLE, rule.table))
+            made = StickBuilt(
+                samples.expression(rule.expr, builder, KEY_TYPES[table.schema.type]),
+                table,
+                rule.match,
+                rule.store_request or rule.store_response,
+                builder.condition(rule.when) if rule.when is not None else None,
+            )
+        except Refused as refused:
+            raise Refused(f"'stick' : {refused.text}", place=rule.place) from None
+        (response if rule.store_response else request).append(made)
+    clock = runtime.plane.clock
+    rules = Stickiness(backend, request, response, lambda: clock.now, persist=plan.persist_option)
+    if request:
+        plan.stick = rules.request
+    plan.learn = rules.response
 
 
 def _persistence(runtime: Runtime, backend: Backend, plan: BackendPlan, builder: _Builder) -> None:

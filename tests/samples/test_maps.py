@@ -256,7 +256,7 @@ class View:
 def say(store: Store, text: str, payload: str = "") -> str:
     """The answer to a command."""
     view: Any = View(store)
-    return execute(view, "user", text, payload)
+    return "".join(execute(view, "user", text, payload))
 
 
 def test_commands_by_pointer(file: Path) -> None:

@@ -6,7 +6,7 @@ A command is a function of the view and its words; it answers text without the b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from trilb import HAPROXY_VERSION, __version__
@@ -22,6 +22,7 @@ from trilb.live.server import MAINT, Server
 from trilb.samples import regex
 from trilb.samples.references import Store
 from trilb.samples.types import Addr, Bin
+from trilb.tables.store import Table
 
 
 class View(Protocol):
@@ -32,6 +33,7 @@ class View(Protocol):
     frontends: dict[str, Frontend]
     backends: dict[str, Backend]
     patterns: Store
+    tables: dict[str, Table]
 
     def parse_variable(self, name: str, text: str, *, formatted: bool) -> tuple[str, Expr | Format]:
         """Read the words of `set var`. Raises Refused."""
@@ -40,14 +42,16 @@ class View(Protocol):
         """Evaluate what a `proc` variable is set to, and set it."""
 
 
-Command = Callable[..., str]
-"""(view, words), and with the fact `payload` also the text that came after `<<`."""
+Answer = str | Iterator[str]
+"""What a command says; one with much to say gives it in pieces, made while the socket takes them."""
+Command = Callable[..., Answer]
+"""(view, words); with the fact `payload` also the text after `<<`, with `allowed` also who asks."""
 commands: Registry[Command] = Registry("command")
 command = commands.register
 _LEVELS = ("user", "operator", "admin")
 
 
-def execute(view: View, level: str, text: str, payload: str = "") -> str:
+def execute(view: View, level: str, text: str, payload: str = "") -> Answer:
     """Run one command line at a level; unknown and forbidden ones answer what HAProxy answers."""
     words = split_words(text)
     if not words:
@@ -59,13 +63,20 @@ def execute(view: View, level: str, text: str, payload: str = "") -> str:
                 return "Permission denied\n"
             if entry.facts.get("payload"):
                 return entry.factory(view, words[count:], payload)
+            if entry.facts.get("allowed"):
+                return entry.factory(view, words[count:], level)
             return entry.factory(view, words[count:])
-    return "Unknown command: '" + words[0] + "'.\n" + help_text(view, [])
+    return "Unknown command: '" + words[0] + "'.\n" + help_text()
 
 
 @command("help", source="9.3", level="user")
-def help_text(view: View, words: list[str]) -> str:
+def show_help(view: View, words: list[str]) -> str:
     """help: this list"""
+    return help_text()
+
+
+def help_text() -> str:
+    """Every command with what it is for."""
     lines = ["The following commands are valid at this level:"]
     lines += [f"  {entry.doc}" for _, entry in sorted(commands.entries.items())]
     lines += ["  prompt: toggle interactive mode with prompt", "  quit: disconnect"]

@@ -7,11 +7,13 @@ line, separated by `;`. A line that ends in `<<` or `<<END` has a payload: the l
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import trio
 
 from trilb.admin import cmd_maps as _cmd_maps  # noqa: F401 (its import enters the commands)
+from trilb.admin import cmd_tables as _cmd_tables  # noqa: F401
 from trilb.admin.commands import View, execute
 from trilb.admin.words import payload_end, split_commands
 from trilb.config.model import Socket
@@ -60,8 +62,8 @@ class _Lines:
         self._payload: list[str] = []
         self._size = 0
 
-    def line(self, text: str) -> str | None:
-        """Take a line; the answer, or None when the payload goes on."""
+    def line(self, text: str) -> Iterable[str] | None:
+        """Take a line; the answer in pieces, or None when the payload goes on."""
         if self._end is not None:
             return self._more(text)
         text, self._end = payload_end(text.strip())
@@ -71,13 +73,13 @@ class _Lines:
             return None
         if text in ("quit", "exit"):
             self.quitting = True
-            return ""
+            return ()
         if text == "prompt":
             self.prompting = not self.prompting
-            return "\n"
+            return ("\n",)
         return self._run("")
 
-    def _more(self, text: str) -> str | None:
+    def _more(self, text: str) -> Iterable[str] | None:
         text = text.removesuffix("\r")
         if text == self._end:
             self._end = None
@@ -85,15 +87,20 @@ class _Lines:
         self._size += len(text) + 1
         if self._size > _LONGEST_PAYLOAD:
             self.quitting = True
-            return "The payload is too long.\n\n"
+            return ("The payload is too long.\n\n",)
         self._payload.append(text)
         return None
 
-    def _run(self, payload: str) -> str:
+    def _run(self, payload: str) -> Iterator[str]:
         """The answers of all commands of a line; the payload is the last one's."""
         *others, last = self._commands
-        answers = [execute(self.runtime, self.level, command) for command in others]
-        return "".join(f"{answer}\n" for answer in (*answers, execute(self.runtime, self.level, last, payload)))
+        for text, with_payload in (*((command, "") for command in others), (last, payload)):
+            answer = execute(self.runtime, self.level, text, with_payload)
+            if isinstance(answer, str):
+                yield f"{answer}\n"
+            else:
+                yield from answer
+                yield "\n"
 
 
 async def _client(runtime: RuntimeView, level: str, stream: trio.SocketStream) -> None:
@@ -114,7 +121,10 @@ async def _client(runtime: RuntimeView, level: str, stream: trio.SocketStream) -
                     line, _, buffer = buffer.partition(b"\n")
                     answer = lines.line(line.decode("latin-1"))
                     prompt = b"" if not lines.prompting else b"+ " if answer is None else b"> "
-                    await stream.send_all((answer or "").encode("latin-1", "replace") + prompt)
+                    for piece in answer or ():
+                        await stream.send_all(piece.encode("latin-1", "replace"))
+                    if prompt:
+                        await stream.send_all(prompt)
                     if lines.quitting or (answer is not None and not lines.prompting and line.strip() != b"prompt"):
                         return
                 if len(buffer) > _LONGEST:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from trilb.base.diagnostic import Refused, nearest
+from trilb.base.diagnostic import NOWHERE, Place, Refused, nearest
 from trilb.base.units import milliseconds
 
 TALLY, RATE, GAUGE, TAG, SERVER = "tally", "rate", "gauge", "tag", "server"
@@ -112,6 +112,7 @@ class Schema:
     durable: str = ""
     overwrite: bool = False
     """Counters of replicas overwrite each other, as HAProxy's do, instead of adding up."""
+    place: Place = NOWHERE
 
     @property
     def shown(self) -> list[Stored]:

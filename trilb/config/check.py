@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import chain
 
 from trilb.base.address import Family
@@ -39,6 +40,7 @@ def check(config: Config, report: Report, references: list[Reference]) -> None:
         if proxy.side & Side.BACKEND:
             _backend(proxy, config, report)
         _timeouts(proxy, report)
+    _tables(config, report)
     _references(config, report, references)
     for userlist in config.userlists.values():
         for user in userlist.users.values():
@@ -238,6 +240,55 @@ def _timeouts(proxy: Proxy, report: Report) -> None:
             "(backend),"
             " or connections may pile up for ever",
         )
+
+
+def _tables(config: Config, report: Report) -> None:
+    """Whom tables are shared with, where they write to, and which ones keep servers."""
+    for section in config.peers.values():
+        names = [peer.name for peer in section.peers]
+        local = config.globals.localpeer or os.uname().nodename
+        if not section.disabled and local not in names:
+            report.warn(
+                section.place,
+                f"peers section '{section.name}' has no peer named '{local}' (the local peer: -L, 'localpeer', or the"
+                " host's name) and shares nothing",
+            )
+            section.disabled = True
+        for peer in section.peers:
+            if peer.shard > section.shards:
+                report.alert(peer.place, f"peer '{peer.name}': shard {peer.shard} is above 'shards {section.shards}'")
+            if peer.name != local and peer.address is None:
+                report.alert(peer.place, f"peer '{peer.name}' is not the local one and needs an address and a port")
+            if peer.name == local and peer.address is not None and section.binds:
+                report.alert(peer.place, f"the local peer '{peer.name}' takes its address from the 'bind' line only")
+    for proxy in config.proxies:
+        for rule in proxy.stick:
+            table = config.tables.get(rule.table or proxy.name)
+            if table is None:
+                if not rule.table:
+                    report.alert(rule.place, f"'stick' : {proxy.kind} '{proxy.name}' has no stick-table")
+            else:
+                table.sticks()
+    for table in config.tables.values():
+        if table.peers and table.peers not in config.peers:
+            report.alert(table.place, f"stick-table '{table.name}' : unable to find peers section '{table.peers}'")
+        if table.write_to:
+            target = config.tables.get(table.write_to)
+            if target is None:
+                report.alert(table.place, f"stick-table '{table.name}' : unable to find table '{table.write_to}'")
+            elif target is table:
+                report.alert(table.place, f"stick-table '{table.name}' : 'write-to' cannot name the table itself")
+            elif (target.type, target.length) != (table.type, table.length):
+                report.alert(
+                    table.place,
+                    f"stick-table '{table.name}' : 'write-to' needs a table of the same type and key length, and"
+                    f" '{table.write_to}' is of type {target.type}",
+                )
+        if table.nopurge and not table.expire:
+            report.warn(
+                table.place,
+                f"stick-table '{table.name}' : 'nopurge' without 'expire' takes no new entry once it is full",
+            )
 
 
 def _references(config: Config, report: Report, references: list[Reference]) -> None:

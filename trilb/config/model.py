@@ -16,6 +16,7 @@ from typing import Any
 from trilb.base.address import Address
 from trilb.base.diagnostic import NOWHERE, Place
 from trilb.base.ip import Network
+from trilb.base.schema import Schema
 from trilb.config.language import Language
 from trilb.config.patterns import Patterns
 
@@ -120,6 +121,19 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class StickRule:
+    """A `stick` line: what to look for or learn, in which table ("" for the backend's own), when."""
+
+    expr: Expr
+    table: str
+    match: bool = False
+    store_request: bool = False
+    store_response: bool = False
+    when: Cond | None = None
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class UseBackend:
     """A `use_backend` or `use-server` line: the backend's or server's name, or the format that computes it."""
 
@@ -216,6 +230,7 @@ class ServerLine:
     id: int = 0
     forced_id: bool = False
     weight: int = 1
+    non_stick: bool = False
     check: bool = False
     inter: float = 2.0
     fastinter: float | None = None
@@ -407,6 +422,7 @@ class Proxy:
     acls: dict[str, tuple[AclSpec, ...]] = field(default_factory=dict)
     rules: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     """Rules by their set: `http-request`, `http-response`, `http-after-response`, `tcp-request connection` ..."""
+    stick: list[StickRule] = field(default_factory=list)
     use_backend: list[UseBackend] = field(default_factory=list)
     use_server: list[UseBackend] = field(default_factory=list)
     force_switch: list[Cond] = field(default_factory=list)
@@ -504,22 +520,40 @@ class ErrorSection:
 
 @dataclass(slots=True)
 class Peer:
-    """A peer of a `peers` section."""
+    """A peer of a `peers` section; `shard` is the only part of the tables that it gets, 0 for all of them."""
 
     name: str
     address: Address | None
     place: Place
+    tls: PeerTls | None = None
+    shard: int = 0
+
+
+@dataclass(slots=True)
+class PeerTls:
+    """How a connection to or from a peer is secured: certificate and key, whom to trust, whether to insist."""
+
+    crt: str = ""
+    ca_file: str = ""
+    crl_file: str = ""
+    verify: str = ""
+    verify_host: str = ""
 
 
 @dataclass(slots=True)
 class PeersSection:
-    """A `peers` section: parsed and checked, served with the stick tables."""
+    """A `peers` section: who shares the tables that name it, and the tables of its own."""
 
     name: str
     place: Place
     peers: list[Peer] = field(default_factory=list)
     binds: list[Bind] = field(default_factory=list)
     tables: set[str] = field(default_factory=set)
+    shards: int = 0
+    disabled: bool = False
+    bind_defaults: tuple[str, ...] = ()
+    server_defaults: tuple[str, ...] = ()
+    bind_tls: PeerTls | None = None
 
 
 @dataclass(slots=True)
@@ -565,6 +599,10 @@ class Global:
     hard_stop_after: float | None = None
     grace: float = 0.0
     bufsize: int = 16384
+    stick_counters: int = 3
+    error_codes: frozenset[int] = frozenset(range(400, 500))
+    """Statuses that count as the client's errors (`http-err-codes`)."""
+    failure_codes: frozenset[int] = frozenset(range(500, 600)) - {501, 505}
     maxrewrite: int = 1024
     max_headers: int = 101
     fast_lane: bool = True
@@ -595,7 +633,8 @@ class Config:
     peers: dict[str, PeersSection] = field(default_factory=dict)
     log_profiles: dict[str, LogProfile] = field(default_factory=dict)
     errors: dict[str, ErrorSection] = field(default_factory=dict)
-    tables: dict[str, Place] = field(default_factory=dict)
+    tables: dict[str, Schema] = field(default_factory=dict)
+    """Stick tables by name; those of a peers section are called SECTION/NAME."""
     unserved: list[Unserved] = field(default_factory=list)
     without_effect: dict[str, Place] = field(default_factory=dict)
     patterns: list[Patterns] = field(default_factory=list)

@@ -187,7 +187,6 @@ class _Reader:
             if name in self.config.peers:
                 raise Refused(f"peers section '{name}' is already defined at {self.config.peers[name].place}")
             self.section = self.config.peers[name] = PeersSection(name, line.place)
-            self.context.unserved("peers", line.place)
         elif kind == "fcgi-app":
             # No proxy uses it: `use-fcgi-app` is not served.
             self.name(line)

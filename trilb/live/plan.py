@@ -100,6 +100,7 @@ class FrontendPlan:
         "request_timeout",
         "response",
         "tarpit",
+        "tracks",
         "unique_id",
         "uploads",
     )
@@ -120,6 +121,8 @@ class FrontendPlan:
         self.capture_response: tuple[Step, ...] = ()
         self.log: tuple[Writer, ...] = ()
         self.uploads = False
+        self.tracks = False
+        """Some rule tracks, so that bytes are counted as sticky counters do."""
         self.log_early: tuple[Writer, ...] = ()
         self.log_error: tuple[Writer, ...] = ()
         self.log_refused: tuple[Writer, ...] = ()
@@ -167,6 +170,7 @@ class BackendPlan:
         "hashed",
         "keepalive",
         "key",
+        "learn",
         "moved",
         "payload",
         "persist",
@@ -182,6 +186,7 @@ class BackendPlan:
         "reuse",
         "server_fin",
         "server_timeout",
+        "stick",
         "tcp_response",
         "tunnel_timeout",
         "use_server",
@@ -222,6 +227,8 @@ class BackendPlan:
         self.close_mode = ""
         self.case_adjust: dict[bytes, bytes] | None = None
         self.use_server: Callable[[Stream], Server | None] | None = None
+        self.stick: Callable[[Stream], None] | None = None
+        self.learn: Callable[[Stream], None] | None = None
 
 
 __all__ = ["BackendPlan", "Balance", "Edit", "FrontendPlan", "Key", "Route", "ServerLine", "Step", "Writer"]

@@ -14,6 +14,8 @@ class ProcessState:
         "conn_rate",
         "cum_conn",
         "cum_req",
+        "error_codes",
+        "failure_codes",
         "faults",
         "hostname",
         "log_origin",
@@ -33,6 +35,8 @@ class ProcessState:
         self.pid = pid
         self.hostname = hostname
         self.node = hostname
+        self.error_codes: frozenset[int] = frozenset()
+        self.failure_codes: frozenset[int] = frozenset()
         self.maxconn = maxconn
         self.actconn = 0
         self.faults = 0

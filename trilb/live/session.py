@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from trilb.base.ip import Packed
@@ -9,6 +10,7 @@ from trilb.base.ip import Packed
 if TYPE_CHECKING:
     from trilb.live.proxy import Frontend
     from trilb.live.server import Idle, Server
+    from trilb.tables.tracking import Tracked, Trackers
 
 
 class Side(Protocol):
@@ -33,6 +35,7 @@ class Session:
     __slots__ = (
         "accepted",
         "accepted_wall",
+        "carried",
         "client",
         "client_port",
         "frontend",
@@ -45,6 +48,7 @@ class Session:
         "proxy_tlvs",
         "requests",
         "side",
+        "tracked",
         "vars",
     )
 
@@ -63,12 +67,22 @@ class Session:
         self.proxied = False
         self.proxy_tlvs: tuple[tuple[int, bytes], ...] = ()
         self.vars: dict[str, bool | int | bytes] | None = None
+        self.tracked: Trackers | None = None
+        self.carried: Trackers | None = None
+        """What a stream tracked that goes on as HTTP."""
         self.private: tuple[Server, Idle] | None = None
 
     def keep_private(self, server: Server, conn: Idle) -> None:
         """Keep a server connection for this session alone (`http-reuse never`)."""
         self.close_private()
         self.private = (server, conn)
+
+    def tracks(self, tracker: Trackers | None) -> Iterator[Tracked]:
+        """What this session tracks, and `tracker`, a stream of it."""
+        for trackers in (tracker, self.tracked):
+            for each in trackers or ():
+                if each is not None:
+                    yield each
 
     def close_private(self) -> None:
         """Close the connection kept for this session, if any."""

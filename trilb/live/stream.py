@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from trilb.live.proxy import Backend, Frontend
     from trilb.live.server import Server
     from trilb.live.session import Session, Side
+    from trilb.tables.store import Table
+    from trilb.tables.tracking import Trackers
 
 
 _numbers = itertools.count()
@@ -57,6 +59,7 @@ class Stream:
         "captures_out",
         "cause",
         "chosen_by_cookie",
+        "chosen_by_table",
         "client",
         "client_port",
         "connected",
@@ -73,10 +76,12 @@ class Stream:
         "head_size",
         "idle_since",
         "ignore_persist",
+        "inner_bytes",
         "inspect_done",
         "inspected",
         "inspected_server",
         "last_rule",
+        "learned",
         "limits",
         "local",
         "local_port",
@@ -111,6 +116,7 @@ class Stream:
         "status",
         "strict",
         "target",
+        "tracked",
         "txn_vars",
         "unique",
     )
@@ -128,6 +134,8 @@ class Stream:
         self.number = next(_numbers)
         self.status = -1
         self.bytes_in = 0
+        self.inner_bytes = 0
+        """What sticky counters count above `bytes_in`."""
         self.bytes_out = 0
         self.accepted = session.accepted
         self.accepted_wall = session.accepted_wall
@@ -147,6 +155,10 @@ class Stream:
         self.cookie_first = 0
         self.cookie_last = 0
         self.chosen_by_cookie = False
+        self.chosen_by_table = False
+        self.tracked: Trackers | None = None
+        self.learned: list[tuple[Table, bytes]] | None = None
+        """What tables learn once the server has answered."""
         self.ignore_persist = False
         self.forced = False
         self.no_l7_retry = False

@@ -32,6 +32,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _DEFAULT_BACKLOG = 1024
 _PURGE = 1.0
 """Seconds between looks at idle server connections."""
+_EXPIRE = 0.1
+"""Seconds between looks at expired entries; a lookup never finds one, whenever that is."""
 
 
 def run(config: Config, *, foreground: bool, finish: list[int], terminate: list[int]) -> None:
@@ -145,6 +147,8 @@ class _Worker:
                 nursery.start_soon(plane.poller.run)
                 nursery.start_soon(plane.wheel.run)
                 nursery.start_soon(self._purge)
+                if runtime.tables:
+                    nursery.start_soon(self._expire)
                 async with trio.open_nursery() as serving:
                     numbers: dict[str, int] = {}
                     for name, bind, sock in self.listeners:
@@ -206,6 +210,16 @@ class _Worker:
                     if server.idle:
                         for conn in pool.stale(server, plane.clock.now):
                             conn.close()
+
+    async def _expire(self) -> None:
+        """Let go of stick table entries whose time is over, a slice at a time."""
+        tables = self.runtime.tables.values()
+        clock = self.runtime.plane.clock
+        while True:
+            await trio.sleep(_EXPIRE)
+            for table in tables:
+                while table.purge(clock.refresh()):
+                    await trio.lowlevel.checkpoint()
 
     # -- checks --------------------------------------------------------------------------------------------------
 

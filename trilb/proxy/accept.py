@@ -132,6 +132,9 @@ class Acceptor:
             process.faults += 1
             traceback.print_exc(file=sys.stderr)
         finally:
+            if session.tracked is not None or session.carried is not None:
+                for each in session.tracks(session.carried):
+                    each.end(clock.now)
             self.current -= 1
             conn.close()
             process.actconn -= 1

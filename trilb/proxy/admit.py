@@ -36,6 +36,9 @@ async def admit(plane: Plane, session: Session, client: Conn, *, accept_proxy: b
             frontend.counters.dses += 1
             _turn_away(client, effect, reset=False)
             return False
+    if session.tracked is not None:
+        for each in session.tracks(None):
+            each.count(each.table.on_session, plane.clock.now)
     return True
 
 

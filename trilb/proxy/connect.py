@@ -106,7 +106,7 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
         if by_cookie:
             stream.chosen_by_cookie = False
             stream.cookie_in = "D"
-        stream.server = None
+        stream.server, stream.chosen_by_table = None, False
         release(stream)
         await assign(plane, stream, waiter, client, server)
         chosen = _server_of(stream)
@@ -147,7 +147,7 @@ def may_redispatch(stream: Stream) -> bool:
     every = plan.redispatch
     if every is None or stream.forced:
         return False
-    if not stream.chosen_by_cookie and not plan.hashed and len(backend.usable()) > 1:
+    if not stream.chosen_by_cookie and not stream.chosen_by_table and not plan.hashed and len(backend.usable()) > 1:
         return True
     if every < 0:
         every = max(0, retries_of(stream, plan.retries) + 1 + every)
@@ -198,10 +198,13 @@ async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avo
     if server is None:
         await _wait(plane, stream, waiter, client, None)
     elif server.maxconn and not server.available():
-        if stream.chosen_by_cookie and 0 < server.line.maxqueue <= len(server.queue):
+        persistent = stream.chosen_by_cookie or stream.chosen_by_table
+        if persistent and 0 < server.line.maxqueue <= len(server.queue):
             if plan.redispatch is None:
                 raise Failed(503, "S", "Q")
-            stream.chosen_by_cookie, stream.cookie_in, stream.server = False, "D", None
+            if stream.chosen_by_cookie:
+                stream.cookie_in = "D"
+            stream.chosen_by_cookie, stream.chosen_by_table, stream.server = False, False, None
             stream.redispatched = True
             await assign(plane, stream, waiter, client, server)
             return
@@ -240,7 +243,7 @@ async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, serv
                 break
             if server is not None and not server.running:
                 # It went down while we waited: whoever is left may serve.
-                stream.server, stream.chosen_by_cookie = None, False
+                stream.server, stream.chosen_by_cookie, stream.chosen_by_table = None, False, False
                 break
     except Expired:
         stream.dispatched = plane.clock.now

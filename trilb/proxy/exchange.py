@@ -19,6 +19,7 @@ from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired
 from trilb.proxy import connect, pool, relay
 from trilb.proxy.tcp import tunnel
+from trilb.proxy.tracks import failed, judge
 
 if TYPE_CHECKING:
     from trilb.proxy.http1 import HttpSession
@@ -235,6 +236,7 @@ class Exchange:
         if retryable and event in plan.retry_on and stream.retries < connect.retries_of(stream, plan.retries):
             return "retry"
         stream.end(failure[0], failure[1])
+        failed(stream, self.http.clock.now)
         server = stream.server
         assert server is not None
         server.counters.eresp += 1
@@ -258,6 +260,9 @@ class Exchange:
         stream.status = head.status
         stream.responded = http.clock.now
         counted = size_of(head)
+        if stream.tracked is not None or stream.session.tracked is not None:
+            process = http.plane.process
+            judge(stream, head.status, process.error_codes, process.failure_codes, http.clock.now)
         if head.status == 101 and not _upgrade_agreed(asked, head):
             return await self._refuse_answer(502)
         if plan.tcp_response is not None:
@@ -266,6 +271,8 @@ class Exchange:
             stream.position = 0
             if effect is not None and not isinstance(effect, Allow):
                 return await self._refused_by_rule(effect, counted, route.errors)
+        if plan.learn is not None:
+            plan.learn(stream)
         for step in http.plan.capture_response:
             step(stream)
         for log in http.plan.log_response:
@@ -400,6 +407,7 @@ class Exchange:
     async def _refuse_answer(self, status: int) -> str:
         """The response turned out to be unusable: 502, `PH`."""
         stream = self.stream
+        failed(stream, self.http.clock.now)
         self._drop()
         stream.end("P", "H")
         stream.bytes_out = 0

@@ -41,6 +41,7 @@ from trilb.proxy.connect import Failed
 from trilb.proxy.exchange import Exchange, size_of
 from trilb.proxy.inspect import inspect
 from trilb.proxy.plane import Plane
+from trilb.proxy.tracks import count_head, leave
 from trilb.samples.fetch_uri import pathq_of
 
 _READ = 16384
@@ -214,7 +215,16 @@ class HttpSession:
         counters = self.session.frontend.counters
         counters.ereq += 1
         counters.hrsp[4] += 1
+        for each in self.session.tracks(None):
+            each.count(each.table.on_request, self.clock.now)
+            each.count(each.table.on_error, self.clock.now)
         return stream
+
+    def _at_fault(self, stream: Stream) -> None:
+        """The client made an error: what is tracked counts it."""
+        if stream.tracked is not None or self.session.tracked is not None:
+            for each in self.session.tracks(stream.tracked):
+                each.count(each.table.on_error, self.clock.now)
 
     def _log_bad(self, status: int, cause: str, data: bytes, started: float, idle_since: float) -> None:
         if not data and (self.plan.dontlognull or self.plan.ignore_probes):
@@ -266,6 +276,10 @@ class HttpSession:
             stream.logged = True
             failed = any(when(stream) for when in self.plan.monitor_fail)
             return await self.error(stream, 503 if failed else 200, self.plan.errors)
+        if self.session.carried is not None:
+            stream.tracked, self.session.carried = self.session.carried, None
+        if self.plan.tracks:
+            count_head(stream)
         for step in self.plan.capture:
             step(stream)
         for log in self.plan.log_accept:
@@ -276,6 +290,9 @@ class HttpSession:
             effect = await self._inspect(stream, self.plan.content, self.plan.inspect_delay)
             if effect is not None:
                 return await self.obey(stream, effect, self.plan.errors)
+        if stream.tracked is not None or self.session.tracked is not None:
+            for each in self.session.tracks(stream.tracked):
+                each.count(each.table.on_request, self.clock.now)
         if self.plan.buffer_request:
             effect = await self._buffered(stream, self.plan.request_timeout)
             if effect is not None:
@@ -325,6 +342,8 @@ class HttpSession:
                 # Observed: it wins over the cookie, which then counts as unused.
                 stream.server, stream.chosen_by_cookie, stream.ignore_persist = server, False, True
                 stream.cookie_in = "N" if stream.cookie_in == "N" else "U"
+        if plan.stick is not None:
+            plan.stick(stream)
         for edit in route.edits:
             edit(stream)
         return await self._forward(stream, route, head)
@@ -415,6 +434,7 @@ class HttpSession:
             counters = (stream.backend or stream.frontend).counters
             if during == "R":
                 counters.dreq += 1
+                self._at_fault(stream)
             else:
                 counters.dresp += 1
             stream.end("P", during)
@@ -428,6 +448,7 @@ class HttpSession:
             stream.end("I", during)
             return await self.error(stream, 500, errors)
         if isinstance(effect, Abort):
+            self._at_fault(stream)
             if effect.cause == "c":
                 stream.received = 0.0
             stream.end(effect.cause, during)
@@ -579,6 +600,7 @@ class HttpSession:
         pause = pause or (stream.backend.plan.connect_timeout if stream.backend else None) or 0.0
         until = self.clock.now + pause
         stream.frontend.counters.dreq += 1
+        self._at_fault(stream)
         self.waiter.until(until)
         try:
             while self.clock.now < until:
@@ -601,6 +623,7 @@ class HttpSession:
         if realm is None:
             realm = (stream.backend or stream.frontend).name.encode("latin-1")
         stream.end("L", "R")
+        self._at_fault(stream)
         made = errors[status](stream) if status in errors else replies.error(status)
         if made is None:
             stream.status = status
@@ -712,6 +735,8 @@ class HttpSession:
         if self.plan.uploads and self.body is not None and stream.request is not None:
             spliced = self.upload.moved if isinstance(self.upload, relay.Splice) else 0
             stream.bytes_in += self.body.payload_bytes + spliced + (stream.request.chunked and self.body.done)
+        if stream.tracked is not None or self.session.tracked is not None:
+            leave(stream, self.clock.now)
         if server is not None and stream.dispatched:
             counters = server.counters
             counters.bin += stream.bytes_in

@@ -18,6 +18,7 @@ from trilb.proxy import connect, relay
 from trilb.proxy.connect import Failed
 from trilb.proxy.inspect import inspect, sniff
 from trilb.proxy.plane import Plane
+from trilb.proxy.tracks import leave
 
 PAYLOAD_WAIT = 5.0
 """Seconds to wait for the first bytes where balancing needs them (rdp-cookie). Arbitrary: RDP clients speak first."""
@@ -170,7 +171,9 @@ class TcpSession:
             stream.end("C", "D")
         finally:
             self.waiter.finish()
-            if not upgraded:
+            if upgraded:
+                self.session.carried = stream.tracked
+            else:
                 self._finish(stream)
         return upgraded
 
@@ -218,6 +221,8 @@ class TcpSession:
         backend.counters.enter(plane.clock.now)
         if await self._inspected(stream, route.content, route.inspect_delay) is not None:
             return False
+        if backend.plan.stick is not None:
+            backend.plan.stick(stream)
         if backend.plan.payload:
             await self._peek(stream)
         try:
@@ -239,6 +244,9 @@ class TcpSession:
             up = await self._inspect_response(stream, server, backend.plan)
             if up is None:
                 return False
+        if backend.plan.learn is not None:
+            stream.inspected_server = server.inbox
+            backend.plan.learn(stream)
         stream.bytes_out += await tunnel(
             plane,
             stream,
@@ -316,6 +324,8 @@ class TcpSession:
             return
 
     def _finish(self, stream: Stream) -> None:
+        if stream.tracked is not None or self.session.tracked is not None:
+            leave(stream, self.plane.clock.now)
         connect.release(stream)
         backend = stream.backend
         tallies = [stream.frontend.counters]

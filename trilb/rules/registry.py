@@ -47,6 +47,7 @@ class Builder(Resolver, Protocol):
     family: str
     bufsize: int
     maxrewrite: int
+    stick_counters: int
 
     def writer(self, text: Format, style: Style = "http") -> Callable[[Stream], bytes]:
         """The closure of a log format; `style` says where its text goes (samples/logformat.py)."""

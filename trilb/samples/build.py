@@ -11,8 +11,10 @@ from trilb.config.model import AclSpec, Cond, Expr, Spec, Term
 from trilb.live.stream import Stream
 from trilb.samples import casts
 from trilb.samples.indexes import Find
+from trilb.samples.tables import key_type
 from trilb.samples.types import Convert, Every, Fetch, Resolver, StreamConvert, Value, converters, fetches, matchers
 from trilb.samples.variables import Variable
+from trilb.tables.store import Table
 
 _REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.TABLE, Kind.USERLIST)
 _VARIABLES = (Kind.VAR, Kind.INT_OR_VAR, Kind.STR_OR_VAR)
@@ -61,11 +63,15 @@ def _chain(spec: Expr, resolver: Resolver, wanted: str = "") -> Convert | Stream
     kind = str(fetches.entries[spec.fetch.name].facts["gives"])
     for one in spec.converters:
         entry = converters.entries[one.name]
-        between = casts.cast(kind, str(entry.facts.get("takes", "any")))
+        arguments = _arguments(one, entry.args, resolver)
+        takes = str(entry.facts.get("takes", "any"))
+        if entry.facts.get("table"):
+            takes = key_type(next(each for each in arguments if isinstance(each, Table)), kind)
+        between = casts.cast(kind, takes)
         if between is not None:
             add(between)
         finder = (resolver,) if entry.facts.get("finds") else ()
-        add(entry.factory(*finder, *_arguments(one, entry.args, resolver)), bool(entry.facts.get("stream")))
+        add(entry.factory(*finder, *arguments), bool(entry.facts.get("stream")))
         kind = kind if entry.facts["gives"] == "same" else str(entry.facts["gives"])
     last = casts.cast(kind, wanted) if wanted else None
     if last is not None:

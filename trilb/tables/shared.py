@@ -156,7 +156,7 @@ class SharedTable:
     # -- what changed elsewhere --------------------------------------------------------------------------------------
 
     def merge(self, batch: Any) -> int:
-        """Take over what a batch knows better; returns the rows taken. Raises ValueError for one that makes no sense."""
+        """Take over what a batch knows better; returns the rows taken. Raises ValueError where it makes no sense."""
         if not isinstance(batch, list | tuple) or len(batch) != 5:
             raise ValueError("a batch has five parts")
         keys, left_data, epoch_data, mark_data, part_data = batch

@@ -15,7 +15,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 from trilb.base.hybrid import HybridClock
@@ -31,6 +31,8 @@ _CHUNK: Final = 1000
 _LOOKS: Final = 500
 """Rows that one call of `purge` looks at: about as much work."""
 _NEVER: Final = -math.inf
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""How IPv6 writes an IPv4 address (RFC 4291, 2.5.5.2)."""
 _GRAVE: Final = 3600.0
 """Seconds for which a deletion is remembered when the table's entries never expire."""
 
@@ -101,6 +103,25 @@ class Table:
             self.server_id.shared = False
             self.server_key.companion = self.server_id
             self.marks.remove(self.server_id)
+        self.gpcs = self._pair("gpc", "gpc0", "gpc1")
+        self.gpc_array = self._list("gpc")
+        self.gpc_rates = self._pair("gpc_rate", "gpc0_rate", "gpc1_rate")
+        self.gpc_rate_array = self._list("gpc_rate")
+        self.gpts = self._pair("gpt", "gpt0")
+        self.gpt_array = self._list("gpt")
+        self.conn_cur = self._pair("conn_cur", "conn_cur")[0]
+        self.on_connection = self._events("conn_cnt", "conn_rate")
+        self.on_session = self._events("sess_cnt", "sess_rate")
+        self.on_request = self._events("http_req_cnt", "http_req_rate")
+        self.on_error = self._events("http_err_cnt", "http_err_rate")
+        self.on_failure = self._events("http_fail_cnt", "http_fail_rate")
+        self.on_glitch = self._events("glitch_cnt", "glitch_rate")
+        self.bytes_in = self._events("bytes_in_cnt")
+        self.bytes_out = self._events("bytes_out_cnt")
+        self.rates_in = self._events("bytes_in_rate")
+        self.rates_out = self._events("bytes_out_rate")
+        self.factor = schema.factor or 1
+        self.shards = 0
         self._width = min(max(self.expire / 16384, min(0.25, self.expire / 16)), 60.0)
         self.slots: dict[int, array[int]] = {}
         self._order: list[int] = []
@@ -124,6 +145,18 @@ class Table:
             made.append(column)
             self.shown.append((stored.label(index), stored.type.name, column))
         self.columns[stored.type.name] = made
+
+    def _list(self, name: str) -> list[Any]:
+        return list(self.columns.get(name, ()))
+
+    def _pair(self, array_name: str, *names: str) -> list[Any]:
+        """The elements of an array, or else the columns of the older types that mean its first ones."""
+        if array_name in self.columns and array_name not in names:
+            return self._list(array_name)
+        return [self.columns[name][0] if name in self.columns else None for name in names]
+
+    def _events(self, *names: str) -> tuple[Any, ...]:
+        return tuple(self.columns[name][0] for name in names if name in self.columns)
 
     def _mark(self, name: str) -> Mark | None:
         found = self.columns.get(name)
@@ -469,6 +502,10 @@ class Table:
         if self.dirty[row] != self._all:
             self.mark(row)
 
+    def shard(self, key: bytes) -> int:
+        """The part of the table a key belongs to, from 1; 0 when the table is not spread over peers."""
+        return crc32(key) % self.shards + 1 if self.shards else 0
+
     def left(self, row: int, now: float) -> float:
         """Seconds until a row expires; 0.0 where entries never do."""
         return max(0.0, self.touched[row] + self.expire - now) if self.expire != math.inf else 0.0
@@ -495,7 +532,11 @@ def _key_maker(schema: Schema) -> Callable[[bytes | int], bytes | None]:
     if schema.type in ("ip", "ipv4", "ipv6"):
 
         def address(value: bytes | int) -> bytes | None:
-            return value if isinstance(value, bytes) and len(value) == length else None
+            if not isinstance(value, bytes) or len(value) == length:
+                return value if isinstance(value, bytes) else None
+            if length == 4:
+                return value[12:] if value.startswith(_MAPPED) else None
+            return _MAPPED + value
 
         return address
     if schema.type == "binary":

@@ -273,6 +273,32 @@ def tuning(line: Line, section: Global, context: Context) -> None:
         raise Refused("'tune.h1.fast-lane' expects 'on' or 'off'")
 
 
+@keyword("global", "tune.stick-counters")
+def stick_counters(line: Line, section: Global, context: Context) -> None:
+    """`tune.stick-counters N`: how many entries a session and a request may track at once."""
+    (value,) = only(line, 1, "tune.stick-counters <number>")
+    section.stick_counters = whole(value, 0, 100, "'tune.stick-counters'")
+
+
+@keyword("global", "http-err-codes", "http-fail-codes")
+def codes(line: Line, section: Global, context: Context) -> None:
+    """`http-err-codes [+-]RANGE[,...] ...`: statuses that count as the client's errors, or as the server's failures."""
+    if len(line.words) < 2:
+        raise Refused(f"'{line.words[0]}' expects ranges of statuses, as in 400-499 -404")
+    name = "error_codes" if line.words[0] == "http-err-codes" else "failure_codes"
+    now: frozenset[int] = getattr(section, name)
+    for word, column in zip(line.words[1:], line.columns[1:], strict=True):
+        sign = word[0] if word[0] in "+-" else ""
+        given: set[int] = set()
+        for part in word[len(sign) :].split(","):
+            low, dash, high = part.partition("-")
+            if not low.isdigit() or (dash and not high.isdigit()) or not 100 <= int(low) <= int(high or low) <= 599:
+                raise Refused(f"'{part}' is no status from 100 to 599 and no range of them", column=column)
+            given.update(range(int(low), int(high or low) + 1))
+        now = now | given if sign == "+" else now - given if sign == "-" else frozenset(given)
+    setattr(section, name, now)
+
+
 def unregistered(word: str, line: Line, context: Context) -> bool:
     """Deal with a global keyword nobody registered: without effect, or not served. False when it is unknown."""
     if word in known.NO_EFFECT_GLOBAL or (word.startswith("tune.") and word in known.GLOBAL):

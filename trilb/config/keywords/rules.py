@@ -271,10 +271,3 @@ def named_defaults_only(proxy: Proxy, family: str) -> None:
         if not proxy.name:
             raise Refused(f"'{family}' is not allowed in an anonymous defaults section; give the section a name")
         proxy.unique_rules.add(family)
-
-
-@keyword("proxy", "stick-table", where="FLB")
-def stick_table(line: Line, proxy: Proxy, context: Context) -> None:
-    """`stick-table ...`: its name is known, the table comes with its issue."""
-    context.config.tables[proxy.name] = line.place
-    raise NotServed("stick-table")

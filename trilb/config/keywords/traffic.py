@@ -15,7 +15,7 @@ from trilb.config.expressions import NotServed
 from trilb.config.keywords.globals import lookup_id, octal
 from trilb.config.keywords.registry import Context, keyword
 from trilb.config.lexer import Line, expand_address
-from trilb.config.model import Bind, Proxy, ServerLine
+from trilb.config.model import Bind, PeerTls, Proxy, ServerLine
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+\Z")
 
@@ -79,8 +79,8 @@ def bind(line: Line, proxy: Proxy, context: Context) -> None:
     proxy.binds.append(made)
 
 
-def read_bind(line: Line, context: Context) -> Bind:
-    """Read a `bind` line. Raises Refused or NotServed."""
+def read_bind(line: Line, context: Context, tls: PeerTls | None = None) -> Bind:
+    """Read a `bind` line; what it says of TLS goes to `tls` where that is served. Raises Refused or NotServed."""
     if len(line.words) < 2:
         raise Refused("'bind' expects an address and port as argument, for instance :80")
     addresses: list[Address] = []
@@ -105,6 +105,9 @@ def read_bind(line: Line, context: Context) -> Bind:
         elif option in _BIND_WITHOUT_EFFECT:
             context.config.without_effect.setdefault(f"bind {option}", line.at(i - 1))
             i += _BIND_WITHOUT_EFFECT[option]
+        elif tls is not None and option in ("ssl", *_PEER_TLS):
+            made.ssl = made.ssl or option == "ssl"
+            i += tls_option(tls, words, i - 1, line.columns)
         elif option == "ssl":
             made.ssl = True
             unserved = unserved or "bind ssl"
@@ -129,6 +132,27 @@ def read_bind(line: Line, context: Context) -> Bind:
     if unserved:
         context.unserved(unserved, line.place)
     return made
+
+
+_PEER_TLS = {
+    "crt": "crt",
+    "ca-file": "ca_file",
+    "crl-file": "crl_file",
+    "verify": "verify",
+    "verifyhost": "verify_host",
+}
+
+
+def tls_option(tls: PeerTls, words: tuple[str, ...], i: int, columns: tuple[int, ...]) -> int:
+    """Read one option of TLS between peers at `words[i]`; returns how many arguments it had. Raises Refused."""
+    option = words[i]
+    if option == "ssl":
+        return 0
+    text = _value(words, i + 1, option, columns[i])
+    if option == "verify" and text not in ("none", "optional", "required"):
+        raise Refused(f"'verify' expects none, optional or required, not '{text}'", column=columns[i])
+    setattr(tls, _PEER_TLS[option], text)
+    return 1
 
 
 def _value(words: tuple[str, ...], i: int, option: str, column: int) -> str:
@@ -186,10 +210,12 @@ _SERVER_FLAGS: dict[str, tuple[str, bool]] = {
     "no-backup": ("backup", False),
     "disabled": ("disabled", True),
     "enabled": ("disabled", False),
+    "non-stick": ("non_stick", True),
+    "stick": ("non_stick", False),
 }
 _SERVER_WITHOUT_EFFECT = {"tfo": 0, "no-tfo": 0, "pool-low-conn": 1, "log-bufsize": 1}
 _SERVER_DEFAULTS_AS_IS = frozenset(
-    ["no-ssl", "no-send-proxy", "no-send-proxy-v2", "no-check-ssl", "no-agent-check", "stick", "no-verifyhost"]
+    ["no-ssl", "no-send-proxy", "no-send-proxy-v2", "no-check-ssl", "no-agent-check", "no-verifyhost"]
 )
 _NOT_IN_DEFAULT = frozenset({"id"})
 
