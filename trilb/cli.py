@@ -165,7 +165,7 @@ def facts(localpeer: str = "") -> Facts:
     env["HAPROXY_BRANCH"] = HAPROXY_VERSION.rpartition(".")[0]
     env["HAPROXY_LOCALPEER"] = localpeer or os.uname().nodename
     version = ".".join(str(part) for part in ssl.OPENSSL_VERSION_INFO[:3])
-    return Facts(HAPROXY_VERSION, env, FEATURES, ENABLED, "OpenSSL", version)
+    return Facts(HAPROXY_VERSION, env, FEATURES, ENABLED, "OpenSSL", version, localpeer)
 
 
 def _condition(text: str) -> int:
@@ -239,8 +239,6 @@ def read(options: Options) -> tuple[Config, Report]:
         raise _Usage
     config, report = reader.read(texts, language(), facts(options.localpeer))
     settings = config.globals
-    if options.localpeer:
-        settings.localpeer = options.localpeer
     if options.maxconn:
         settings.maxconn = options.maxconn
     if options.pidfile:

@@ -31,6 +31,9 @@ def unmapped(address: Packed) -> Packed:
 
 def text(address: Packed) -> str:
     """The usual spelling of a packed address."""
+    if len(address) == 16 and (address.startswith(_MAPPED) or (not any(address[:12]) and any(address[12:14]))):
+        # As inet_ntop writes them, and HAProxy with it.
+        return f"::{'ffff:' if address[10] else ''}{ipaddress.ip_address(address[12:])}"
     return str(ipaddress.ip_address(address))
 
 

@@ -13,7 +13,7 @@ from trilb.config.expressions import Reference
 from trilb.config.model import Cond, Config, Mode, Proxy, ServerLine, Side, Variable
 
 
-def check(config: Config, report: Report, references: list[Reference]) -> None:
+def check(config: Config, report: Report, references: list[Reference], localpeer: str = "") -> None:
     """Number proxies and servers, resolve names, and report what does not fit together."""
     _number_proxies(config)
     for target in config.globals.logs:
@@ -40,7 +40,8 @@ def check(config: Config, report: Report, references: list[Reference]) -> None:
         if proxy.side & Side.BACKEND:
             _backend(proxy, config, report)
         _timeouts(proxy, report)
-    _tables(config, report)
+    config.globals.localpeer = localpeer or config.globals.localpeer or os.uname().nodename
+    _tables(config, report, config.globals.localpeer)
     _references(config, report, references)
     for userlist in config.userlists.values():
         for user in userlist.users.values():
@@ -242,11 +243,10 @@ def _timeouts(proxy: Proxy, report: Report) -> None:
         )
 
 
-def _tables(config: Config, report: Report) -> None:
+def _tables(config: Config, report: Report, local: str) -> None:
     """Whom tables are shared with, where they write to, and which ones keep servers."""
     for section in config.peers.values():
         names = [peer.name for peer in section.peers]
-        local = config.globals.localpeer or os.uname().nodename
         if not section.disabled and local not in names:
             report.warn(
                 section.place,
@@ -257,7 +257,7 @@ def _tables(config: Config, report: Report) -> None:
         for peer in section.peers:
             if peer.shard > section.shards:
                 report.alert(peer.place, f"peer '{peer.name}': shard {peer.shard} is above 'shards {section.shards}'")
-            if peer.name != local and peer.address is None:
+            if not section.disabled and peer.name != local and peer.address is None:
                 report.alert(peer.place, f"peer '{peer.name}' is not the local one and needs an address and a port")
             if peer.name == local and peer.address is not None and section.binds:
                 report.alert(peer.place, f"the local peer '{peer.name}' takes its address from the 'bind' line only")
@@ -284,11 +284,6 @@ def _tables(config: Config, report: Report) -> None:
                     f"stick-table '{table.name}' : 'write-to' needs a table of the same type and key length, and"
                     f" '{table.write_to}' is of type {target.type}",
                 )
-        if table.nopurge and not table.expire:
-            report.warn(
-                table.place,
-                f"stick-table '{table.name}' : 'nopurge' without 'expire' takes no new entry once it is full",
-            )
 
 
 def _references(config: Config, report: Report, references: list[Reference]) -> None:
@@ -305,7 +300,7 @@ def _references(config: Config, report: Report, references: list[Reference]) -> 
         elif reference.kind is Kind.USERLIST:
             found = name in config.userlists
         elif reference.kind is Kind.TABLE:
-            found = name in config.tables or not name
+            found = (name or reference.proxy) in config.tables
         else:
             backend, slash, server = name.rpartition("/")
             owner = backs.get(backend if slash else reference.proxy)

@@ -38,6 +38,8 @@ class Facts:
     enabled: frozenset[str] = frozenset()
     ssl_library: str = "OpenSSL"
     ssl_version: str = "3.0.0"
+    localpeer: str = ""
+    """What -L says."""
     extra: Mapping[str, Callable[..., bool]] = field(default_factory=dict)
 
 

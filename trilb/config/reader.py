@@ -348,5 +348,5 @@ def read(sources: list[Source], language: Language, facts: Facts) -> tuple[Confi
     for source in sources:
         reader.context.base = os.getcwd()
         reader.file(source)
-    check.check(reader.config, reader.report, reader.context.references)
+    check.check(reader.config, reader.report, reader.context.references, facts.localpeer)
     return reader.config, reader.report

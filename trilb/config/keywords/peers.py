@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from trilb.base.address import parse as parse_address
@@ -14,6 +15,7 @@ from trilb.config.keywords.traffic import read_bind, tls_option
 from trilb.config.lexer import Line, expand_address
 from trilb.config.model import Peer, PeersSection, PeerTls
 
+_NAME = re.compile(r"[A-Za-z0-9_.:-]+\Z")
 _TLS = ("ssl", "crt", "ca-file", "crl-file", "verify", "verifyhost")
 _POINTLESS = {"check": 0, "weight": 1, "cookie": 1, "inter": 1, "rise": 1, "fall": 1, "maxconn": 1, "disabled": 0}
 """Server options that mean nothing between peers (section 11.2), with their arguments."""
@@ -28,6 +30,8 @@ def peer(line: Line, section: PeersSection, context: Context) -> None:
     if len(line.words) < 2 or (line.words[0] == "peer" and len(line.words) < 3):
         raise Refused(f"'{line.words[0]}' expects <name> and <addr>:<port> as arguments")
     name = line.words[1]
+    if not _NAME.match(name):
+        raise Refused(f"character not permitted in peer name '{name}'; use A-Z a-z 0-9 - _ . :", column=line.columns[1])
     if any(other.name == name for other in section.peers):
         raise Refused(f"peer '{name}' is already defined in peers section '{section.name}'")
     address, rest = None, 2
