@@ -333,10 +333,12 @@ def _check_names(config: Config, report: Report) -> None:
 
 def _build(config: Config, report: Report) -> None:
     """What only shows when everything is put together; a start does the same."""
+    from trilb.process.sharing import prepare
     from trilb.runtime import build
 
     try:
         build(config)
+        prepare(config)
     except Refused as refused:
         report.alert(refused.place or NOWHERE, refused.text)
 

@@ -72,6 +72,8 @@ class Runtime:
     patterns: Store = field(default_factory=Store)
     tables: dict[str, Table] = field(default_factory=dict)
     hybrid: HybridClock = field(default_factory=HybridClock)
+    sections: list[Any] = field(default_factory=list)
+    """Peers sections as `show peers` sees them; who serves them adds them."""
 
     def set_variable(self, name: str, value: Expr | Format) -> None:
         """Evaluate what a `proc` variable is set to, and set it; a missing sample leaves it as it is."""
@@ -95,6 +97,10 @@ class Runtime:
         """Log a line about a proxy's state to that proxy's targets."""
         for sink in self.sinks.get(proxy, ()):
             sink.write(text.encode("latin-1", "replace"), LEVELS.index(level), self.plane.clock.wall)
+
+    def say_globally(self, text: str, level: str) -> None:
+        """Log a line about the process to the targets of the global section."""
+        self.say("", text, level)
 
 
 class _Builder:
@@ -182,14 +188,14 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     plane = Plane(clock, process, limits, lane=settings.fast_lane)
     runtime = Runtime(config, plane, process, patterns=patterns(config))
     for schema in config.tables.values():
-        section = config.peers.get(schema.peers)
-        shared = bool(schema.durable) or (section is not None and not section.disabled)
-        runtime.tables[schema.name] = Table(schema, runtime.hybrid, shared=shared)
+        # Even one that no peers section names is shared: with the process that takes over from this one.
+        runtime.tables[schema.name] = Table(schema, runtime.hybrid, shared=True)
     for name, value, place in settings.variables:
         try:
             runtime.set_variable(name, value)
         except Refused as refused:
             raise Refused(refused.text, place=place) from None
+    runtime.sinks[""] = _sinks(runtime, Proxy("", "defaults", NOWHERE, Side.FRONTEND, log_global=True))
     alive = [proxy for proxy in config.proxies if not proxy.disabled]
     for proxy in alive:
         if proxy.side & Side.FRONTEND:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from trilb import HAPROXY_VERSION, __version__
 from trilb.admin.views import csv
@@ -34,6 +34,8 @@ class View(Protocol):
     backends: dict[str, Backend]
     patterns: Store
     tables: dict[str, Table]
+    sections: list[Any]
+    """Peers sections, each a `SectionView` of admin/cmd_peers.py."""
 
     def parse_variable(self, name: str, text: str, *, formatted: bool) -> tuple[str, Expr | Format]:
         """Read the words of `set var`. Raises Refused."""

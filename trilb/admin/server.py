@@ -13,6 +13,7 @@ from typing import Protocol
 import trio
 
 from trilb.admin import cmd_maps as _cmd_maps  # noqa: F401 (its import enters the commands)
+from trilb.admin import cmd_peers as _cmd_peers  # noqa: F401
 from trilb.admin import cmd_tables as _cmd_tables  # noqa: F401
 from trilb.admin.commands import View, execute
 from trilb.admin.words import payload_end, split_commands

@@ -24,12 +24,15 @@ from trilb.health.state import Change
 from trilb.live.server import Server
 from trilb.net.listen import open_listener
 from trilb.process.privileges import daemonize, drop, prepare, write_pidfile
+from trilb.process.sharing import Sharing
 from trilb.proxy import pool, queue
 from trilb.proxy.accept import Acceptor, AnySession
 from trilb.runtime import Runtime, build
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _DEFAULT_BACKLOG = 1024
+_FLUSH = 1.0
+"""Seconds for which a process that ends waits for peers to have what changed last."""
 _PURGE = 1.0
 """Seconds between looks at idle server connections."""
 _EXPIRE = 0.1
@@ -59,6 +62,8 @@ def _run(config: Config, foreground: bool, finish: list[int], terminate: list[in
     uid, gid = prepare(settings)
     _raise_descriptors()
     listeners = _open(config)
+    sharing = Sharing(config)
+    sharing.open()
     sockets = [
         (
             line,
@@ -73,6 +78,7 @@ def _run(config: Config, foreground: bool, finish: list[int], terminate: list[in
     if settings.pidfile:
         write_pidfile(settings.pidfile)
     runtime = build(config, Clock())
+    sharing.build(runtime)
     drop(settings, uid, gid)
     for pids, number in ((finish, signal.SIGUSR1), (terminate, signal.SIGTERM)):
         for pid in pids:
@@ -85,12 +91,13 @@ def _run(config: Config, foreground: bool, finish: list[int], terminate: list[in
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     try:
-        trio.run(partial(_Worker(runtime, listeners, sockets).main), strict_exception_groups=True)
+        trio.run(partial(_Worker(runtime, listeners, sockets, sharing).main), strict_exception_groups=True)
     finally:
         for _, _, sock in listeners:
             sock.close()
         for _, sock in sockets:
             sock.close()
+        sharing.close()
         runtime.channels.close()
 
 
@@ -128,7 +135,9 @@ class _Worker:
         runtime: Runtime,
         listeners: list[tuple[str, Bind, socket.socket]],
         sockets: list[tuple[Socket, socket.socket]],
+        sharing: Sharing,
     ) -> None:
+        self.sharing = sharing
         self.runtime = runtime
         self.listeners = listeners
         self.sockets = sockets
@@ -149,6 +158,11 @@ class _Worker:
                 nursery.start_soon(self._purge)
                 if runtime.tables:
                     nursery.start_soon(self._expire)
+                for line, sock in self.sockets:
+                    nursery.start_soon(serve_socket, runtime, line, sock)
+                await nursery.start(self.sharing.run)
+                # Whoever is accepted now may be known to a peer: a few moments' wait, or his session moves.
+                await self.sharing.settled()
                 async with trio.open_nursery() as serving:
                     numbers: dict[str, int] = {}
                     for name, bind, sock in self.listeners:
@@ -160,12 +174,11 @@ class _Worker:
                         acceptor.accept_proxy = bind.accept_proxy
                         self.acceptors.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
-                    for line, sock in self.sockets:
-                        nursery.start_soon(serve_socket, runtime, line, sock)
                     self._start_checks(nursery)
                     nursery.start_soon(self._signals, signals, serving)
                     await self.done.wait()
                     serving.cancel_scope.cancel()
+                await self.sharing.flush(_FLUSH)
                 nursery.cancel_scope.cancel()
 
     async def _signals(self, signals: object, serving: trio.Nursery) -> None:

@@ -461,6 +461,11 @@ class SharedTable:
         """The rows of a bucket, deleted ones too."""
         return list(self.table.index[number].values())
 
+    def select(self, rows: Sequence[int], shard: int) -> list[int]:
+        """The rows of one part of a table that is spread over peers (`shards`)."""
+        table = self.table
+        return [row for row in rows if (key := table.keys[row]) is not None and table.shard(key) == shard]
+
     def horizon(self) -> int:
         """The stamp up to which replicas compare."""
         return self.table.clock.past(_SETTLED)
