@@ -246,6 +246,7 @@ def _backend(proxy: Proxy) -> Backend:
                 server.refresh()
             else:
                 raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
+        server.transparent = line.address.family is Family.ANY and not line.address.host
         if line.address.offset:
             server.port_offset = line.address.port
         source = line.source or proxy.source

@@ -59,6 +59,7 @@ class Server:
         "queue_index",
         "running",
         "source",
+        "transparent",
         "up",
         "used",
         "weight",
@@ -75,6 +76,8 @@ class Server:
         self.address: tuple[str, int] | tuple[str, int, int, int] | str | None = None
         self.source: tuple[str, int] | None = None
         self.port_offset: int | None = None
+        self.transparent = False
+        """It stands for wherever the client connected to (address 0.0.0.0)."""
         self.cookie: bytes | None = line.cookie.encode("latin-1") if line.cookie is not None else None
         self.admin = MAINT if line.disabled else 0
         self.up = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 
+from trilb.base.ip import text as address_text
 from trilb.live.server import Server
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn, connect, connect_error
@@ -269,8 +270,13 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
         raise Broken("no address")
     if server.port_offset is not None and isinstance(address, tuple):
         address = (address[0], (stream.session.local_port + server.port_offset) & 0xFFFF)
+    family = server.family
+    if server.transparent and isinstance(address, tuple):
+        port = address[1] if server.port_offset is None else stream.local_port + server.port_offset
+        address = (address_text(stream.local), port & 0xFFFF)
+        family = socket.AF_INET6 if len(stream.local) == 16 else socket.AF_INET
     plan = server.backend.plan
-    conn, ready = connect(server.family, address, plane.poller, server.source)
+    conn, ready = connect(family, address, plane.poller, server.source)
     stream.bound = conn.bound = conn.sock.getsockname()
     server.counters.conn_tot += 1
     if plan.keepalive:

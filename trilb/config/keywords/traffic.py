@@ -284,8 +284,6 @@ def server(line: Line, proxy: Proxy, context: Context) -> None:
     if not address.port and address.family not in (Family.UNIX, Family.ABSTRACT):
         # HAProxy: no port means the port of the incoming connection.
         address = replace(address, offset=True)
-    if address.family is Family.ANY and not address.host:
-        raise NotServed("server with the address of the connection (0.0.0.0)")
     if any(other.name == name for other in proxy.servers):
         raise Refused(
             f"{proxy.kind} '{proxy.name}' : server '{name}' is already defined; give it another name",
