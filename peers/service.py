@@ -196,9 +196,12 @@ class Service:
                 wait = _FIRST_WAIT
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    async def serve_stream(self, stream: trio.abc.Stream, *, dial: bool) -> None:
+    async def serve_stream(
+        self, stream: trio.abc.Stream, dial: bool, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Speak over a ready connection to another process of this very peer, until it ends."""
-        await self._converse(stream, self.replica.name if dial else "", dialed=dial, local=True, origin="this machine")
+        peer = self.replica.name if dial else ""
+        await self._converse(stream, peer, dialed=dial, local=True, origin="this machine", opened=task_status.started)
 
     async def _converse(
         self,
@@ -209,9 +212,11 @@ class Service:
         origin: str,
         local: bool = False,
         known: Callable[[], None] = lambda: None,
+        opened: Callable[[], None] = lambda: None,
     ) -> None:
         replica = self.replica
         link = replica.open(peer, trio.current_time(), dialed=dialed, local=local, origin=origin)
+        opened()
         reason = "the peer closed the connection"
         try:
             async with trio.open_nursery() as nursery:

@@ -30,7 +30,11 @@ Usage : trilb [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn> 
         -C <dir> changes to <dir> before anything else
         -L <name> sets the local peer's name ; -p <file> writes the process's id
         -n <number> limits connections ; -N and -m are accepted
-        -sf/-st <pid>* finish/terminate old processes once this one listens
+        -W master-worker mode ; -Ws the same, and tells the service manager
+        -S <addr> the master's command socket
+        -sf/-st <pid>* finish/terminate old processes once this one serves;
+           their sockets and tables are taken over
+        -x <socket> takes the listening sockets over from a runtime socket
         trilb doc prints the reference of what is served
 """
 
@@ -59,7 +63,12 @@ class Options:
     maxconn: int = 0
     finish: list[int] = field(default_factory=list)
     terminate: list[int] = field(default_factory=list)
-    later: list[str] = field(default_factory=list)
+    master: bool = False
+    notifies: bool = False
+    master_socket: str = ""
+    listeners_from: str = ""
+    words: list[str] = field(default_factory=list)
+    """What a worker of this master is started with."""
 
 
 def _number(text: str) -> int:
@@ -68,7 +77,7 @@ def _number(text: str) -> int:
 
 def parse(argv: list[str]) -> Options:
     """Read the flags. Raises _Usage."""
-    options = Options()
+    options = Options(words=_for_workers(argv))
     words = list(argv)
 
     def value(flag: str) -> str:
@@ -88,16 +97,18 @@ def parse(argv: list[str]) -> Options:
         elif word == "-cc":
             options.condition = value(word)
         elif word in ("-W", "-Ws"):
-            options.later.append(word)
+            options.master = True
+            options.notifies = options.notifies or word == "-Ws"
         elif word in ("-sf", "-st"):
             while words and not words[0].startswith("-"):
                 pid = words.pop(0)
                 if not pid.isdigit():
                     raise Refused(f"{word} option: '{pid}' is not a process id")
                 (options.finish if word == "-sf" else options.terminate).append(int(pid))
-        elif word in ("-S", "-x"):
-            value(word)
-            options.later.append(word)
+        elif word == "-S":
+            options.master_socket = value(word)
+        elif word == "-x":
+            options.listeners_from = value(word)
         elif word in ("-f", "-L", "-p", "-n", "-N", "-m", "-C"):
             _valued(options, word, value(word))
         elif word.startswith("-d"):
@@ -117,6 +128,23 @@ def parse(argv: list[str]) -> Options:
         else:
             raise _Usage
     return options
+
+
+def _for_workers(argv: list[str]) -> list[str]:
+    """The command line without what only concerns its first process."""
+    kept: list[str] = []
+    at = 0
+    while at < len(argv):
+        word = argv[at]
+        at += 1
+        if word in ("-S", "-x", "-p"):
+            at += 1
+        elif word in ("-sf", "-st"):
+            while at < len(argv) and not argv[at].startswith("-"):
+                at += 1
+        elif word not in ("-W", "-Ws") and not word.startswith("-D"):
+            kept.append(word)
+    return kept
 
 
 def _valued(options: Options, flag: str, text: str) -> None:
@@ -378,13 +406,26 @@ def _listens(config: Config) -> bool:
     return any(p.side & Side.FRONTEND and p.binds and not p.disabled for p in config.proxies)
 
 
+def _be_master(options: Options, config: Config, foreground: bool) -> int:
+    """Master-worker mode: what was read here was only to tell early what is wrong with it."""
+    from trilb.base.address import parse as parse_address
+    from trilb.config.model import Bind
+    from trilb.net.listen import open_listener
+    from trilb.process import master
+    from trilb.process.privileges import daemonize
+
+    listener = None
+    if options.master_socket:
+        text = options.master_socket.partition(",")[0]
+        address = parse_address(text)[0]
+        listener = open_listener(address, Bind((address,), NOWHERE, mode=0o600), 10)
+    background = -1 if foreground else daemonize()
+    command = [sys.executable, "-m", "trilb", *options.words]
+    before = [*options.finish, *options.terminate]
+    return master.run(command, config.globals.pidfile, listener, before, background)
+
+
 def _start(options: Options, config: Config) -> int:
-    if options.later:
-        for flag in options.later:
-            _say(
-                Severity.ALERT, f"option {flag} waits for reload and master-worker mode, which trilb does not serve yet"
-            )
-        return 1
     if config.unserved:
         for item in config.unserved:
             text = f"'{item.keyword}' is HAProxy's and not served by trilb yet"
@@ -392,16 +433,23 @@ def _start(options: Options, config: Config) -> int:
         _say(Severity.ALERT, "config : Fatal errors found in configuration.")
         return 1
     from trilb.process import worker
+    from trilb.process.master import READY_FD
 
     config = replace(config)
     foreground = options.foreground or not (config.globals.daemon or options.daemon)
+    is_worker = READY_FD in os.environ
+    wants_master = options.master or (config.globals.master_worker and not options.foreground)
     try:
-        worker.run(
-            config,
-            foreground=foreground,
-            finish=options.finish,
-            terminate=options.terminate,
+        if wants_master and not options.debug and not is_worker:
+            return _be_master(options, config, foreground)
+        start = worker.Start(
+            foreground or is_worker,
+            tuple(options.finish),
+            tuple(options.terminate),
+            options.listeners_from,
+            options.notifies,
         )
+        worker.run(config, start)
     except Refused as refused:
         place = f"[{refused.place}] : " if refused.place is not None else ""
         _say(Severity.ALERT, f"{place}{refused.text}")

@@ -72,6 +72,8 @@ class Runtime:
     patterns: Store = field(default_factory=Store)
     tables: dict[str, Table] = field(default_factory=dict)
     hybrid: HybridClock = field(default_factory=HybridClock)
+    give_listeners: Callable[[Any], None] | None = None
+    """Hands listening sockets over, for `expose-fd listeners`."""
     sections: list[Any] = field(default_factory=list)
     """Peers sections as `show peers` sees them; who serves them adds them."""
 

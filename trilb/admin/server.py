@@ -7,7 +7,7 @@ line, separated by `;`. A line that ends in `<<` or `<<END` has a payload: the l
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import trio
@@ -19,6 +19,8 @@ from trilb.admin.commands import View, execute
 from trilb.admin.words import payload_end, split_commands
 from trilb.config.model import Socket
 
+Give = Callable[[socket.socket], None]
+
 _LONGEST = 16384
 """Bytes of a command line; more is refused."""
 _LONGEST_PAYLOAD = 131072
@@ -28,12 +30,16 @@ _LONGEST_PAYLOAD = 131072
 class RuntimeView(View, Protocol):
     """What the socket serves from."""
 
+    give_listeners: Give | None
+    """Hands every listening socket over to who is connected; it blocks, for some seconds at most."""
+
 
 async def serve_socket(runtime: RuntimeView, line: Socket, sock: socket.socket) -> None:
     """Accept clients of one runtime socket until cancelled."""
     limiter = trio.CapacityLimiter(runtime.config.globals.stats_maxconn)
     listener = trio.socket.from_stdlib_socket(sock)
     level = line.level
+    give = runtime.give_listeners if line.expose_fd else None
     async with trio.open_nursery() as nursery:
         while True:
             try:
@@ -41,13 +47,15 @@ async def serve_socket(runtime: RuntimeView, line: Socket, sock: socket.socket) 
             except OSError:
                 await trio.sleep(0.1)
                 continue
-            nursery.start_soon(_limited, limiter, runtime, level, trio.SocketStream(client))
+            nursery.start_soon(_limited, limiter, runtime, level, trio.SocketStream(client), give)
 
 
-async def _limited(limiter: trio.CapacityLimiter, runtime: RuntimeView, level: str, stream: trio.SocketStream) -> None:
+async def _limited(
+    limiter: trio.CapacityLimiter, runtime: RuntimeView, level: str, stream: trio.SocketStream, give: Give | None
+) -> None:
     """Serve one client, unless `stats maxconn` are being served already: then it waits."""
     async with limiter:
-        await _client(runtime, level, stream)
+        await _client(runtime, level, stream, give)
 
 
 class _Lines:
@@ -104,7 +112,7 @@ class _Lines:
                 yield "\n"
 
 
-async def _client(runtime: RuntimeView, level: str, stream: trio.SocketStream) -> None:
+async def _client(runtime: RuntimeView, level: str, stream: trio.SocketStream, give: Give | None) -> None:
     buffer = b""
     lines = _Lines(runtime, level)
     timeout = runtime.config.globals.stats_timeout
@@ -120,6 +128,10 @@ async def _client(runtime: RuntimeView, level: str, stream: trio.SocketStream) -
                     buffer += b"\n"
                 while b"\n" in buffer:
                     line, _, buffer = buffer.partition(b"\n")
+                    if give is not None and line.strip() == b"_getsocks":
+                        with socket.socket(fileno=socket.dup(stream.socket.fileno())) as plain:
+                            await trio.to_thread.run_sync(give, plain)
+                        return
                     answer = lines.line(line.decode("latin-1"))
                     prompt = b"" if not lines.prompting else b"+ " if answer is None else b"> "
                     for piece in answer or ():

@@ -33,13 +33,26 @@ def drop(settings: Global, uid: int | None, gid: int | None) -> None:
         raise Refused(f"cannot {what} : {error.strerror}") from None
 
 
-def daemonize() -> None:
-    """Go to the background: the caller returns in a new session, the starting process exits 0."""
+def daemonize() -> int:
+    """Go to the background: the caller returns in a new session with a descriptor to say by that it serves (`detach`).
+
+    The starting process waits for that, and exits 0, or 1 when this one ends before.
+    """
+    reading, writing = os.pipe()
     if os.fork():
-        os._exit(0)
+        os.close(writing)
+        os._exit(0 if os.read(reading, 1) else 1)
+    os.close(reading)
     os.setsid()
     if os.fork():
         os._exit(0)
+    return writing
+
+
+def detach(line: int) -> None:
+    """Tell whoever started this process that it serves, and let go of its terminal."""
+    os.write(line, b"1")
+    os.close(line)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)

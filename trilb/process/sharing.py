@@ -24,6 +24,7 @@ from trilb.config.model import Bind, Config, PeersSection
 from trilb.net import tls
 from trilb.net.address import resolve
 from trilb.net.listen import open_listener
+from trilb.process.handover import Inheritance, key_of
 from trilb.runtime import Runtime
 from trilb.tables.shared import SharedTable
 
@@ -42,6 +43,7 @@ class Section:
     config: PeersSection
     addresses: list[PeerAddress] = field(default_factory=list)
     listeners: list[socket.socket] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     server_tls: ssl.SSLContext | None = None
     service: Service | None = None
     replica: Replica | None = None
@@ -120,8 +122,10 @@ class Sharing:
         self.local = config.globals.localpeer
         self.incarnation = int(time.time() * 1000)
         self.shared: dict[str, SharedTable] = {}
+        self.runtime: Runtime | None = None
+        self.handovers: list[Service] = []
 
-    def open(self) -> None:
+    def open(self, inherited: Inheritance) -> None:
         """Open the sockets peers connect to. Raises Refused."""
         for section in self.sections:
             binds = section.config.binds
@@ -130,8 +134,11 @@ class Sharing:
                 binds = [Bind((own.address,), own.place)] if own.address is not None else []
             for bind in binds:
                 for address in bind.addresses:
+                    key = "peers|" + key_of(address, bind)
+                    sock = inherited.take(key)
                     try:
-                        section.listeners.append(open_listener(address, bind, 64))
+                        section.listeners.append(sock or open_listener(address, bind, 64))
+                        section.keys.append(key)
                     except Refused as refused:
                         text = f"Starting peers {section.config.name}: {refused.text}"
                         raise Refused(text, place=bind.place) from None
@@ -143,6 +150,7 @@ class Sharing:
 
     def build(self, runtime: Runtime) -> None:
         """Make replicas of the tables, once they exist."""
+        self.runtime = runtime
         clock = runtime.plane.clock
         for section in self.sections:
             tables = {}
@@ -208,6 +216,83 @@ class Sharing:
             for section in self.sections:
                 if section.service is not None:
                     nursery.start_soon(section.service.flush, timeout)
+            for service in self.handovers:
+                nursery.start_soon(service.flush, timeout)
+
+    # -- the next process, and the one before ------------------------------------------------------------------------
+
+    def _handover(self, *, knows: bool) -> Service:
+        """A replica of every table, whoever else shares it, for another process of this instance."""
+        runtime = self.runtime
+        assert runtime is not None
+        made: list[Service] = []
+
+        def poke() -> None:
+            if made:
+                made[0].poke()
+
+        clock = runtime.plane.clock
+        tables = {
+            table.name: SharedTable(table, table.name, self.origin, lambda: clock.now, poke)
+            for table in runtime.tables.values()
+        }
+        replica = Replica(
+            _HANDOVER,
+            self.local,
+            self.incarnation,
+            tables,
+            {},
+            trio.current_time(),
+            patience=_PATIENCE,
+            say=partial(_say, runtime, _HANDOVER),
+        )
+        replica.synced = knows
+        made.append(Service(replica, [], []))
+        self.handovers.append(made[0])
+        return made[0]
+
+    def _end_handover(self, service: Service) -> None:
+        self.handovers.remove(service)
+        for table in service.replica.tables.values():
+            assert isinstance(table, SharedTable)
+            table.table.unsubscribe(table.feed)
+
+    async def teach(self, stream: trio.SocketStream) -> None:
+        """Give every table to the next process, and what changes after, until it has enough."""
+        service = self._handover(knows=True)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(service.run)
+                await service.serve_stream(stream, False)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._end_handover(service)
+
+    async def learn(
+        self, stream: trio.SocketStream, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Take every table over from the process before; started when that is done, ended when that one is gone."""
+        service = self._handover(knows=False)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(service.run)
+                await nursery.start(self._follow, service, stream, nursery.cancel_scope)
+                await service.settled(0.0, _PATIENCE)
+                task_status.started()
+        finally:
+            self._end_handover(service)
+
+    @staticmethod
+    async def _follow(
+        service: Service,
+        stream: trio.SocketStream,
+        scope: trio.CancelScope,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(service.serve_stream, stream, True)
+            task_status.started()
+        scope.cancel()
 
     def close(self) -> None:
         """Close the listening sockets."""

@@ -11,6 +11,8 @@ import os
 import resource
 import signal
 import socket
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -23,14 +25,21 @@ from trilb.health.run import watch
 from trilb.health.state import Change
 from trilb.live.server import Server
 from trilb.net.listen import open_listener
-from trilb.process.privileges import daemonize, drop, prepare, write_pidfile
+from trilb.process import handover
+from trilb.process.handover import Inheritance
+from trilb.process.master import READY_FD
+from trilb.process.notify import notify
+from trilb.process.privileges import daemonize, detach, drop, prepare, write_pidfile
 from trilb.process.sharing import Sharing
+from trilb.process.successor import Successor
 from trilb.proxy import pool, queue
 from trilb.proxy.accept import Acceptor, AnySession
 from trilb.runtime import Runtime, build
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _DEFAULT_BACKLOG = 1024
+Listening = tuple[str, Bind, socket.socket, str]
+"""The proxy, the bind line, its socket, and the key by which the next process finds it."""
 _FLUSH = 1.0
 """Seconds for which a process that ends waits for peers to have what changed last."""
 _PURGE = 1.0
@@ -39,7 +48,18 @@ _EXPIRE = 0.1
 """Seconds between looks at expired entries; a lookup never finds one, whenever that is."""
 
 
-def run(config: Config, *, foreground: bool, finish: list[int], terminate: list[int]) -> None:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How the command line wants a worker to start: in front or behind, and instead of whom."""
+
+    foreground: bool = True
+    finish: tuple[int, ...] = ()
+    terminate: tuple[int, ...] = ()
+    listeners_from: str = ""
+    notifies: bool = False
+
+
+def run(config: Config, start: Start) -> None:
     """Serve until told to stop. Raises Refused when it cannot start."""
     # From here to the receiver in `main` signals wait: one that comes early must not kill a half-started process.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -47,7 +67,7 @@ def run(config: Config, *, foreground: bool, finish: list[int], terminate: list[
     # (Not SIG_IGN: the system would throw away what is pending.)
     before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
     try:
-        _run(config, foreground, finish, terminate)
+        _run(config, start)
     except Refused:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -57,13 +77,19 @@ def run(config: Config, *, foreground: bool, finish: list[int], terminate: list[
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
-def _run(config: Config, foreground: bool, finish: list[int], terminate: list[int]) -> None:
+def _run(config: Config, start: Start) -> None:
     settings = config.globals
     uid, gid = prepare(settings)
     _raise_descriptors()
-    listeners = _open(config)
+    ready = Ready(start)
+    if start.listeners_from:
+        inherited = handover.inherit_from(start.listeners_from)
+        inherited.line = handover.inherit((*start.finish, *start.terminate), tables_only=True).line
+    else:
+        inherited = handover.inherit((*start.finish, *start.terminate))
+    listeners = _open(config, inherited)
     sharing = Sharing(config)
-    sharing.open()
+    sharing.open(inherited)
     sockets = [
         (
             line,
@@ -73,27 +99,25 @@ def _run(config: Config, foreground: bool, finish: list[int], terminate: list[in
         )
         for line in settings.stats_sockets
     ]
-    if not foreground:
-        daemonize()
-    if settings.pidfile:
+    inherited.close()
+    if not start.foreground:
+        ready.background = daemonize()
+    if settings.pidfile and not ready.master:
         write_pidfile(settings.pidfile)
     runtime = build(config, Clock())
     sharing.build(runtime)
     drop(settings, uid, gid)
-    for pids, number in ((finish, signal.SIGUSR1), (terminate, signal.SIGTERM)):
-        for pid in pids:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                continue
     # What load made lives as long as the process: take it out of the collector's sight.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     try:
-        trio.run(partial(_Worker(runtime, listeners, sockets, sharing).main), strict_exception_groups=True)
+        trio.run(
+            partial(_Worker(runtime, listeners, sockets, sharing, inherited.line, ready).main),
+            strict_exception_groups=True,
+        )
     finally:
-        for _, _, sock in listeners:
+        for _, _, sock, _ in listeners:
             sock.close()
         for _, sock in sockets:
             sock.close()
@@ -107,9 +131,9 @@ def _raise_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _open(config: Config) -> list[tuple[str, Bind, socket.socket]]:
+def _open(config: Config, inherited: Inheritance) -> list[Listening]:
     """Open every bind line of every frontend, all or nothing."""
-    opened: list[tuple[str, Bind, socket.socket]] = []
+    opened: list[Listening] = []
     try:
         for proxy in config.proxies:
             if proxy.disabled:
@@ -117,26 +141,61 @@ def _open(config: Config) -> list[tuple[str, Bind, socket.socket]]:
             for bind in proxy.binds:
                 backlog = bind.backlog or proxy.backlog or proxy.maxconn or _DEFAULT_BACKLOG
                 for address in bind.addresses:
+                    key = handover.key_of(address, bind)
                     try:
-                        sock = open_listener(address, bind, backlog)
+                        sock = inherited.take(key) or open_listener(address, bind, backlog)
                     except Refused as refused:
                         raise Refused(f"Starting {proxy.kind} {proxy.name}: {refused.text}", place=bind.place) from None
-                    opened.append((proxy.name, bind, sock))
+                    opened.append((proxy.name, bind, sock, key))
     except BaseException:
-        for _, _, sock in opened:
+        for _, _, sock, _ in opened:
             sock.close()
         raise
     return opened
+
+
+class Ready:
+    """Whom to tell that this process serves: its master, who started it, the service manager, those it replaces."""
+
+    def __init__(self, start: Start) -> None:
+        self.start = start
+        self.master = int(os.environ.pop(READY_FD, "0"))
+        if self.master:
+            os.set_inheritable(self.master, False)
+        self.background = -1
+
+    @staticmethod
+    def own_line() -> socket.socket:
+        """The socket for the process that will replace this one."""
+        return handover.listen()
+
+    def tell(self) -> None:
+        """Everything listens and is accepted."""
+        if self.background >= 0:
+            detach(self.background)
+        for pids, number in ((self.start.finish, signal.SIGUSR1), (self.start.terminate, signal.SIGTERM)):
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        if self.master:
+            with suppress(OSError):
+                os.write(self.master, b"READY")
+        elif self.start.notifies:
+            notify(READY=1, MAINPID=os.getpid(), STATUS="Ready.")
 
 
 class _Worker:
     def __init__(
         self,
         runtime: Runtime,
-        listeners: list[tuple[str, Bind, socket.socket]],
+        listeners: list[Listening],
         sockets: list[tuple[Socket, socket.socket]],
         sharing: Sharing,
+        before: socket.socket | None,
+        ready: Ready,
     ) -> None:
+        self.before = before
+        self.ready = ready
         self.sharing = sharing
         self.runtime = runtime
         self.listeners = listeners
@@ -158,14 +217,17 @@ class _Worker:
                 nursery.start_soon(self._purge)
                 if runtime.tables:
                     nursery.start_soon(self._expire)
+                runtime.give_listeners = self._give
                 for line, sock in self.sockets:
                     nursery.start_soon(serve_socket, runtime, line, sock)
+                if self.before is not None:
+                    await self._take_over(nursery, self.before)
                 await nursery.start(self.sharing.run)
                 # Whoever is accepted now may be known to a peer: a few moments' wait, or his session moves.
                 await self.sharing.settled()
                 async with trio.open_nursery() as serving:
                     numbers: dict[str, int] = {}
-                    for name, bind, sock in self.listeners:
+                    for name, bind, sock, _ in self.listeners:
                         numbers[name] = numbers.get(name, 0) + 1
                         acceptor = Acceptor(
                             plane, runtime.frontends[name], sock, bind.name, bind.id or numbers[name], self.sessions
@@ -174,12 +236,47 @@ class _Worker:
                         acceptor.accept_proxy = bind.accept_proxy
                         self.acceptors.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
+                    successor = Successor(runtime, self.sharing, self._exposed)
+                    nursery.start_soon(successor.run, self.ready.own_line())
                     self._start_checks(nursery)
                     nursery.start_soon(self._signals, signals, serving)
+                    if self.ready.master:
+                        nursery.start_soon(self._master, serving)
+                    # Accepting tasks run from here on, before the process that is replaced hears of it.
+                    await trio.lowlevel.checkpoint()
+                    self.ready.tell()
                     await self.done.wait()
                     serving.cancel_scope.cancel()
                 await self.sharing.flush(_FLUSH)
                 nursery.cancel_scope.cancel()
+
+    async def _take_over(self, nursery: trio.Nursery, before: socket.socket) -> None:
+        """Learn the tables of the process before; what it learns while it leaves comes as well."""
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(before))
+        try:
+            await stream.send_all(handover.TABLES)
+        except trio.BrokenResourceError:
+            await trio.aclose_forcefully(stream)
+            return
+        await nursery.start(self.sharing.learn, stream)
+
+    def _exposed(self) -> list[tuple[str, socket.socket]]:
+        """What another process may take over: each listening socket with its key."""
+        found = [(key, sock) for _, _, sock, key in self.listeners if sock.fileno() >= 0]
+        for section in self.sharing.sections:
+            found += zip(section.keys, section.listeners, strict=True)
+        return found
+
+    def _give(self, sock: socket.socket) -> None:
+        sock.settimeout(5.0)
+        with suppress(OSError):
+            handover.give(sock, self._exposed())
+
+    async def _master(self, serving: trio.Nursery) -> None:
+        """A master that is gone leaves nobody to ask for a reload: finish softly."""
+        await trio.lowlevel.wait_readable(self.ready.master)
+        if not self.runtime.plane.stopping:
+            await self._soft_stop(serving)
 
     async def _signals(self, signals: object, serving: trio.Nursery) -> None:
         """Wait for the signal that ends the process."""

@@ -91,7 +91,10 @@ class Acceptor:
     def stop(self) -> None:
         """Take no more connections."""
         self.stopped = True
-        self.sock.close()
+        if self.sock.fileno() >= 0:
+            # The next process may hold the same socket: closing alone would not end the wait for it.
+            trio.lowlevel.notify_closing(self.sock)
+            self.sock.close()
 
     async def _session(self, sock: socket.socket, peer: object) -> None:
         plane, frontend = self.plane, self.frontend

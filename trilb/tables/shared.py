@@ -147,6 +147,10 @@ class SharedTable:
         parts = []
         for number in numbers:
             source = table.stamps if number < 0 else table.origin_stamps[number]
+            if number < 0 and whole:
+                # What was counted before anybody asked has no stamp yet.
+                for row in rows:
+                    source[row] = source[row] or table.clock.stamp()
             stamps = [source[row] for row in rows]
             if any(stamps):
                 columns = [data for column in table.counts for data in column.take(rows, number, now)]

@@ -230,10 +230,18 @@ class Table:
 
     def subscribe(self, poke: Poke | None = None) -> Feed:
         """A feed of what changes from now on; `poke` is called when it stops being empty."""
-        feed = Feed(self, 1 << len(self.feeds), poke)
+        taken = {feed.bit for feed in self.feeds}
+        bit = next(1 << number for number in range(8) if 1 << number not in taken)
+        feed = Feed(self, bit, poke)
         self.feeds = (*self.feeds, feed)
         self._all |= feed.bit
         return feed
+
+    def unsubscribe(self, feed: Feed) -> None:
+        """Nobody asks a feed any more."""
+        self.feeds = tuple(each for each in self.feeds if each is not feed)
+        feed.take()
+        self._all &= ~feed.bit
 
     def grow(self) -> int:
         """Room for more rows in every column; returns the first of them."""

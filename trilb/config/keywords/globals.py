@@ -178,6 +178,16 @@ def lookup_id(kind: str, name: str) -> int:
         raise Refused(f"'{name}' is not a {kind} of this system") from None
 
 
+@keyword("global", "master-worker")
+def master_worker(line: Line, section: Global, context: Context) -> None:
+    """`master-worker`: the same as -W, a master process that reloads by replacing its worker."""
+    if line.words[1:] not in ((), ("no-exit-on-failure",)):
+        raise Refused("'master-worker' takes no argument but 'no-exit-on-failure'")
+    if line.words[1:]:
+        raise NotServed("master-worker no-exit-on-failure")
+    section.master_worker = True
+
+
 @keyword("global", "hard-stop-after")
 def hard_stop_after(line: Line, section: Global, context: Context) -> None:
     """`hard-stop-after TIME`: how long a soft stop may last."""

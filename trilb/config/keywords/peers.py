@@ -77,6 +77,8 @@ def bind(line: Line, section: PeersSection, context: Context) -> None:
     columns = (*line.columns[:2], *(0 for _ in section.bind_defaults), *line.columns[2:])
     tls = PeerTls()
     made = read_bind(replace(line, words=words, columns=columns), context, tls)
+    if section.binds:
+        raise Refused("one 'bind' line is all a peers section may have")
     if made.ssl and not tls.crt:
         raise Refused("'bind ... ssl' needs 'crt' with a file that holds the certificate and its key")
     section.binds.append(made)
