@@ -104,6 +104,8 @@ class Replica:
         self.stopping = False
         self.strangers = 0
         self.protocol_errors = 0
+        self.faults = 0
+        """Conversations that ended by an error of this program."""
         self.synced = any(len(table) for table in self.tables.values())
         """This node knows what there is to know; it may teach."""
         self.teacher: Link | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import ssl
+import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -197,11 +199,17 @@ class Service:
             wait = min(wait * 2, _LONGEST_WAIT)
 
     async def serve_stream(
-        self, stream: trio.abc.Stream, dial: bool, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        stream: trio.abc.Stream,
+        dial: bool,
+        said: bytes,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Speak over a ready connection to another process of this very peer, until it ends."""
+        """Speak over a ready connection to another process of this very peer, which `said` something already."""
         peer = self.replica.name if dial else ""
-        await self._converse(stream, peer, dialed=dial, local=True, origin="this machine", opened=task_status.started)
+        await self._converse(
+            stream, peer, dialed=dial, local=True, origin="this machine", opened=task_status.started, said=said
+        )
 
     async def _converse(
         self,
@@ -213,10 +221,13 @@ class Service:
         local: bool = False,
         known: Callable[[], None] = lambda: None,
         opened: Callable[[], None] = lambda: None,
+        said: bytes = b"",
     ) -> None:
         replica = self.replica
         link = replica.open(peer, trio.current_time(), dialed=dialed, local=local, origin=origin)
         opened()
+        if said:
+            replica.receive(link, said, trio.current_time())
         reason = "the peer closed the connection"
         try:
             async with trio.open_nursery() as nursery:
@@ -236,6 +247,11 @@ class Service:
                 nursery.cancel_scope.cancel()
         except* (trio.BrokenResourceError, trio.ClosedResourceError) as group:
             reason = explain(group.exceptions[0], origin)
+        except* Exception as group:  # noqa: BLE001
+            # A fault of ours in one conversation must end neither the others nor the traffic: tell, count, close.
+            reason = "a fault of this program; please report what it printed"
+            replica.faults += 1
+            traceback.print_exception(group, file=sys.stderr)
         finally:
             peer = link.peer
             replica.lost(link, reason, trio.current_time())

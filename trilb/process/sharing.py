@@ -160,7 +160,7 @@ class Sharing:
                 within = table.name.startswith(section.config.name + "/")
                 name = "/" + table.name.partition("/")[2] if within else table.name
                 table.shards = section.config.shards
-                shared = SharedTable(table, name, self.origin, lambda: clock.now, partial(self._poke, section))
+                shared = SharedTable(table, name, self.origin, clock.refresh, partial(self._poke, section))
                 if table.schema.write_to:
                     shared.written = runtime.tables[table.schema.write_to]
                 self.shared[table.name] = tables[name] = shared
@@ -233,7 +233,7 @@ class Sharing:
 
         clock = runtime.plane.clock
         tables = {
-            table.name: SharedTable(table, table.name, self.origin, lambda: clock.now, poke)
+            table.name: SharedTable(table, table.name, self.origin, clock.refresh, poke)
             for table in runtime.tables.values()
         }
         replica = Replica(
@@ -257,13 +257,13 @@ class Sharing:
             assert isinstance(table, SharedTable)
             table.table.unsubscribe(table.feed)
 
-    async def teach(self, stream: trio.SocketStream) -> None:
-        """Give every table to the next process, and what changes after, until it has enough."""
+    async def teach(self, stream: trio.SocketStream, said: bytes) -> None:
+        """Give every table to the next process, and what changes after, until it has enough; it `said` so much."""
         service = self._handover(knows=True)
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(service.run)
-                await service.serve_stream(stream, False)
+                await service.serve_stream(stream, False, said)
                 nursery.cancel_scope.cancel()
         finally:
             self._end_handover(service)
@@ -290,7 +290,7 @@ class Sharing:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         async with trio.open_nursery() as nursery:
-            await nursery.start(service.serve_stream, stream, True)
+            await nursery.start(service.serve_stream, stream, True, b"")
             task_status.started()
         scope.cancel()
 

@@ -61,7 +61,7 @@ class Successor:
             if line == handover.LISTENERS:
                 await self._give(plain)
             elif line == handover.TABLES:
-                await self.sharing.teach(stream)
+                await self.sharing.teach(stream, buffer)
                 return
             elif line.startswith(handover.COMMAND):
                 text = line[len(handover.COMMAND) :].decode("latin-1").strip()

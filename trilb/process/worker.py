@@ -303,7 +303,7 @@ class _Worker:
                 "warning",
             )
         with trio.move_on_after(runtime.config.globals.hard_stop_after or float("inf")):
-            while self.sessions:
+            while any(acceptor.current for acceptor in self.acceptors):
                 for session in list(self.sessions):
                     if not session.inflight:
                         session.waiter.wake()

@@ -76,6 +76,8 @@ class Acceptor:
                     if not self._running():
                         return
                     raise
+                # Counted from here on, or a soft stop would overlook it.
+                self.current += 1
                 nursery.start_soon(self._session, accepted, peer, name=frontend.name)
 
     def _running(self) -> bool:
@@ -113,6 +115,7 @@ class Acceptor:
                 local = sock.getsockname()
             except OSError:
                 sock.close()
+                self.current -= 1
                 return
             session.local, session.local_port = ip.unmapped(ip.packed(local[0])), local[1]
         session.accepted = now
@@ -125,7 +128,6 @@ class Acceptor:
         frontend.counters.conn_tot += 1
         conn = Conn(sock, plane.poller)
         session.side = conn
-        self.current += 1
         guarded = self.accept_proxy or frontend.plan.on_connect is not None or frontend.plan.on_session is not None
         try:
             if not guarded or await admit(plane, session, conn, accept_proxy=self.accept_proxy):

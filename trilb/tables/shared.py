@@ -70,8 +70,10 @@ class SharedTable:
         self.table = table
         self.name = name
         self.now = now
-        self.origins = [origin]
-        self.origin_numbers = {origin: 0}
+        table.origins[0] = origin
+        self.origins = table.origins
+        self.origin_numbers = table.origin_numbers
+        self.origin_numbers[origin] = 0
         self.feed = table.subscribe(poke)
         self.written: Table | None = None
         """The table that learns what this one hears (`write-to`)."""

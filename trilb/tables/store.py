@@ -82,6 +82,9 @@ class Table:
         self.stamps: array[int] = array("Q")
         self.origin_stamps: dict[int, array[int]] = {}
         """When each other replica last changed what it counted for a row."""
+        self.origins = [""]
+        """Who writes to this table, by number; 0 is this process."""
+        self.origin_numbers: dict[str, int] = {}
         self.dirty = bytearray()
         self.free: list[int] = []
         self.servers: list[str] = [""]
