@@ -121,7 +121,9 @@ RESPONSE_RULES: Rules = {
         "http-response ",
     ),
     "request-acl": (
-        "acl a req.hdr(x-a) -m found", "http-response set-header X-N 1 if a", "http-response set-header X-M 1 unless a",
+        "acl a req.hdr(x-a) -m found",
+        "http-response set-header X-N 1 if a",
+        "http-response set-header X-M 1 unless a",
     ),
     "mixed-acl": ("acl a req.hdr(x-a) -m found", "acl a status 200", "http-response set-header X-N 1 if a"),
     "after": ("http-response set-header X-R v", "http-after-response set-header X-After 1"),

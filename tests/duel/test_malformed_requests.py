@@ -315,7 +315,8 @@ CHUNKS = [
     Row("announced trailer", chunked(b"3\r\nabc\r\n0\r\nX-T: v\r\n\r\n", b"Trailer: X-T", b"TE: trailers")),
     # what frames or routes a message is no trailer; 2.6 passes it on from time to time
     Row(
-        "length as trailer", chunked(b"3\r\nabc\r\n0\r\nContent-Length: 3\r\nX: y\r\n\r\n"),
+        "length as trailer",
+        chunked(b"3\r\nabc\r\n0\r\nContent-Length: 3\r\nX: y\r\n\r\n"),
         forwarded3=b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{abc}0\r\nx: y\r\n\r\n",
     ),
     # 2.6 checks trailer names or not, differently from one process to the next; a bad name is an error
@@ -342,15 +343,36 @@ TABLES = {
 # Where 2.6 is lax and trilb deliberately is not: what smuggling is made of gets 400 and never reaches a server.
 STRICT = {
     ("length", "folded"),
-    *(("lines", row) for row in (
-        "lf everywhere", "lf after request line", "lf after header", "lf at end", "fold", "fold by tab",
-        "fold after lf", "several folds", "fold before value", "empty fold", "vt and ff in value",
-    )),
+    *(
+        ("lines", row)
+        for row in (
+            "lf everywhere",
+            "lf after request line",
+            "lf after header",
+            "lf at end",
+            "fold",
+            "fold by tab",
+            "fold after lf",
+            "several folds",
+            "fold before value",
+            "empty fold",
+            "vt and ff in value",
+        )
+    ),
     *(("request", row) for row in ("0x81 in target", "leading lf", "version HTTP/0.9")),
-    ("host", "twice the same"), ("host", "twice in other case"),
-    *(("chunk", row) for row in (
-        "controls in extension", "bare lf", "lf after data", "lf at end", "data too short", "empty body with trailers",
-    )),
+    ("host", "twice the same"),
+    ("host", "twice in other case"),
+    *(
+        ("chunk", row)
+        for row in (
+            "controls in extension",
+            "bare lf",
+            "lf after data",
+            "lf at end",
+            "data too short",
+            "empty body with trailers",
+        )
+    ),
 }
 ROWS = [
     pytest.param(replace(row, status3=400) if (table, row.id) in STRICT else row, id=f"{table}: {row.id!r}")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
+from zlib import crc32
 
 import trio
 
@@ -151,6 +152,7 @@ class Sharing:
     def build(self, runtime: Runtime) -> None:
         """Make replicas of the tables, once they exist."""
         self.runtime = runtime
+        runtime.hybrid.node = crc32(self.origin.encode())
         clock = runtime.plane.clock
         for section in self.sections:
             tables = {}

@@ -103,7 +103,8 @@ class SharedTable:
         if rows and table.counts:
             stamp, stamps = table.clock.stamp(), table.stamps
             for row in rows:
-                stamps[row] = stamp
+                if stamps[row] or table.counted(row):
+                    stamps[row] = stamp
         return rows
 
     def export(self, rows: Sequence[int], whole: bool) -> list[Any]:
@@ -152,7 +153,8 @@ class SharedTable:
             if number < 0 and whole:
                 # What was counted before anybody asked has no stamp yet.
                 for row in rows:
-                    source[row] = source[row] or table.clock.stamp()
+                    if not source[row] and table.counted(row):
+                        source[row] = table.clock.stamp()
             stamps = [source[row] for row in rows]
             if any(stamps):
                 columns = [data for column in table.counts for data in column.take(rows, number, now)]

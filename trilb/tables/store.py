@@ -30,6 +30,8 @@ _CHUNK: Final = 1000
 """Rows of a slot that are sorted in one go: about a millisecond of work."""
 _LOOKS: Final = 500
 """Rows that one call of `purge` looks at: about as much work."""
+FOREVER: Final = 1e18
+"""Seconds; not infinite, so that sums with what never was are never no number."""
 _NEVER: Final = -math.inf
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 """How IPv6 writes an IPv4 address (RFC 4291, 2.5.5.2)."""
@@ -68,7 +70,7 @@ class Table:
         self.schema = schema
         self.name = schema.name
         self.size = schema.size
-        self.expire = schema.expire or math.inf
+        self.expire = schema.expire or FOREVER
         self.clock = clock or HybridClock()
         self.shared = shared
         self.used = 0
@@ -407,7 +409,7 @@ class Table:
             _, row, epoch = graves.popleft()
             if self.touched[row] == _NEVER and self.epochs[row] == epoch and self.keys[row] is not None:
                 self._forget(row)
-        if self.expire == math.inf:
+        if self.expire == FOREVER:
             return False
         limit = now - self.expire
         last = self.slot(limit)
@@ -464,7 +466,7 @@ class Table:
         self.touched[row] = _NEVER
         self.filed[row] = 0
         self.epochs[row] = epoch
-        self.graves.append((now + (self.expire if self.expire != math.inf else _GRAVE), row, epoch))
+        self.graves.append((now + (self.expire if self.expire != FOREVER else _GRAVE), row, epoch))
         if len(self.graves) > max(self.size, 1024):
             _, oldest, its = self.graves.popleft()
             if self.touched[oldest] == _NEVER and self.epochs[oldest] == its and self.keys[oldest] is not None:
@@ -480,6 +482,13 @@ class Table:
         """Let a held row go its way; it is refreshed."""
         self.refs[row] -= 1
         self.touch(row, now)
+
+    def counted(self, row: int) -> bool:
+        """Whether this process counted anything for a row."""
+        return any(
+            column.own[0][row] or column.own[1][row] if isinstance(column, Rate) else column.own[row]
+            for column in self.counts
+        )
 
     def server_number(self, key: str) -> int:
         """The number that stands for a server's name or address in this table."""
@@ -519,7 +528,7 @@ class Table:
 
     def left(self, row: int, now: float) -> float:
         """Seconds until a row expires; 0.0 where entries never do."""
-        return max(0.0, self.touched[row] + self.expire - now) if self.expire != math.inf else 0.0
+        return max(0.0, self.touched[row] + self.expire - now) if self.expire != FOREVER else 0.0
 
     def rows(self, now: float) -> Iterator[int]:
         """Every live row, in no order."""
