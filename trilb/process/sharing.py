@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from trilb.config.model import Bind, Config, PeersSection
 from trilb.net import tls
 from trilb.net.address import resolve
 from trilb.net.listen import open_listener
+from trilb.process.durable import Durable
 from trilb.process.handover import Inheritance, key_of
 from trilb.runtime import Runtime
 from trilb.tables.shared import SharedTable
@@ -114,6 +116,12 @@ def _say(runtime: Runtime, section: str, text: str) -> None:
     runtime.say_globally(f"peers {section}: {text}.", "notice")
 
 
+def _say_of_table(runtime: Runtime, table: str, text: str, level: str) -> None:
+    """To the log, and to whoever looks at the start."""
+    sys.stderr.write(f"[{level.upper()}] ({runtime.process.pid}) : stick-table '{table}' : {text}.\n")
+    runtime.say_globally(f"stick-table {table}: {text}.", level)
+
+
 class Sharing:
     """All that this process shares. `open` comes before privileges are dropped, `run` serves."""
 
@@ -125,6 +133,8 @@ class Sharing:
         self.shared: dict[str, SharedTable] = {}
         self.runtime: Runtime | None = None
         self.handovers: list[Service] = []
+        self.durables: list[Durable] = []
+        self.stopping = trio.Event()
 
     def open(self, inherited: Inheritance) -> None:
         """Open the sockets peers connect to. Raises Refused."""
@@ -203,6 +213,8 @@ class Sharing:
                     tls=section.server_tls,
                 )
                 await nursery.start(section.service.run)
+            for durable in self.durables:
+                nursery.start_soon(durable.run, self.stopping)
             task_status.started()
 
     async def settled(self) -> None:
@@ -220,6 +232,28 @@ class Sharing:
                     nursery.start_soon(section.service.flush, timeout)
             for service in self.handovers:
                 nursery.start_soon(service.flush, timeout)
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def load(self, *, read: bool) -> None:
+        """Tables that are kept in files: read them, unless a process before hands them over. Raises Refused."""
+        runtime = self.runtime
+        assert runtime is not None
+        clock = runtime.plane.clock
+        for table in runtime.tables.values():
+            if not table.schema.durable:
+                continue
+            shared = SharedTable(table, table.name, self.origin, clock.refresh)
+            made = Durable(shared, table.schema.durable, partial(_say_of_table, runtime, table.name))
+            try:
+                made.check()
+            except Refused as refused:
+                raise Refused(refused.text, place=table.schema.place) from None
+            made.number()
+            if read:
+                made.load()
+                shared.take()
+            self.durables.append(made)
 
     # -- the next process, and the one before ------------------------------------------------------------------------
 
@@ -295,6 +329,10 @@ class Sharing:
             await nursery.start(service.serve_stream, stream, True, b"")
             task_status.started()
         scope.cancel()
+
+    def stop(self) -> None:
+        """Another process goes on: from now on the files are its own, and it hears what still changes here."""
+        self.stopping.set()
 
     def close(self) -> None:
         """Close the listening sockets."""

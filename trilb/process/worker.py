@@ -106,6 +106,7 @@ def _run(config: Config, start: Start) -> None:
         write_pidfile(settings.pidfile)
     runtime = build(config, Clock())
     sharing.build(runtime)
+    sharing.load(read=inherited.line is None)
     drop(settings, uid, gid)
     # What load made lives as long as the process: take it out of the collector's sight.
     gc.collect()
@@ -290,6 +291,7 @@ class _Worker:
     async def _soft_stop(self, serving: trio.Nursery) -> None:
         runtime = self.runtime
         runtime.plane.stopping = runtime.process.stopping = True
+        self.sharing.stop()
         for acceptor in self.acceptors:
             acceptor.stop()
         for frontend in runtime.frontends.values():

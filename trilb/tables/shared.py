@@ -19,7 +19,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from trilb.tables.columns import Gauge, Mark, zeros
-from trilb.tables.store import BUCKETS, Poke, Table
+from trilb.tables.store import BUCKETS, UNSTAMPED, Poke, Table
 
 DEAD: Final = -1
 NEVER: Final = 1 << 62
@@ -102,9 +102,11 @@ class SharedTable:
         table = self.table
         if rows and table.counts:
             stamp, stamps = table.clock.stamp(), table.stamps
+            dirty = table.dirty
             for row in rows:
-                if stamps[row] or table.counted(row):
+                if dirty[row] & UNSTAMPED and (stamps[row] or table.counted(row)):
                     stamps[row] = stamp
+                dirty[row] &= ~UNSTAMPED & 0xFF
         return rows
 
     def export(self, rows: Sequence[int], whole: bool) -> list[Any]:
@@ -163,8 +165,11 @@ class SharedTable:
 
     # -- what changed elsewhere --------------------------------------------------------------------------------------
 
-    def merge(self, batch: Any) -> int:
-        """Take over what a batch knows better; returns the rows taken. Raises ValueError where it makes no sense."""
+    def merge(self, batch: Any, age: float = 0.0) -> int:
+        """Take over what a batch knows better; returns the rows taken. Raises ValueError where it makes no sense.
+
+        `age` is how many seconds ago it was exported, where it did not come at once.
+        """
         if not isinstance(batch, list | tuple) or len(batch) != 5:
             raise ValueError("a batch has five parts")
         keys, left_data, epoch_data, mark_data, part_data = batch
@@ -172,6 +177,9 @@ class SharedTable:
             raise ValueError(f"a batch has at most {MOST_ROWS} keys")
         count = len(keys)
         left = unpack("q", left_data, count, "times left")
+        if age:
+            less = int(age * 1000)
+            left = array("q", [n if n in (DEAD, NEVER) else max(0, n - less) for n in left])
         epochs = unpack("Q", epoch_data, count, "epochs") if epoch_data != b"" else None
         marks = self._read_marks(mark_data, count)
         parts = self._read_parts(part_data, count)

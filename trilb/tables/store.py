@@ -35,6 +35,8 @@ FOREVER: Final = 1e18
 _NEVER: Final = -math.inf
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 """How IPv6 writes an IPv4 address (RFC 4291, 2.5.5.2)."""
+UNSTAMPED: Final = 0x80
+"""Bit of a changed row: what was counted has no new stamp yet."""
 _GRAVE: Final = 3600.0
 """Seconds for which a deletion is remembered when the table's entries never expire."""
 
@@ -236,17 +238,17 @@ class Table:
     def subscribe(self, poke: Poke | None = None) -> Feed:
         """A feed of what changes from now on; `poke` is called when it stops being empty."""
         taken = {feed.bit for feed in self.feeds}
-        bit = next(1 << number for number in range(8) if 1 << number not in taken)
+        bit = next(1 << number for number in range(7) if 1 << number not in taken)
         feed = Feed(self, bit, poke)
         self.feeds = (*self.feeds, feed)
-        self._all |= feed.bit
+        self._all |= feed.bit | UNSTAMPED
         return feed
 
     def unsubscribe(self, feed: Feed) -> None:
         """Nobody asks a feed any more."""
         self.feeds = tuple(each for each in self.feeds if each is not feed)
         feed.take()
-        self._all &= ~feed.bit
+        self._all = self._all & ~feed.bit if self.feeds else 0
 
     def grow(self) -> int:
         """Room for more rows in every column; returns the first of them."""
