@@ -82,7 +82,7 @@ class Stickiness:
                 continue
             table = rule.table
             key = table.key(value)
-            if key is None or key == b"":
+            if key is None:
                 continue
             if rule.match:
                 row = table.find(key, now)
@@ -114,7 +114,7 @@ class Stickiness:
                 if value is None:
                     continue
                 key = rule.table.key(value)
-                if key:
+                if key is not None:
                     found.append((rule.table, key))
             noted = [*noted, *found] if noted else found
         if not noted or server is None or server.line.non_stick:

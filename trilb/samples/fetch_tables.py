@@ -170,8 +170,7 @@ def _key(number: int) -> Fetch:
 
 def _is_tracked(number: int, table: Table | None) -> Fetch:
     def run(stream: Stream) -> Value | None:
-        found = _row(stream, number, table)
-        return found is not None and found[1] >= 0
+        return tables.tracked(stream, number) is not None
 
     return run
 

@@ -110,7 +110,8 @@ def increment(table: Table, row: int, index: int, now: float, *, array: bool, am
     count = counts[index] if index < len(counts) else None
     rate = rates[index] if index < len(rates) else None
     if count is None and rate is None:
-        return None
+        # Observed: an element that an array does not have answers 0, a type that is not stored nothing.
+        return 0 if array else None
     now_ms = int(now * 1000)
     value = 0
     if rate is not None:
