@@ -99,15 +99,18 @@ class SharedTable:
     def take(self) -> list[int]:
         """Rows that changed here since the last call; what was counted in them is stamped now."""
         rows = self.feed.take()
-        table = self.table
-        if rows and table.counts:
-            stamp, stamps = table.clock.stamp(), table.stamps
-            dirty = table.dirty
-            for row in rows:
-                if dirty[row] & UNSTAMPED and (stamps[row] or table.counted(row)):
-                    stamps[row] = stamp
-                dirty[row] &= ~UNSTAMPED & 0xFF
+        if rows and self.table.counts:
+            self._stamp(rows)
         return rows
+
+    def _stamp(self, rows: Sequence[int]) -> None:
+        """Numbers that changed get a new stamp, once, before anybody is told of them."""
+        table = self.table
+        stamp, stamps, dirty = table.clock.stamp(), table.stamps, table.dirty
+        for row in rows:
+            if dirty[row] & UNSTAMPED and (stamps[row] or table.counted(row)):
+                stamps[row] = stamp
+            dirty[row] &= ~UNSTAMPED & 0xFF
 
     def export(self, rows: Sequence[int], whole: bool) -> list[Any]:
         """The state of rows as a batch; `whole` with the parts that other replicas counted."""
@@ -148,6 +151,7 @@ class SharedTable:
 
     def _export_parts(self, rows: list[int], whole: bool, now: int) -> list[Any]:
         table = self.table
+        self._stamp(rows)
         numbers = [-1, *(table.origin_stamps if whole and not table.schema.overwrite else ())]
         parts = []
         for number in numbers:
