@@ -568,9 +568,11 @@ class Replica:
         link.wake()
 
     def _wanted(self, link: Link, values: list[Any], now: float) -> None:
-        if len(values) != 2 or values[0] not in link.shared or not isinstance(values[1], list):
+        if len(values) != 2 or not isinstance(values[0], str) or not isinstance(values[1], list):
             raise ProtocolError("a request for repair is malformed")
         name, buckets = values
+        if name not in link.shared:
+            raise ProtocolError(f"a request for repair of table '{name[:100]}', which is not shared")
         most = self.tables[name].buckets
         if len(buckets) > most or not all(type(bucket) is int and 0 <= bucket < most for bucket in buckets):
             raise ProtocolError("a request for repair of buckets that do not exist")
