@@ -20,8 +20,8 @@ _GATHER: Final = 0.001
 """Seconds for which changes gather before they are sent: what comes in a burst travels in one batch."""
 _TICK: Final = 0.25
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
-_STRANGERS: Final = 32
-"""Connections that may be shaking hands at once; more wait in the socket's queue."""
+_STRANGERS: Final = 64
+"""Connections that may be shaking hands at once; with more, the one that has taken longest is closed."""
 _CHUNK: Final = 65536
 """Bytes that are read, and so merged, before other tasks get a turn: a batch or two."""
 
@@ -72,7 +72,7 @@ class Service:
         self.tls = tls
         self._poked = trio.Event()
         self._synced = trio.Event()
-        self._handshakes = trio.CapacityLimiter(_STRANGERS)
+        self._handshakes: dict[object, trio.CancelScope] = {}
         self._lost: dict[str, trio.Event] = {}
         self._nursery: trio.Nursery | None = None
         replica.on_synced = self._synced.set
@@ -132,28 +132,29 @@ class Service:
     async def _listen(self, listener: trio.SocketListener) -> None:
         async with trio.open_nursery() as nursery:
             while True:
-                await self._handshakes.acquire_on_behalf_of(token := object())
                 try:
                     stream = await listener.accept()
                 except OSError:
-                    self._handshakes.release_on_behalf_of(token)
                     await trio.sleep(0.1)
                     continue
-                except BaseException:
-                    self._handshakes.release_on_behalf_of(token)
-                    raise
-                nursery.start_soon(self._accepted, stream, token)
+                if len(self._handshakes) >= _STRANGERS:
+                    next(iter(self._handshakes.values())).cancel()
+                nursery.start_soon(self._accepted, stream)
 
-    async def _accepted(self, raw: trio.SocketStream, token: object) -> None:
+    async def _accepted(self, raw: trio.SocketStream) -> None:
         origin = _origin(raw)
-        shaking = True
+        token = object()
 
         def known() -> None:
-            nonlocal shaking
-            if shaking:
-                shaking = False
-                self._handshakes.release_on_behalf_of(token)
+            self._handshakes.pop(token, None)
 
+        with trio.CancelScope() as scope:
+            self._handshakes[token] = scope
+            await self._admit(raw, origin, known)
+        known()
+        await trio.aclose_forcefully(raw)
+
+    async def _admit(self, raw: trio.SocketStream, origin: str, known: Callable[[], None]) -> None:
         try:
             stream: trio.abc.Stream = raw
             if self.tls is not None:

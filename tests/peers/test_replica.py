@@ -21,7 +21,6 @@ from trilb.base.schema import Schema
 from trilb.tables.shared import SharedTable
 from trilb.tables.store import Table
 
-
 _origins = itertools.count()
 
 
