@@ -235,8 +235,8 @@ class Sharing:
 
     # -- files -------------------------------------------------------------------------------------------------------
 
-    def load(self, *, read: bool) -> None:
-        """Tables that are kept in files: read them, unless a process before hands them over. Raises Refused."""
+    def prepare_files(self) -> None:
+        """Tables that are kept in files: whether these can be. Raises Refused."""
         runtime = self.runtime
         assert runtime is not None
         clock = runtime.plane.clock
@@ -249,11 +249,15 @@ class Sharing:
                 made.check()
             except Refused as refused:
                 raise Refused(refused.text, place=table.schema.place) from None
-            made.number()
-            if read:
-                made.load()
-                shared.take()
             self.durables.append(made)
+
+    def load(self, *, read: bool) -> None:
+        """Read the files, unless a process before hands the tables over. The loop's clock must run."""
+        for durable in self.durables:
+            durable.number()
+            if read:
+                durable.load()
+                durable.shared.take()
 
     # -- the next process, and the one before ------------------------------------------------------------------------
 

@@ -106,7 +106,7 @@ def _run(config: Config, start: Start) -> None:
         write_pidfile(settings.pidfile)
     runtime = build(config, Clock())
     sharing.build(runtime)
-    sharing.load(read=inherited.line is None)
+    sharing.prepare_files()
     drop(settings, uid, gid)
     # What load made lives as long as the process: take it out of the collector's sight.
     gc.collect()
@@ -221,6 +221,7 @@ class _Worker:
                 runtime.give_listeners = self._give
                 for line, sock in self.sockets:
                     nursery.start_soon(serve_socket, runtime, line, sock)
+                self.sharing.load(read=self.before is None)
                 if self.before is not None:
                     await self._take_over(nursery, self.before)
                 await nursery.start(self.sharing.run)
