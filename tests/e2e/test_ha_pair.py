@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -57,8 +60,14 @@ class Pair:
         self.running[f"keepalived{n}"] = self.net.start(f"lb{n}", words, self.dir / f"keepalived{n}.log")
 
     def kill(self, name: str) -> None:
-        """kill -9."""
+        """kill -9, keepalived's children too: they have groups of their own."""
         self.net.kill(self.running.pop(name))
+        for path in self.dir.glob(f"vrrp{name[-1]}.pid") if name.startswith("keepalived") else ():
+            with suppress(ProcessLookupError, ValueError, ChildProcessError):
+                pid = int(path.read_text())
+                os.kill(pid, signal.SIGKILL)
+                # It is ours since its parent died (PR_SET_CHILD_SUBREAPER): gone only when waited for.
+                os.waitpid(pid, 0)
 
     def owns(self, n: int) -> bool:
         """Whether the virtual address is on this machine."""
@@ -135,6 +144,8 @@ def test_a_pair_loses_no_session(program: str, tmp_path: Path) -> None:
         for _, who, server in pair.visits():
             if server != "!":
                 servers.setdefault(who, set()).add(server)
+        for name in list(pair.running):
+            pair.kill(name)
         report = ", ".join(f"{what}: {gap:.0f} ms" for what, gap in gaps.items())
         sys.stdout.write(f"\n{program}, {len(pair.visits())} visits, longest gap after - {report}\n")
         assert {who: len(names) for who, names in servers.items()} == dict.fromkeys(servers, 1), servers

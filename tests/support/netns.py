@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+
+
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def require() -> None:
@@ -34,6 +38,8 @@ class Network:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # Who outlives his parent is inherited by this process, so that it can wait for his end.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.machines: list[str] = []
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -90,6 +96,7 @@ class Network:
         """End everything, remove everything."""
         for process in self.processes:
             self.kill(process)
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
         for machine in [*self.machines, "switch"]:
             subprocess.run(["ip", "netns", "del", self.space(machine)], check=False, capture_output=True, timeout=20)
 
