@@ -53,7 +53,7 @@ def _entries(
     """One topic a factory, with the first of its names in front."""
     topics: dict[int, Topic] = {}
     for name, entry in registry.entries.items():
-        if entry.facts.get("hidden"):
+        if entry.facts.get("untold"):
             continue
         known = topics.get(id(entry.factory))
         if known is not None and known.args == entry.args:

@@ -289,3 +289,18 @@ def test_a_frame_is_bounded() -> None:
     for body in (b"\xdd\xff\xff\xff\xff", b"\x91" * 2000, b"\xc1", b"", b"\x81\x90\x01", b"\xc7\xff\x05"):
         with pytest.raises(ProtocolError):
             list(Decoder().feed(len(body).to_bytes(4, "big") + body))
+
+
+def test_a_peer_with_a_shard_gets_its_part_only() -> None:
+    one, other = node("a", "b", t=table()), node("b", "a", t=table())
+    one.remotes["b"].shard = 2
+    shared = one.tables["t"]
+    assert isinstance(shared, SharedTable)
+    shared.table.shards = 4
+    links = meet(one, other)
+    fill(shared, 200)
+    one.collect(1.0)
+    talk(one, other, links)
+    assert 20 < len(other.tables["t"]) < 90
+    assert not links[0].repairs
+    assert not links[1].repairs

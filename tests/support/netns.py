@@ -14,7 +14,6 @@ from typing import IO
 
 import pytest
 
-
 _PR_SET_CHILD_SUBREAPER = 36
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.peers.world import schema
 from trilb.base.hybrid import HybridClock
+from trilb.base.schema import Schema, parse_stored
 from trilb.tables.columns import Mark
 from trilb.tables.shared import SharedTable
 from trilb.tables.store import Table
@@ -138,3 +140,67 @@ def test_time_left_travels_and_the_oldest_goes() -> None:
     assert one.table.left(one.table.find(b"new0", 1000.0), 1000.0) == pytest.approx(90.0, abs=0.01)
     stale = make("c", expire=100.0)
     assert stale.merge(everything(other), age=200.0) == 0
+
+
+def test_of_many_restarts_the_last_ones_count() -> None:
+    target = make("z")
+    for start in range(1, 31):
+        table = Table(schema(), HybridClock(partial(float, 1000 + start), node=start), shared=True)
+        source = SharedTable(table, "t", f"a/{start:013x}", lambda: 1000.0)
+        row = table.get(b"k", 1000.0)
+        table.gpcs[0].add(row, 1, 0)
+        source.take()
+        batch = everything(source)
+        target.merge(batch)
+        if start == 1:
+            first = batch
+    row = target.table.find(b"k", 1000.0)
+    assert target.table.gpcs[0].read(row, 0) == 8
+    target.merge(first)
+    assert target.table.gpcs[0].read(row, 0) == 8
+    assert len(target.origins) == 9
+
+
+def test_a_table_that_only_receives_shows_what_counts_elsewhere() -> None:
+    shape = Schema("t", "string", 32, 100, recv_only=True)
+    for stored in parse_stored("conn_cur,conn_cnt"):
+        shape.store(stored)
+    watching = SharedTable(Table(shape, HybridClock(), shared=True), "t", "w/1", lambda: 0.0)
+    plain = Schema("t", "string", 32, 100, stored=list(shape.stored))
+    local = SharedTable(Table(plain, HybridClock(), shared=True), "t", "l/1", lambda: 0.0)
+    for start, amount in (("1", 5), ("2", 3)):
+        table = Table(plain, HybridClock(partial(float, start), node=int(start)), shared=True)
+        source = SharedTable(table, "t", f"a/{start}", lambda: 0.0)
+        row = table.get(b"k", 0.0)
+        assert table.conn_cur is not None
+        table.conn_cur.add(row, amount, 0)
+        source.take()
+        for target in (watching, local):
+            target.merge(everything(source))
+    row = watching.table.find(b"k", 0.0)
+    # Of two processes of one peer the later one says what is now.
+    assert watching.table.conn_cur.read(row, 0) == 3
+    assert local.table.conn_cur.read(local.table.find(b"k", 0.0), 0) == 0
+
+
+def test_what_is_heard_is_written_to_another_table() -> None:
+    source, heard = make("a"), make("b")
+    heard.written = Table(schema(), HybridClock(), shared=True)
+    fill(source, 3)
+    heard.merge(everything(source))
+    target = heard.written
+    row = target.find(b"k2", 1000.0)
+    assert target.server_key is not None
+    assert target.servers[target.server_key.values[row]] == "s2"
+    assert target.gpts[0].values[row] == 2
+    assert target.gpcs[0].read(row, 0) == 0, "counters are not written on"
+
+
+def test_a_shard_is_a_part_and_all_parts_are_everything() -> None:
+    shared = make("a")
+    shared.table.shards = 3
+    fill(shared, 60)
+    rows = [row for number in range(256) for row in shared.bucket(number)]
+    parts = [shared.select(rows, shard) for shard in (1, 2, 3)]
+    assert sorted(row for part in parts for row in part) == sorted(rows)
+    assert all(10 < len(part) < 30 for part in parts)

@@ -40,7 +40,7 @@ def _track(number: int) -> None:
         source="4.4",
         parse=_parse_track,
         # There may be a hundred; the reference tells of the first three.
-        hidden=number > 2,
+        untold=number > 2,
     )
     def track(expr: Expr, name: str, builder: Builder) -> Step:
         """Count connections, requests, errors and bytes in a table's entry of this key from now on."""

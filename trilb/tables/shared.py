@@ -26,6 +26,8 @@ NEVER: Final = 1 << 62
 """Time left of an entry that never expires."""
 MOST_ROWS: Final = 65536
 MOST_ORIGINS: Final = 250
+KEPT: Final = 8
+"""Processes of one peer whose counts are kept, the latest ones: what was counted nine restarts ago is forgotten."""
 _SETTLED: Final = 5.0
 """Seconds after which a change should be everywhere; younger ones are not compared."""
 _MASK64: Final = (1 << 64) - 1
@@ -384,7 +386,7 @@ class SharedTable:
         source = self.table
         for name, columns in source.columns.items():
             for column, its in zip(columns, target.columns.get(name, ()), strict=False):
-                if isinstance(column, Mark) and isinstance(its, Mark) and (column.clocks[row] or not source.shared):
+                if isinstance(column, Mark) and isinstance(its, Mark) and (column.values[row]):
                     value = column.values[row]
                     if column is source.server_key:
                         value = target.server_number(source.servers[value])
@@ -394,14 +396,33 @@ class SharedTable:
     # -- reading what came -------------------------------------------------------------------------------------------
 
     def _origin(self, name: object) -> int:
+        """The number of who writes, -1 for a process that is long gone. Raises ValueError."""
         if not isinstance(name, str) or not 0 < len(name) <= 300:
             raise ValueError("an origin is not a name")
         number = self.origin_numbers.get(name)
         if number is None:
-            if len(self.origins) >= MOST_ORIGINS:
-                raise ValueError(f"more than {MOST_ORIGINS} replicas wrote to this table")
-            number = self.origin_numbers[name] = len(self.origins)
-            self.origins.append(name)
+            peer = name.rpartition("/")[0]
+            processes = sorted(other for other in self.origin_numbers if other.rpartition("/")[0] == peer)
+            if len(processes) >= KEPT:
+                oldest = processes[0] if self.origin_numbers[processes[0]] else processes[1]
+                if name < oldest:
+                    return -1
+                number = self._forget_origin(oldest)
+                self.origins[number] = name
+            elif len(self.origins) >= MOST_ORIGINS:
+                raise ValueError(f"more than {MOST_ORIGINS} processes wrote to this table")
+            else:
+                number = len(self.origins)
+                self.origins.append(name)
+            self.origin_numbers[name] = number
+        return number
+
+    def _forget_origin(self, name: str) -> int:
+        """What a process counted that is long gone counts no more; its number is free."""
+        number = self.origin_numbers.pop(name)
+        for column in self.table.counts:
+            column.others.pop(number, None)
+        self.table.origin_stamps.pop(number, None)
         return number
 
     def _read_marks(self, data: object, count: int) -> list[Marks]:
@@ -418,7 +439,8 @@ class SharedTable:
             clocks = unpack("Q", item[1], count, "clocks")
             if not isinstance(item[2], dict) or not item[2]:
                 raise ValueError("writers are not a map")
-            local = {number: self._origin(name) for number, name in item[2].items()}
+            # Who is long gone breaks no tie any more.
+            local = {number: max(0, self._origin(name)) for number, name in item[2].items()}
             if item[3] == b"":
                 writers = [next(iter(local.values()))] * count
             else:
@@ -463,7 +485,7 @@ class SharedTable:
             flat = [unpack("q", each, count, "counters") for each in item[2]]
             if table.schema.overwrite:
                 number = -1
-            elif number == 0:
+            elif number <= 0:
                 continue
             elif number not in table.origin_stamps:
                 table.origin_stamps[number] = zeros("Q", len(table.keys))
