@@ -94,6 +94,8 @@ def _actions(language: Language) -> list[Topic]:
     topics: dict[tuple[int, str], Topic] = {}
     for family, registry in language.actions.items():
         for name, entry in registry.entries.items():
+            if entry.facts.get("untold"):
+                continue
             known = topics.get((id(entry.factory), name))
             if known is None:
                 facts = [("stands in", family)]
