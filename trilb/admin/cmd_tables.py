@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from trilb.admin.commands import View, command
@@ -22,6 +22,8 @@ _FIRST = 0x7F0000000000
 _SORTED = 10_000
 """Entries up to which a table is shown in the order of its keys."""
 _MOST_FILTERS = 4
+_BREATH = 200
+"""Rows that are looked at before others get a turn."""
 _OPERATORS: dict[str, Callable[[int, int], bool]] = {
     "eq": operator.eq,
     "ne": operator.ne,
@@ -168,8 +170,14 @@ def _table(view: View, name: str) -> Table:
     return table
 
 
-def _chosen(table: Table, words: list[str], now: float, verb: str) -> Iterator[int]:
-    """The rows that the words after the table's name mean, in the order of keys where that is cheap."""
+def _chosen(table: Table, words: list[str], now: float, verb: str) -> Iterator[int | None]:
+    """The rows that the words after the table's name mean, in the order of keys where that is cheap.
+
+    None now and then: many rows were looked at, and others may have a turn.
+    """
+    if not words:
+        yield from _breathing(_all(table, now))
+        return
     if words[0] in ("key", "ptr"):
         if len(words) < 2:
             raise _Answer("Key value expected\n" if words[0] == "key" else "Ptr value expected\n")
@@ -181,9 +189,17 @@ def _chosen(table: Table, words: list[str], now: float, verb: str) -> Iterator[i
         raise _Answer(_USAGE[verb])
     filters = _filters(table, words)
     now_ms = int(now * 1000)
-    for row in _all(table, now):
-        if all(each.test(each.column.read(row, now_ms), each.value) for each in filters):
-            yield row
+    for each in _breathing(_all(table, now)):
+        if each is None or all(one.test(one.column.read(each, now_ms), one.value) for one in filters):
+            yield each
+
+
+def _breathing(rows: Iterable[int]) -> Iterator[int | None]:
+    """The rows, with a None after every few."""
+    for number, row in enumerate(rows):
+        yield row
+        if number % _BREATH == _BREATH - 1:
+            yield None
 
 
 def _all(table: Table, now: float) -> Iterator[int]:
@@ -202,7 +218,7 @@ def show_table(view: View, words: list[str], level: str) -> Iterator[str]:
         return
     try:
         table = _table(view, words[0])
-        rows = _chosen(table, words[1:], now, "show") if len(words) > 1 else _all(table, now)
+        rows = _chosen(table, words[1:], now, "show")
         text = _header(table)
         if level == "user":
             yield text + "# contents not dumped due to insufficient privileges\n"
@@ -210,10 +226,11 @@ def show_table(view: View, words: list[str], level: str) -> Iterator[str]:
         single = words[1:2] in (["key"], ["ptr"])
         found = False
         for row in rows:
-            found = True
-            if table.keys[row] is not None:
-                text += line(table, row, now)
-            if len(text) > 16384:
+            if row is not None:
+                found = True
+                if table.keys[row] is not None:
+                    text += line(table, row, now)
+            if row is None or len(text) > 16384:
                 yield text
                 text = ""
         if found or not single:
@@ -263,17 +280,20 @@ def set_table(view: View, words: list[str]) -> str:
 
 
 @command("clear table", source="9.3", level="operator")
-def clear_table(view: View, words: list[str]) -> str:
+def clear_table(view: View, words: list[str]) -> Iterator[str]:
     """clear table <table> [data.<type> <op> <value> | key <key> | ptr <ptr>]: remove entries of a stick table"""
     now = view.process.clock.now
     try:
         if not words:
-            return _USAGE["clear"]
+            raise _Answer(_USAGE["clear"])
         table = _table(view, words[0])
-        rows = list(_chosen(table, words[1:], now, "clear") if len(words) > 1 else table.rows(now))
+        held = 0
+        for row in _chosen(table, words[1:], now, "clear"):
+            if row is None:
+                yield ""
+            elif table.keys[row] is not None and table.find(table.keys[row] or b"", now) == row:
+                held += not table.remove(row, now)
+        if held and words[1:2] in (["key"], ["ptr"]):
+            yield "Entry currently in use, cannot remove\n"
     except _Answer as answer:
-        return str(answer)
-    held = [row for row in rows if not table.remove(row, now)]
-    if held and len(rows) == 1:
-        return "Entry currently in use, cannot remove\n"
-    return ""
+        yield str(answer)

@@ -44,6 +44,7 @@ class Durable:
         self.file: BinaryIO | None = None
         self.written = 0
         self.snapshot = 0
+        self.failing = False
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -160,8 +161,13 @@ class Durable:
             await trio.to_thread.run_sync(write)
         except OSError as error:
             self._failed(error)
+        else:
+            self.failing = False
 
     def _failed(self, error: OSError) -> None:
+        if self.failing:
+            return
+        self.failing = True
         self.say(f"'{self.path}' cannot be written: {error.strerror}; entries are kept in memory only", "alert")
 
     async def _renew(self) -> None:

@@ -36,6 +36,9 @@ T = TypeVar("T")
 _GRACE = 0.5
 """Seconds for which a start waits for peers that do not answer: they may hold the sessions of the first clients."""
 _PATIENCE = 5.0
+"""Seconds without progress after which a start goes on with what it has."""
+_LONGEST = 60.0
+"""Seconds for which a start waits however well learning goes."""
 _HANDOVER = "the next process"
 
 
@@ -222,7 +225,7 @@ class Sharing:
         async with trio.open_nursery() as nursery:
             for section in self.sections:
                 if section.service is not None and section.replica is not None and section.replica.tables:
-                    nursery.start_soon(section.service.settled, _GRACE, 2 * _PATIENCE)
+                    nursery.start_soon(section.service.settled, _GRACE, _LONGEST)
 
     async def flush(self, timeout: float) -> None:
         """Before this process ends: tell peers, and let what changed last reach them."""
@@ -317,7 +320,7 @@ class Sharing:
             async with trio.open_nursery() as nursery:
                 await nursery.start(service.run)
                 await nursery.start(self._follow, service, stream, nursery.cancel_scope)
-                await service.settled(0.0, _PATIENCE)
+                await service.settled(0.0, _LONGEST)
                 task_status.started()
         finally:
             self._end_handover(service)
