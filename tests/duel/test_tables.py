@@ -453,3 +453,82 @@ def test_where_clients_stick(duel_factory: DuelFactory, walk: str) -> None:
 
     fresh = duel_factory(STICK, answers)
     fresh.same(act)
+
+
+# -- TCP --------------------------------------------------------------------------------------------------------------
+
+TCP = """
+global
+    stats socket {dir}/cli level admin
+defaults
+    mode tcp
+    timeout connect 500ms
+    timeout client 2s
+    timeout server 2s
+frontend fe
+    bind 127.0.0.1:{port}
+    tcp-request connection track-sc0 src table counts
+    tcp-request connection reject if { sc0_conn_cnt gt 6 }
+    default_backend be
+frontend payload
+    bind 127.0.0.1:{payload}
+    tcp-request inspect-delay 500ms
+    tcp-request content track-sc1 req.payload(0,3) table words
+    tcp-request content reject if { sc1_conn_cnt gt 2 }
+    tcp-request content accept if { req.len ge 3 }
+    default_backend learned
+backend be
+    stick-table type ip size 1k expire 10m
+    stick on src
+    server s1 127.0.0.1:{origin1}
+    server s2 127.0.0.1:{origin2}
+    server s3 127.0.0.1:{origin3}
+backend learned
+    stick-table type binary len 3 size 1k expire 10m
+    stick match req.payload(0,3)
+    stick store-request req.payload(0,3)
+    server s1 127.0.0.1:{origin1}
+    server s2 127.0.0.1:{origin2}
+    server s3 127.0.0.1:{origin3}
+backend counts
+    stick-table type ip size 1k expire 10m store conn_cnt,conn_cur,sess_cnt,bytes_in_cnt,bytes_out_cnt
+backend words
+    stick-table type string len 8 size 1k expire 10m store conn_cnt,sess_cnt,bytes_in_cnt,bytes_out_cnt,http_req_cnt
+"""
+
+
+def say_name(data: bytes, origin: Origin) -> bytes:
+    """Who this is."""
+    return origin.name.encode()
+
+
+def tcp(port: int, source: str, data: bytes) -> str:
+    """Say something from an address, and what comes back."""
+    with socket.socket() as sock:
+        sock.settimeout(3)
+        sock.bind((source, 0))
+        try:
+            sock.connect(("127.0.0.1", port))
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            return sock.recv(100).decode()
+        except OSError as error:
+            return type(error).__name__
+
+
+def test_tcp_connections_stick_and_are_counted(duel_factory: DuelFactory) -> None:
+    fresh = duel_factory(TCP, say_name, raw=True)
+
+    def act(side: Side) -> list[str]:
+        seen = []
+        for last in (1, 2, 3, 1, 2, 3, 4, 1, 1, 4, 1, 1, 1, 2):
+            seen.append(tcp(side.ports["port"], f"127.0.0.{last}", b"hello"))
+        for word in (b"abc", b"def", b"abc", b"ghi", b"def", b"abc", b"ghij"):
+            seen.append(tcp(side.ports["payload"], "127.0.0.9", word + b"!"))
+        time.sleep(0.05)
+        return [*seen, *(table(side, name) for name in ("be", "learned", "counts", "words"))]
+
+    expected, got = fresh.both(act)
+    # A refused connection ends by a reset or by its end, as the moment has it.
+    ends = ("", "ConnectionResetError", "BrokenPipeError")
+    assert ["-" if x in ends else x for x in got] == ["-" if x in ends else x for x in expected]

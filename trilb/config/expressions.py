@@ -128,14 +128,14 @@ def _call(
     entry = registry.get(name)
     if entry is None:
         if name in served_elsewhere:
-            if scope.in_defaults and re.match(r"sc\d?_", name) and len(given) < (1 if name[2].isdigit() else 2):
-                raise Refused(f"'{name}' in a defaults section must name its table")
             raise NotServed(f"{registry.kind} '{name}'")
         raise Refused(registry.unknown(name) if registry.entries else f"unknown {registry.kind} '{name}'")
     values = check_args(f"{registry.kind} '{name}'", entry.args, given)
     for arg, value in zip(entry.args, values, strict=False):
+        if arg.kind is Kind.TABLE and scope.in_defaults and not value:
+            raise Refused(f"'{name}' in a defaults section must name its table")
         if arg.kind in (*_REFERENCES, Kind.USERLIST) and isinstance(value, str):
-            if arg.kind in (Kind.SERVER, Kind.TABLE) and scope.in_defaults and "/" not in value:
+            if arg.kind is Kind.SERVER and scope.in_defaults and "/" not in value:
                 raise Refused(f"'{name}' in a defaults section must name its proxy: backend/{value}")
             scope.references.append(Reference(arg.kind, value, f"'{name}'", scope.proxy, scope.place))
     if entry.args and entry.args[-1].kind is Kind.ACLS:

@@ -186,6 +186,8 @@ class TcpSession:
             return effect if isinstance(effect, Upgrade) else None
         (stream.backend or stream.frontend).counters.dreq += 1
         stream.end("P", "R")
+        # Sticky counters count what was looked at, the log does not (observed).
+        stream.inner_bytes = len(self.client.inbox)
         self._turn_away(effect)
         return effect
 
