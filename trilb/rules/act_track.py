@@ -8,6 +8,7 @@ from trilb.base.schema import LARGEST_ARRAY
 from trilb.base.units import whole
 from trilb.config.expressions import Reference, Scope, parse_expr
 from trilb.config.model import Expr
+from trilb.live.effects import MORE, Effect
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.rules.registry import CONNECTION, CONTENT, HTTP, REQUEST, RESPONSE, SESSION, TCP, Builder, action
@@ -55,21 +56,25 @@ def _track(number: int) -> None:
         of_request = builder.family == REQUEST
         size = builder.stick_counters
 
-        def act(stream: Stream) -> None:
+        waits = builder.family == CONTENT
+
+        def act(stream: Stream) -> Effect | None:
             owner = stream.session if of_session else stream
             trackers = owner.tracked
             if trackers is not None and trackers[number] is not None:
-                return
+                return None
+            stream.may_change = False
             found = value(stream)
             if found is None:
-                return
+                # Bytes that are still to come may have it.
+                return MORE if waits and stream.may_change and not stream.inspect_done else None
             key = table.key(found)
             if key is None:
-                return
+                return None
             now = stream.frontend.process.clock.now
             row = table.get(key, now)
             if row < 0:
-                return
+                return None
             if trackers is None:
                 trackers = owner.tracked = [None] * size
             made = trackers[number] = Tracked(table, row, now)
@@ -77,6 +82,7 @@ def _track(number: int) -> None:
                 made.count(table.on_request, now)
             else:
                 table.touch(row, now)
+            return None
 
         return act
 

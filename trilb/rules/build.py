@@ -115,6 +115,9 @@ def content_set(family: str, proxy: Proxy, builder: Builder) -> Step | None:
                 continue
             effect = act(stream)
             if effect is not None:
+                if effect is MORE:
+                    stream.position = at
+                    return MORE
                 stream.position = at + 1
                 stream.last_rule = rule.place
                 return effect
