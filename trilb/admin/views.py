@@ -61,6 +61,30 @@ def _frontend(frontend: Frontend) -> Row:
     return row
 
 
+def _listeners(frontend: Frontend) -> Iterator[Row]:
+    for name, number, address, counters in frontend.listeners:
+        yield {
+            "pxname": frontend.name,
+            "svname": name,
+            "scur": counters.scur,
+            "smax": counters.smax,
+            "slim": 0,
+            "stot": counters.stot,
+            "bin": counters.bin,
+            "bout": counters.bout,
+            "dreq": counters.dreq,
+            "dresp": counters.dresp,
+            "ereq": counters.ereq,
+            "status": "STOPPED" if frontend.stopped else "OPEN",
+            "pid": 1,
+            "iid": frontend.config.id,
+            "sid": number,
+            "type": 3,
+            "addr": address,
+            "mode": frontend.config.mode.value,
+        }
+
+
 def _server(server: Server, backend: Backend) -> Row:
     counters = server.counters
     row = _common(counters)
@@ -128,6 +152,7 @@ def rows(frontends: Mapping[str, Frontend], backends: Mapping[str, Backend]) -> 
     for _, name in sorted(both.items()):
         if name in frontends:
             yield _frontend(frontends[name])
+            yield from _listeners(frontends[name])
         if name in backends:
             backend = backends[name]
             for server in backend.servers:

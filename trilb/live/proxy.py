@@ -68,7 +68,7 @@ class Backend:
 class Frontend:
     """The serving side of a frontend or listen section."""
 
-    __slots__ = ("config", "counters", "log_count", "maxconn", "name", "plan", "process", "stopped")
+    __slots__ = ("config", "counters", "listeners", "log_count", "maxconn", "name", "plan", "process", "stopped")
 
     plan: FrontendPlan
 
@@ -79,4 +79,6 @@ class Frontend:
         self.maxconn = maxconn
         self.counters = Counters()
         self.log_count = 0
+        self.listeners: list[tuple[str, int, str, Counters]] = []
+        """Name, number, address and counters of its sockets, with `option socket-stats`."""
         self.stopped = False

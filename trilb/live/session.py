@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from trilb.base.ip import Packed
 
 if TYPE_CHECKING:
+    from trilb.live.counters import Counters
     from trilb.live.proxy import Frontend
     from trilb.live.server import Idle, Server
     from trilb.tables.tracking import Tracked, Trackers
@@ -39,6 +40,7 @@ class Session:
         "client",
         "client_port",
         "frontend",
+        "listener",
         "listener_id",
         "listener_name",
         "local",
@@ -58,6 +60,8 @@ class Session:
         self.client_port = client_port
         self.local: Packed = b"\0\0\0\0"
         self.local_port = 0
+        self.listener: Counters | None = None
+        """What is counted for its listening socket alone (`option socket-stats`)."""
         self.listener_name = ""
         self.listener_id = 1
         self.accepted = 0.0

@@ -23,8 +23,9 @@ from trilb.base.diagnostic import Refused
 from trilb.config.model import Bind, Config, Socket
 from trilb.health.run import watch
 from trilb.health.state import Change
+from trilb.live.counters import Counters
 from trilb.live.server import Server
-from trilb.net.listen import open_listener
+from trilb.net.listen import address_of, open_listener
 from trilb.process import handover
 from trilb.process.handover import Inheritance
 from trilb.process.master import READY_FD
@@ -236,6 +237,11 @@ class _Worker:
                         )
                         acceptor.most = bind.maxconn
                         acceptor.accept_proxy = bind.accept_proxy
+                        frontend = runtime.frontends[name]
+                        if "socket-stats" in frontend.config.options:
+                            acceptor.counters = Counters()
+                            called = bind.name or f"sock-{numbers[name]}"
+                            frontend.listeners.append((called, acceptor.number, address_of(sock), acceptor.counters))
                         self.acceptors.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
                     successor = Successor(runtime, self.sharing, self._exposed)

@@ -10,6 +10,7 @@ import trio
 
 from trilb.base import ip
 from trilb.config.model import Mode
+from trilb.live.counters import Counters
 from trilb.live.proxy import Frontend
 from trilb.live.session import Session
 from trilb.net.conn import Conn
@@ -45,6 +46,7 @@ class Acceptor:
         self.stopped = False
         self.most = 0
         self.accept_proxy = False
+        self.counters: Counters | None = None
         self.current = 0
         self._watch: Watch | None = None
 
@@ -126,6 +128,9 @@ class Acceptor:
         process.conn_rate.add(now)
         frontend.counters.enter(now)
         frontend.counters.conn_tot += 1
+        if self.counters is not None:
+            session.listener = self.counters
+            self.counters.enter(now)
         conn = Conn(sock, plane.poller)
         session.side = conn
         guarded = self.accept_proxy or frontend.plan.on_connect is not None or frontend.plan.on_session is not None
@@ -144,6 +149,8 @@ class Acceptor:
             conn.close()
             process.actconn -= 1
             frontend.counters.scur -= 1
+            if self.counters is not None:
+                self.counters.scur -= 1
 
     async def _serve(self, session: Session, conn: Conn) -> None:
         served: AnySession

@@ -215,13 +215,17 @@ class HttpSession:
         counters = self.session.frontend.counters
         counters.ereq += 1
         counters.hrsp[4] += 1
+        if self.session.listener is not None:
+            self.session.listener.ereq += 1
         for each in self.session.tracks(None):
             each.count(each.table.on_request, self.clock.now)
             each.count(each.table.on_error, self.clock.now)
         return stream
 
     def _at_fault(self, stream: Stream) -> None:
-        """The client made an error: what is tracked counts it."""
+        """The client made an error, or was denied: what is tracked counts it, and its listening socket."""
+        if self.session.listener is not None:
+            self.session.listener.dreq += 1
         if stream.tracked is not None or self.session.tracked is not None:
             for each in self.session.tracks(stream.tracked):
                 each.count(each.table.on_error, self.clock.now)
@@ -748,6 +752,9 @@ class HttpSession:
         counters = stream.frontend.counters
         counters.bin += stream.bytes_in
         counters.bout += stream.bytes_out
+        if self.session.listener is not None:
+            self.session.listener.bin += stream.bytes_in
+            self.session.listener.bout += stream.bytes_out
         if not stream.logged:
             self.log(stream)
 

@@ -336,6 +336,8 @@ class TcpSession:
             tallies.append(backend.counters)
             if stream.server is not None:
                 tallies.append(stream.server.counters)
+        if self.session.listener is not None:
+            tallies.append(self.session.listener)
         for counters in tallies:
             counters.bin += stream.bytes_in
             counters.bout += stream.bytes_out

@@ -219,7 +219,7 @@ _WITHOUT_EFFECT = frozenset(
 )
 _NOT_SERVED = frozenset(
     "checkcache log-health-checks prefer-last-server nolinger idle-close-on-response "
-    "socket-stats accept-unsafe-violations-in-http-response".split()
+    "accept-unsafe-violations-in-http-response".split()
 )
 _RENAMED = {
     "accept-invalid-http-request": "accept-unsafe-violations-in-http-request",
