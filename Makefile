@@ -31,7 +31,8 @@ reference: $(STAMP)
 	$(BIN)/python -m trilb doc --markdown > docs/reference.md
 
 unit: $(STAMP) packages
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not nightly and not alone"
+	$(BIN)/python -m pytest -q -n 0 -m alone
 
 unit-3.13: packages
 ifneq ($(PY313),)

@@ -18,6 +18,7 @@ import pytest
 from tests.support.netns import Network, network, require
 from tests.support.program import HAPROXY
 
+pytestmark = pytest.mark.alone
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf" / "ha-pair"
 SUPPORT = ROOT / "tests" / "support"

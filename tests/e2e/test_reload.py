@@ -23,6 +23,7 @@ from tests.support.ports import free_port
 from tests.support.program import listening
 from tests.support.wire import Client, exchange
 
+pytestmark = pytest.mark.alone
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 global

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 import trustme
 
 from tests.support.origin import Origin
@@ -16,6 +17,7 @@ from tests.support.ports import free_port
 from tests.support.program import Program
 from tests.support.wire import exchange
 
+pytestmark = pytest.mark.alone
 CONFIG = """
 global
     localpeer {me}

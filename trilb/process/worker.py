@@ -240,7 +240,7 @@ class _Worker:
                         frontend = runtime.frontends[name]
                         if "socket-stats" in frontend.config.options:
                             acceptor.counters = Counters()
-                            called = bind.name or f"sock-{numbers[name]}"
+                            called = bind.name or f"sock-{acceptor.number}"
                             frontend.listeners.append((called, acceptor.number, address_of(sock), acceptor.counters))
                         self.acceptors.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
