@@ -290,6 +290,9 @@ def test_what_fetches_say(fetching: Duel, number: int) -> None:
     if "_rate" in EXPRESSIONS[number] and "bytes" in EXPRESSIONS[number]:
         # Bytes of an answer are counted when it ends: a moment earlier or later.
         assert [bool(x.strip(b"<>0")) for x in got] == [bool(x.strip(b"<>0")) for x in expected] or got == expected
+    elif "conn_cur" in EXPRESSIONS[number] or "trackers" in EXPRESSIONS[number]:
+        # The connection before may be there for a moment longer.
+        assert min(got) == min(expected)
     else:
         assert got == expected
 
