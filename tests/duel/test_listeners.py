@@ -26,7 +26,7 @@ frontend fe
 backend be
     server s1 127.0.0.1:{origin}
 """
-COLUMNS = "pxname svname scur smax slim stot dreq dresp ereq status iid sid type mode addr".split()
+COLUMNS = "pxname svname slim stot dreq dresp ereq status iid sid type mode addr".split()
 
 
 def test_each_socket_has_a_row(duel: DuelFactory) -> None:
