@@ -191,7 +191,7 @@ class TcpSession:
         self._turn_away(effect)
         return effect
 
-    def _turn_away(self, effect: Effect) -> None:
+    def _turn_away(self, effect: Effect | None) -> None:
         """Close towards the client; what it sent is taken first, or the system would reset the connection."""
         if isinstance(effect, Drop) and effect.silent:
             self.client.vanish(effect.ttl)
@@ -233,7 +233,7 @@ class TcpSession:
             stream.end(failed.cause, failed.during)
             if client.watch.hangup or failed.status == 0:
                 backend.counters.cli_abrt += 1
-            client.close(reset=failed.status != 0)
+            self._turn_away(None)
             return False
         stream.server_side = server
         for log in plan.log_connect:
