@@ -27,8 +27,11 @@ class Broken(Exception):
 class Conn:
     """A connected (or connecting) stream socket.
 
-    `inbox` holds bytes that were read and not used yet. `reused` says that an earlier stream used it.
+    `inbox` holds bytes that were read and not used yet. `reused` says that an earlier stream used it. `plain` is False
+    where what is read and written is not what the socket carries, so that the kernel cannot move the bytes alone.
     """
+
+    plain = True
 
     __slots__ = (
         "_poller",

@@ -152,9 +152,10 @@ AnyFlow = Flow | Splice
 
 def flow(src: Conn, dst: Conn, body: Body, out: bytes) -> AnyFlow:
     """The way to move a body: spliced when it is long and nothing of it must be looked at."""
-    if not out and not src.inbox and isinstance(body, LengthBody) and body.left >= SPLICE_FROM:
+    long = isinstance(body, LengthBody) and body.left >= SPLICE_FROM
+    if long and not out and not src.inbox and src.plain and dst.plain:
         try:
-            return Splice(src, dst, body.left)
+            return Splice(src, dst, body.left)  # type: ignore[union-attr]
         except OSError:
             # Out of descriptors: copying works all the same.
             pass

@@ -25,7 +25,7 @@ PAYLOAD_WAIT = 5.0
 
 
 def _direction(src: Conn, dst: Conn, out: bytes) -> relay.AnyFlow:
-    if not out and not src.inbox:
+    if not out and not src.inbox and src.plain and dst.plain:
         try:
             return relay.Splice(src, dst, -1)
         except OSError:
