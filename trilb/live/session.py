@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trilb.base.ip import Packed
 
@@ -30,6 +30,30 @@ class Side(Protocol):
         """Set `mark`, `tos` or `ttl`; what the system does not allow is left."""
 
 
+class Secured(Side, Protocol):
+    """A connection with TLS, as rules may look at it."""
+
+    sni: bytes | None
+    hello: Any
+    """The client's first message (net.hello.Hello), None when we connected."""
+
+    @property
+    def secured(self) -> Any:
+        """OpenSSL's connection."""
+
+    @property
+    def verdict(self) -> Any:
+        """What checking the peer's certificate gave (tls.context.Verdict)."""
+
+    @property
+    def resumed(self) -> bool:
+        """Was an earlier session taken up again?"""
+
+    @property
+    def alpn(self) -> bytes:
+        """The protocol agreed on."""
+
+
 class Session:
     """One client connection. Addresses are packed; a unix socket's client is 0.0.0.0 with port 0, as in HAProxy."""
 
@@ -49,7 +73,9 @@ class Session:
         "proxied",
         "proxy_tlvs",
         "requests",
+        "secured",
         "side",
+        "tls",
         "tracked",
         "vars",
     )
@@ -68,6 +94,9 @@ class Session:
         self.accepted_wall = 0.0
         self.requests = 0
         self.side: Side | None = None
+        self.tls: Secured | None = None
+        self.secured = 0.0
+        """When the handshake was over; 0.0 without TLS."""
         self.proxied = False
         self.proxy_tlvs: tuple[tuple[int, bytes], ...] = ()
         self.vars: dict[str, bool | int | bytes] | None = None

@@ -22,6 +22,7 @@ from trilb.samples.logvars import (
     elapsed,
     request_line,
     server_name,
+    transport,
     wait_connect,
     wait_queue,
     wait_response,
@@ -77,7 +78,7 @@ def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: byt
             cookies = f"{(sent or b'-').decode('latin-1')} {(given or b'-').decode('latin-1')}"
         return (
             (
-                f"{client}:{session.client_port} [{dates.get(stream.accepted_wall)}] {frontend.name} "
+                f"{client}:{session.client_port} [{dates.get(stream.accepted_wall)}] {transport(stream)} "
                 f"{backend_name(stream)}/{server_name(stream)} "
                 f"{-1 if bad else elapsed(stream.accepted, stream.received)}/{wait_queue(stream)}/"
                 f"{wait_connect(stream)}/"
@@ -105,7 +106,7 @@ def tcplog(process: ProcessState, asap: bool) -> Line:
         backend, server = stream.backend, stream.server
         frontend = stream.frontend
         return (
-            f"{ip.text(session.client)}:{session.client_port} [{dates.get(session.accepted_wall)}] {frontend.name} "
+            f"{ip.text(session.client)}:{session.client_port} [{dates.get(session.accepted_wall)}] {transport(stream)} "
             f"{backend_name(stream)}/{server_name(stream)} "
             f"{elapsed(session.accepted, stream.dispatched)}/{wait_connect(stream)}/"
             f"{plus}{int((clock.now - session.accepted) * 1000 + 0.5)} {plus}{stream.bytes_out} "

@@ -42,6 +42,7 @@ class Conn:
         "failed",
         "fd",
         "inbox",
+        "key",
         "requests",
         "reused",
         "since",
@@ -62,6 +63,8 @@ class Conn:
         self.closed = False
         self.failed = False
         self.requests = 0
+        self.key: object = None
+        """What it was opened with; only streams that would open it the same way may use it again."""
         self.since = 0.0
 
     def receive(self, size: int = 16384) -> bytes | None:
@@ -161,7 +164,13 @@ class Conn:
         self.close(reset=bool(ttl))
 
 
-def connect(family: int, address: Sockaddr, poller: Poller, source: tuple[str, int] | None = None) -> tuple[Conn, bool]:
+def connect(
+    family: int,
+    address: Sockaddr,
+    poller: Poller,
+    source: tuple[str, int] | None = None,
+    make: type[Conn] = Conn,
+) -> tuple[Conn, bool]:
     """Begin a connection; returns it and whether it is established already. Raises Broken when refused at once."""
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
@@ -176,7 +185,7 @@ def connect(family: int, address: Sockaddr, poller: Poller, source: tuple[str, i
     except OSError as error:
         sock.close()
         raise Broken(error.strerror) from None
-    return Conn(sock, poller), code == 0
+    return make(sock, poller), code == 0
 
 
 def connect_error(conn: Conn) -> int | None:

@@ -1,4 +1,4 @@
-"""Before a session: tcp-request connection rules, the PROXY header, tcp-request session rules."""
+"""Before a session: tcp-request connection rules, the PROXY header, TLS, tcp-request session rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from trilb.live.stream import Stream
 from trilb.net import proxyline
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
+from trilb.proxy import secure
 from trilb.proxy.plane import Plane
+from trilb.tls.conn import TlsConn
+from trilb.tls.store import Binding
 
 _CLOSED = "Connection closed while waiting for PROXY protocol header"
 _LATE = "Timeout while waiting for PROXY protocol header"
@@ -17,7 +20,7 @@ _UNHANDLED = "Received an unhandled protocol in the PROXY protocol header"
 _STRANGE = "Received something which does not look like a PROXY protocol header"
 
 
-async def admit(plane: Plane, session: Session, client: Conn, *, accept_proxy: bool) -> bool:
+async def admit(plane: Plane, session: Session, client: Conn, binding: Binding | None, *, accept_proxy: bool) -> bool:
     """Whether the connection may become a session. A refused one is closed without a word, and counted."""
     frontend = session.frontend
     plan = frontend.plan
@@ -29,6 +32,8 @@ async def admit(plane: Plane, session: Session, client: Conn, *, accept_proxy: b
             return False
         accept_proxy = accept_proxy or isinstance(effect, ExpectProxy)
     if accept_proxy and not await _proxied(plane, session, client):
+        return False
+    if binding is not None and not await _secured(plane, session, client, binding):
         return False
     if plan.on_session is not None:
         effect = plan.on_session(Stream(session, frontend))
@@ -79,6 +84,24 @@ async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:
         session.client, session.client_port = header.client, header.client_port
         session.local, session.local_port = header.local, header.local_port
     return True
+
+
+async def _secured(plane: Plane, session: Session, client: Conn, binding: Binding) -> bool:
+    """Let the client secure its connection."""
+    assert isinstance(client, TlsConn)
+    plan = session.frontend.plan
+    waiter = Waiter(plane.wheel)
+    waiter.arm(plan.handshake_timeout)
+    try:
+        why = await secure.accept(plane, session, client, binding, waiter)
+    except Expired:
+        why = "Timeout during SSL handshake"
+    finally:
+        waiter.finish()
+    if not why:
+        return True
+    session.frontend.counters.ereq += 1
+    return _refused(session, why, dull=why.startswith("Connection closed"))
 
 
 def _refused(session: Session, why: str, *, dull: bool = False) -> bool:
