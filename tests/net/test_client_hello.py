@@ -39,7 +39,7 @@ def test_what_openssl_offers() -> None:
     assert (found.record_version, found.version) == (0x0301, 0x0303)
     assert (len(found.random), len(found.session_id), found.compressions) == (32, 32, b"\0")
     assert found.sni == b"www.example.com"
-    assert (found.alpn, found.first_protocol) == (b"\x02h2\x08http/1.1", b"h2")
+    assert (found.alpn, found.protocols) == (b"\x02h2\x08http/1.1", [b"h2", b"http/1.1"])
     assert b"\x13\x01" in found.ciphers
     assert found.groups is not None
     assert b"\x00\x1d" in found.groups
@@ -61,7 +61,7 @@ def test_what_is_not_offered() -> None:
     assert read(HELLOS["no tickets"]).ticket is None
     found = read(HELLOS["no curves"])
     assert (found.groups, found.point_formats, found.supported_versions, found.key_share_groups) == (None,) * 4
-    assert (found.alpn, found.first_protocol, len(found.session_id)) == (None, None, 0)
+    assert (found.alpn, found.protocols, len(found.session_id)) == (None, [], 0)
     assert read(HELLOS["p-256"]).groups == b"\x00\x17"
     assert read(HELLOS["p-256"]).key_share_groups == b"\x00\x17"
 
@@ -141,7 +141,7 @@ def look_at_all(data: bytes) -> None:
             for name, attribute in vars(Hello).items():
                 if isinstance(attribute, property):
                     value = getattr(found, name)
-                    assert value is None or isinstance(value, bytes)
+                    assert value is None or isinstance(value, bytes | list)
 
 
 @pytest.mark.parametrize(
