@@ -50,21 +50,21 @@ class Hello:
         names = _list(self.extensions.get(SERVER_NAME))
         if names is None or names[:1] != b"\0":
             return None
-        return names[3 : 3 + int.from_bytes(names[1:3], "big")] or None
+        return _list(names[1:]) or None
 
     @property
     def alpn(self) -> bytes | None:
         """The protocols the client speaks, each behind its length."""
-        protocols = self.extensions.get(ALPN, b"")[2:]
-        return protocols or None
+        return self.extensions.get(ALPN, b"")[2:] or None
 
     @property
-    def first_protocol(self) -> bytes | None:
-        """The protocol the client likes best."""
-        protocols = self.alpn
-        if protocols is None or len(protocols) < 1 + protocols[0]:
-            return None
-        return protocols[1 : 1 + protocols[0]] or None
+    def protocols(self) -> list[bytes]:
+        """The same one by one, the client's favourite first, up to one that is cut short."""
+        data, found, at = self.alpn or b"", [], 0
+        while at < len(data) and at + 1 + data[at] <= len(data):
+            found.append(data[at + 1 : at + 1 + data[at]])
+            at += 1 + data[at]
+        return found
 
     @property
     def groups(self) -> bytes | None:

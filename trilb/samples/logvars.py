@@ -189,12 +189,12 @@ def _unique(stream: Stream) -> bytes | None:
 
 
 def captured(stream: Stream, side: str) -> Sequence[bytes | None]:
-    """The slots of a side, all of them empty while nothing was captured; none without a request."""
+    """The slots of a side, all of them empty while nothing was captured; none without an HTTP request in mode http."""
     config = stream.frontend.config
     declared, found = (
         (config.captures_in, stream.captures_in) if side == "request" else (config.captures_out, stream.captures_out)
     )
-    if not declared or stream.request is None:
+    if not declared or (stream.request is None and config.mode is Mode.HTTP):
         return ()
     return found if found is not None else [None] * len(declared)
 
