@@ -258,9 +258,11 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
 
 def _opening(store: TlsStore, server: Server, builder: _Builder) -> Opening | None:
     line = server.line
-    if not line.ssl and not line.send_proxy and line.pool_conn_name is None:
+    follows = server.transparent or server.port_offset is not None
+    if not line.ssl and not line.send_proxy and line.pool_conn_name is None and not follows:
         return None
     made = Opening()
+    made.follows = follows
     if line.send_proxy:
         tlvs = tuple((kind, builder.writer(text, "plain")) for kind, text in line.proxy_tlvs)
         made.header = opening.header(line.send_proxy, line.proxy_options, tlvs)

@@ -35,11 +35,13 @@ class Opening:
     Each is a closure over the stream the connection is opened for, or None.
     """
 
-    __slots__ = ("alias", "header", "name", "tls")
+    __slots__ = ("alias", "follows", "header", "name", "tls")
 
     def __init__(self) -> None:
         self.header: Callable[[Stream], bytes] | None = None
         self.tls: Outgoing | None = None
+        self.follows = False
+        """It goes to where the client connected to, in address or port."""
         self.name: Callable[[Stream], bytes | None] | None = None
         """The name to ask for (SNI)."""
         self.alias: Callable[[Stream], bytes | None] | None = None
@@ -48,7 +50,11 @@ class Opening:
     def key(self, stream: Stream) -> object:
         """Connections with equal keys may stand for each other (configuration.txt, `http-reuse`)."""
         name = self.alias or self.name
-        return (name(stream) if name is not None else None, self.header(stream) if self.header is not None else None)
+        return (
+            name(stream) if name is not None else None,
+            self.header(stream) if self.header is not None else None,
+            (stream.local, stream.local_port) if self.follows else None,
+        )
 
 
 MAINT, DRAIN = 1, 2

@@ -271,7 +271,7 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
     if address is None:
         raise Broken("no address")
     if server.port_offset is not None and isinstance(address, tuple):
-        address = (address[0], (stream.session.local_port + server.port_offset) & 0xFFFF)
+        address = (address[0], (stream.local_port + server.port_offset) & 0xFFFF)
     family = server.family
     if server.transparent and isinstance(address, tuple):
         port = address[1] if server.port_offset is None else stream.local_port + server.port_offset

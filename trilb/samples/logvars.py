@@ -168,7 +168,7 @@ def _server_port(stream: Stream) -> int | None:
     if server is None or not isinstance(server.address, tuple):
         return None
     if server.port_offset is not None:
-        return (stream.session.local_port + server.port_offset) & 0xFFFF
+        return (stream.local_port + server.port_offset) & 0xFFFF
     return server.address[1]
 
 
