@@ -143,11 +143,15 @@ def server_side(
     trusted: Sequence[x509.Certificate] | None,
     revoked: Sequence[x509.CertificateRevocationList],
     *,
+    more: Sequence[x509.Certificate] = (),
     lifetime: int = 300,
     cache: bool = True,
     dh: str = "",
 ) -> SSL.Context:
-    """A context for who accepts; several certificates must differ in the kind of their keys. Raises Refused."""
+    """A context for who accepts; several certificates must differ in the kind of their keys. Raises Refused.
+
+    Authorities in `more` are believed as well, but not named to clients (`ca-verify-file`).
+    """
     context = _base(SSL.TLS_SERVER_METHOD, tls, CIPHERS)
     if not tls.client_ciphers:
         context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
@@ -163,7 +167,7 @@ def server_side(
     if tls.alpn:
         context.set_alpn_select_callback(_alpn(tls.alpn))
     if tls.verify in ("optional", "required"):
-        _trust(context, trusted, revoked)
+        _trust(context, None if trusted is None else [*trusted, *more], revoked)
         if tls.ca_names and trusted:
             context.set_client_ca_list([crypto.X509.from_cryptography(each).get_subject() for each in trusted])
         mode = SSL.VERIFY_PEER

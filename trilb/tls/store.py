@@ -157,6 +157,7 @@ class Store:
             group,
             self.trusted(tls.ca_file) if tls.ca_file else [],
             self.revoked(tls.crl_file),
+            more=(self.trusted(tls.ca_verify_file) or []) if tls.ca_verify_file else [],
             lifetime=settings.tls_lifetime,
             cache=settings.tls_cache > 0,
             dh=settings.tls_dh,
