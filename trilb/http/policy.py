@@ -55,7 +55,7 @@ def _measure(head: Head, limits: Limits, status: int) -> None:
         raise Refusal(status, "head too large")
 
 
-def _length(value: bytes, current: int, status: int) -> int:
+def content_length(value: bytes, current: int, status: int) -> int:
     """One content-length value, which may be a list of equal numbers. Raises Refusal."""
     for part in value.split(b",") if b"," in value else (value,):
         number = part.strip(b" \t")
@@ -128,7 +128,7 @@ def _request_framing(head: Head, special: list[Field], relaxed: bool) -> None:
     drop: set[bytes] = {b"connection", b"te"}
     for name, value in special:
         if name == b"content-length":
-            length = _length(value, length, 400)
+            length = content_length(value, length, 400)
         elif name == b"transfer-encoding":
             codings += 1
             if value.lower() != b"chunked" or codings > 1:
@@ -294,7 +294,7 @@ def response(head: Head, size: int, limits: Limits, method: bytes) -> None:
         other = False
         for name, value in special:
             if name == b"content-length":
-                length = _length(value, length, 502)
+                length = content_length(value, length, 502)
                 other = other or b"," in value
             elif name == b"connection":
                 _connection(head, value, rest)

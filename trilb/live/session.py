@@ -40,6 +40,7 @@ class Session:
         "client",
         "client_port",
         "frontend",
+        "glitches",
         "listener",
         "listener_id",
         "listener_name",
@@ -67,6 +68,8 @@ class Session:
         self.accepted = 0.0
         self.accepted_wall = 0.0
         self.requests = 0
+        self.glitches = 0
+        """Odd things an HTTP/2 client did (`fc_glitches`)."""
         self.side: Side | None = None
         self.proxied = False
         self.proxy_tlvs: tuple[tuple[int, bytes], ...] = ()

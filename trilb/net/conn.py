@@ -29,9 +29,11 @@ class Conn:
 
     `inbox` holds bytes that were read and not used yet. `reused` says that an earlier stream used it. `plain` is False
     where what is read and written is not what the socket carries, so that the kernel cannot move the bytes alone.
+    `multiplexed` is True for one stream of several on a connection: `watch.hangup` means that it was given up.
     """
 
     plain = True
+    multiplexed = False
 
     __slots__ = (
         "_poller",

@@ -18,6 +18,7 @@ from trilb.net.listen import ACCEPT_FULL, ACCEPT_GONE
 from trilb.net.poller import Watch
 from trilb.proxy.admit import admit
 from trilb.proxy.http1 import HttpSession
+from trilb.proxy.http2 import Http2Session
 from trilb.proxy.plane import Plane
 from trilb.proxy.tcp import TcpSession
 
@@ -27,7 +28,7 @@ _FULL_PAUSE = 0.1
 """Seconds to wait when the process is out of descriptors, as HAProxy does."""
 _UNIX = b"\0\0\0\0"
 
-AnySession = HttpSession | TcpSession
+AnySession = HttpSession | Http2Session | TcpSession
 
 
 class Acceptor:
@@ -46,6 +47,7 @@ class Acceptor:
         self.stopped = False
         self.most = 0
         self.accept_proxy = False
+        self.proto = ""
         self.counters: Counters | None = None
         self.current = 0
         self._watch: Watch | None = None
@@ -81,6 +83,11 @@ class Acceptor:
                 # Counted from here on, or a soft stop would overlook it.
                 self.current += 1
                 nursery.start_soon(self._session, accepted, peer, name=frontend.name)
+
+    @property
+    def upgrades(self) -> bool:
+        """May a client speak HTTP/2 without being asked?"""
+        return self.proto != "h1" and "disable-h2-upgrade" not in self.frontend.config.options
 
     def _running(self) -> bool:
         return not self.stopped
@@ -154,17 +161,21 @@ class Acceptor:
 
     async def _serve(self, session: Session, conn: Conn) -> None:
         served: AnySession
-        if self.frontend.config.mode is Mode.HTTP:
-            served = HttpSession(self.plane, session, conn)
-        else:
+        if self.frontend.config.mode is not Mode.HTTP:
             served = TcpSession(self.plane, session, conn)
+        elif self.proto == "h2":
+            served = Http2Session(self.plane, session, conn)
+        else:
+            served = HttpSession(self.plane, session, conn, may_upgrade=self.upgrades)
         self.sessions.add(served)
         try:
-            if await served.serve():
-                # It turned out to speak HTTP: the bytes seen so far are in the connection's inbox.
+            while await served.serve():
+                # It turned out to speak HTTP, or HTTP/2: the bytes seen so far are in the connection's inbox.
                 self.sessions.discard(served)
-                served = HttpSession(self.plane, session, conn)
+                if isinstance(served, HttpSession):
+                    served = Http2Session(self.plane, session, conn)
+                else:
+                    served = HttpSession(self.plane, session, conn, may_upgrade=self.upgrades)
                 self.sessions.add(served)
-                await served.serve()
         finally:
             self.sessions.discard(served)

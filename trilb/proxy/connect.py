@@ -165,7 +165,7 @@ def check_client(stream: Stream, client: Conn, during: str) -> None:
     backend = stream.backend
     assert backend is not None
     if stream.request is not None:
-        if backend.plan.abortonclose:
+        if backend.plan.abortonclose or client.multiplexed:
             raise Failed(0, "C", during)
         return
     if client.watch.broken:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from trilb.base import ip
 from trilb.base.hashes import avalanche, sdbm
 from trilb.base.registry import optional
+from trilb.http.h2head import SPOKEN
+from trilb.http.head import Head
 from trilb.live.stream import Stream
 from trilb.samples.types import Every, Fetch, Value, fetch, plain
 
@@ -30,6 +32,10 @@ def _query(target: bytes) -> bytes | None:
     return query if question else None
 
 
+def _version(head: Head) -> bytes:
+    return b"2.0" if head.spoken == SPOKEN else b"1.0" if head.version == 10 else b"1.1"
+
+
 def path_of(target: bytes) -> bytes:
     """The path of a request target, without query; a `*` or an authority has none."""
     return pathq_of(target).partition(b"?")[0]
@@ -50,8 +56,8 @@ plain("query", gives="str", at="request", source="7.3.6", doc="What follows the 
 plain("url", gives="str", at="request", source="7.3.6", doc="The whole target.")(
     lambda stream: stream.request.target if stream.request is not None else None
 )
-plain("req.ver", "req_ver", gives="str", at="request", source="7.3.6", doc="The request's HTTP version, `1.1`.")(
-    lambda stream: None if stream.request is None else b"1.0" if stream.request.version == 10 else b"1.1"
+plain("req.ver", "req_ver", gives="str", at="request", source="7.3.6", doc="The request's HTTP version, `1.1` or `2.0`.")(
+    lambda stream: _version(stream.request) if stream.request is not None else None
 )
 plain("capture.req.method", gives="str", source="7.3.6", doc="The method as it was received.")(
     lambda stream: stream.method or None
@@ -59,8 +65,8 @@ plain("capture.req.method", gives="str", source="7.3.6", doc="The method as it w
 plain("capture.req.uri", gives="str", source="7.3.6", doc="The target as it was received.")(
     lambda stream: pathq_of(stream.target) or None
 )
-plain("capture.req.ver", gives="str", source="7.3.6", doc="The request's version: HTTP/1.0 or HTTP/1.1.")(
-    lambda stream: None if stream.request is None else b"HTTP/1.0" if stream.request.version == 10 else b"HTTP/1.1"
+plain("capture.req.ver", gives="str", source="7.3.6", doc="The request's version: HTTP/1.0, HTTP/1.1 or HTTP/2.0.")(
+    lambda stream: b"HTTP/" + _version(stream.request) if stream.request is not None else None
 )
 
 
