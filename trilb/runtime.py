@@ -27,7 +27,8 @@ from trilb.base.registry import Kind
 from trilb.config.expressions import Scope
 from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
-from trilb.config.model import Cond, Config, Expr, Format, LogTarget, Mode, Proxy, Side, Source
+from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, Side, Source
+from trilb.http.h2 import Tuning
 from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
@@ -178,6 +179,22 @@ def patterns(config: Config) -> Store:
     return store
 
 
+def _h2_tuning(settings: Global) -> Tuning:
+    said = settings.h2
+    window = said.window if said.window is not None else settings.bufsize
+    return Tuning(
+        max_streams=(said.streams if said.fe_streams is None else said.fe_streams) or 100,
+        total_streams=said.total_streams,
+        window=window if said.fe_window is None else said.fe_window,
+        header_table=said.header_table,
+        frame_size=said.frame_size,
+        rxbuf=said.rxbuf,
+        glitches=said.glitches,
+        websockets=said.websockets,
+        logs=said.log_errors,
+    )
+
+
 def build(config: Config, clock: Clock | None = None) -> Runtime:
     """Make everything that will serve. Raises Refused for what only shows now (names, missing addresses)."""
     clock = clock or Clock()
@@ -188,6 +205,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     process.node = settings.node or process.hostname
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
     plane = Plane(clock, process, limits, lane=settings.fast_lane)
+    plane.h2 = _h2_tuning(settings)
     runtime = Runtime(config, plane, process, patterns=patterns(config))
     for schema in config.tables.values():
         # Even one that no peers section names is shared: with the process that takes over from this one.

@@ -12,6 +12,7 @@ while it is long.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import h2.events
@@ -57,6 +58,9 @@ class Tuning:
     frame_size: int = 16384
     rxbuf: int = 1638400
     glitches: int = 0
+    websockets: bool = True
+    logs: str = "stream"
+    """Which faults of clients are logged: those of a stream too, only those of a `connection`, or `none`."""
 
 
 @dataclass(slots=True)
@@ -160,8 +164,8 @@ class _Engine(H2Connection):
 
     def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
         stream = super()._begin_new_stream(stream_id, allowed_ids)
-        stream._initialize_content_length = _unchecked  # type: ignore[method-assign]
-        stream._track_content_length = _unchecked  # type: ignore[method-assign]
+        stream._initialize_content_length = _unchecked  # type: ignore[method-assign, assignment]
+        stream._track_content_length = _unchecked  # type: ignore[method-assign, assignment]
         return stream
 
 
@@ -180,14 +184,17 @@ class _Open:
 class ServerConnection:
     """The server's end of an HTTP/2 connection.
 
-    `out` is what to send; `glitches` counts what was odd (`fc_glitches`); `failed` that nothing more is read.
+    `out` is what to send; `glitches` counts what was odd (`fc_glitches`); `failed` that nothing more is read,
+    `draining` that the client was asked to go elsewhere, `prefaced` that it did say it speaks HTTP/2.
     """
 
     def __init__(self, tuning: Tuning, limits: Limits) -> None:
         self.out = bytearray()
         self.glitches = 0
         self.failed = False
+        self.draining = False
         self.leaving = False
+        """No stream is accepted any more."""
         self.streams: dict[int, _Open] = {}
         self.accepted = 0
         self.highest = 0
@@ -201,12 +208,14 @@ class ServerConnection:
                 SettingCodes.INITIAL_WINDOW_SIZE: tuning.window,
                 SettingCodes.MAX_FRAME_SIZE: tuning.frame_size,
                 SettingCodes.MAX_HEADER_LIST_SIZE: limits.raw,
-                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
+                SettingCodes.ENABLE_CONNECT_PROTOCOL: int(tuning.websockets),
             }
         )
         self._buffer = b""
-        self._prefaced = False
+        self.prefaced = False
+        self._last_call = sys.maxsize
         self._settled = False
+        self._widened = False
         self._block = 0
         self._in_block = False
         self._allowance = _ALLOWANCE
@@ -228,13 +237,13 @@ class ServerConnection:
         buffer = self._buffer + data if self._buffer else data
         at = 0
         try:
-            if not self._prefaced:
+            if not self.prefaced:
                 if not PREFACE.startswith(buffer[: len(PREFACE)]):
                     raise _Broken(ErrorCodes.PROTOCOL_ERROR, "not the HTTP/2 preface")
                 if len(buffer) < len(PREFACE):
                     self._buffer = buffer
                     return events
-                self._prefaced = True
+                self.prefaced = True
                 self._engine.receive_data(PREFACE)
                 at = len(PREFACE)
             while len(buffer) - at >= _FRAME_HEAD:
@@ -259,9 +268,6 @@ class ServerConnection:
             if kind != _SETTINGS or flags & _ACK:
                 raise _Broken(ErrorCodes.PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._settled = True
-            spare = self._tuning.rxbuf + self._tuning.max_streams * self._tuning.window - 65535
-            if spare > 0:
-                self._engine.increment_flow_control_window(spare)
         self._account(kind, flags, length, stream)
         if kind == _GOAWAY:
             # The library would send nothing more; but streams that run are to be answered.
@@ -269,13 +275,13 @@ class ServerConnection:
                 raise _Broken(ErrorCodes.PROTOCOL_ERROR, "malformed GOAWAY")
             events.append(Leaving(int.from_bytes(frame[13:17], "big")))
             return
-        if kind == _WINDOW and stream and length == 4 and not int.from_bytes(frame[9:13], "big") & 0x7FFFFFFF:
+        empty = kind == _WINDOW and length == 4 and not int.from_bytes(frame[9:13], "big") & 0x7FFFFFFF
+        if empty and stream in self.streams and not self._in_block:
             # A stream error (RFC 9113, 6.9), which the library takes for one of the connection.
-            if stream in self.streams and not self._in_block:
-                self._glitch(_ERROR_COST)
-                self._drop(stream, ErrorCodes.PROTOCOL_ERROR)
-                events.append(Reset(stream, ErrorCodes.PROTOCOL_ERROR, by_client=False))
-                return
+            self._glitch(_ERROR_COST)
+            self._drop(stream, ErrorCodes.PROTOCOL_ERROR)
+            events.append(Reset(stream, ErrorCodes.PROTOCOL_ERROR, by_client=False))
+            return
         try:
             found = self._engine.receive_data(frame)
         except ProtocolError as error:
@@ -307,6 +313,8 @@ class ServerConnection:
         self.glitches += counted
         self._allowance -= cost
         most = self._tuning.glitches
+        if most and self.glitches * 4 >= most * 3:
+            self.drain()
         if self._allowance < 0 or (most and self.glitches >= most):
             raise _Broken(ErrorCodes.ENHANCE_YOUR_CALM, "too many useless frames")
 
@@ -336,6 +344,8 @@ class ServerConnection:
         number = event.stream_id
         assert number is not None
         self.highest = number
+        if self.accepted >= self._last_call and not self.leaving:
+            self.goaway()
         if len(self.streams) >= self._tuning.max_streams or self.leaving:
             self._glitch(1.0)
             self._engine.reset_stream(number, ErrorCodes.REFUSED_STREAM)
@@ -356,15 +366,22 @@ class ServerConnection:
             refusal = caught
             self._glitch(_ERROR_COST)
         self.accepted += 1
+        if self.accepted == self._tuning.total_streams:
+            self.drain()
         length = -1 if head is None or head.chunked or head.upgrade or head.method == b"CONNECT" else head.length
         state = self.streams[number] = _Open(length)
         state.ended = ended
-        if not ended and head is not None and (length < 0 or length > self._tuning.window):
+        if not ended and (length < 0 or length > self._tuning.window):
             self._lend(number, state)
         events.append(Request(number, head, refusal, size, ended))
 
     def _lend(self, number: int, state: _Open) -> None:
         """A body comes: let its stream have more of the window, as long as others can have it too."""
+        if not self._widened:
+            self._widened = True
+            spare = self._tuning.rxbuf + self._tuning.max_streams * self._tuning.window - 65535
+            if spare > 0:
+                self._engine.increment_flow_control_window(spare)
         state.lent = min(_SHARED_WINDOW, self._lendable // 2)
         if state.lent > 0:
             self._lendable -= state.lent
@@ -475,20 +492,27 @@ class ServerConnection:
         if state.credit > 0:
             self._engine.acknowledge_received_data(state.credit, number)
 
-    def goaway(self, code: int = 0, *, future: bool = False) -> None:
-        """Say that no stream above the last one (`future`: that will ever be opened) is served."""
+    def drain(self) -> None:
+        """Ask the client to open no more streams; those under way when it hears of it are served still."""
+        if not self.failed and not self.draining:
+            self.draining = True
+            self._last_call = self.accepted + self._tuning.max_streams
+            self.out += GoAwayFrame(0, last_stream_id=0x7FFFFFFF).serialize()
+
+    def goaway(self, code: int = 0) -> None:
+        """Say that no stream above the last one is served."""
         # Written by hand: the library sends nothing after a GOAWAY, but streams that run are to be answered.
-        frame = GoAwayFrame(0, last_stream_id=0x7FFFFFFF if future else self.highest, error_code=code)
-        self.out += frame.serialize()
-        self.leaving = self.leaving or not future
+        self._take_out()
+        self.out += GoAwayFrame(0, last_stream_id=self.highest, error_code=code).serialize()
+        self.draining = self.leaving = True
 
     def _fail(self, code: int, reason: str, events: list[Event]) -> None:
         self._take_out()
-        if self._prefaced:
+        if self.prefaced:
             self.goaway(code)
         self.failed = True
         self._buffer = b""
-        events.append(Failed(code, reason, self._prefaced))
+        events.append(Failed(code, reason, self.prefaced))
 
     def _take_out(self) -> None:
         if not self.failed:

@@ -14,9 +14,8 @@ from base64 import b64encode
 from hashlib import sha1
 
 from trilb.http.head import UPGRADE, Field, Head, Refusal
-from trilb.http.policy import Limits, content_length
+from trilb.http.policy import Limits, content_length, first_length
 
-SPOKEN = b"2.0"
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++\Z")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]++\Z")
 _FORBIDDEN = re.compile(rb"[\0\r\n]")
@@ -68,7 +67,7 @@ def request_head(fields: list[Field], limits: Limits, *, ended: bool) -> Head:
             except Refusal as refusal:
                 raise Malformed(refusal.reason) from None
             if first:
-                plain.append((name, value.partition(b",")[0].strip(b" \t")))
+                plain.append((name, first_length(value)))
         elif name == b"te":
             if value != b"trailers":
                 raise Malformed("te asks for more than trailers")
@@ -92,15 +91,12 @@ def request_head(fields: list[Field], limits: Limits, *, ended: bool) -> Head:
 def _pseudo(fields: list[Field]) -> tuple[dict[bytes, bytes], int]:
     """The pseudo-header fields, and how many there are. Raises Malformed."""
     found: dict[bytes, bytes] = {}
-    at = 0
-    for at, (name, value) in enumerate(fields):
+    for name, value in fields:
         if name[:1] != b":":
             break
         if name not in _PSEUDO or name in found or _FORBIDDEN.search(value):
             raise Malformed("unknown, repeated or broken pseudo-header")
         found[name] = value
-    else:
-        at = len(fields)
     if not found.get(b":method"):
         raise Malformed("no method")
     if found[b":method"] == b"CONNECT" and b":protocol" not in found:
@@ -110,7 +106,7 @@ def _pseudo(fields: list[Field]) -> tuple[dict[bytes, bytes], int]:
         raise Malformed("no scheme or no path")
     elif b":protocol" in found and (found[b":method"] != b"CONNECT" or b":authority" not in found):
         raise Malformed("a protocol without CONNECT")
-    return found, at
+    return found, len(found)
 
 
 def _line(pseudo: dict[bytes, bytes]) -> Head:
@@ -140,7 +136,7 @@ def _line(pseudo: dict[bytes, bytes]) -> Head:
 
 def _head(method: bytes, target: bytes) -> Head:
     head = Head(method, target, 11, [])
-    head.spoken = SPOKEN
+    head.spoken = b"2.0"
     return head
 
 

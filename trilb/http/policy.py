@@ -74,6 +74,11 @@ def coding_status(values: list[bytes]) -> int:
     return 422 if codings[-1] == b"chunked" and codings.count(b"chunked") == 1 and len(codings) > 1 else 400
 
 
+def first_length(value: bytes) -> bytes:
+    """A valid content-length as it is passed on: of a list of equal ones, the number."""
+    return value.partition(b",")[0].strip(b" \t").lstrip(b"0") or b"0" if b"," in value else value
+
+
 def _connection(head: Head, value: bytes, rest: list[bytes]) -> None:
     """Read one connection header; the elements that stay go to `rest`."""
     for part in value.split(b","):
@@ -140,7 +145,7 @@ def _request_framing(head: Head, special: list[Field], relaxed: bool) -> None:
             if any(part.strip(b" \t") == b"trailers" for part in value.split(b",")):
                 te = b"trailers"
         elif name == b"upgrade":
-            head.upgrade = value.lower()
+            head.upgrade = _protocol(head.upgrade, value.lower())
     if head.version == 10:
         if chunked:
             # RFC 9112, 6.1: such framing is not to be trusted; HAProxy passes it on and reuses neither connection.
@@ -172,6 +177,12 @@ def _request_framing(head: Head, special: list[Field], relaxed: bool) -> None:
         head.fields.append((b"te", te))
 
 
+def _protocol(before: bytes, value: bytes) -> bytes:
+    """The protocol to upgrade to; websocket counts wherever it stands, for its handshake has rules."""
+    websocket = before == b"websocket" or b"websocket" in [part.strip(b" \t") for part in value.split(b",")]
+    return b"websocket" if websocket else value
+
+
 def _rebuild(head: Head, drop: set[bytes], length: int | None, rest: list[bytes]) -> None:
     """The fields without those in `drop`, with one content-length, and what is left of connection in its place."""
     out: list[Field] = []
@@ -189,7 +200,7 @@ def _rebuild(head: Head, drop: set[bytes], length: int | None, rest: list[bytes]
             if seen_length:
                 continue
             seen_length = True
-            out.append((name, field[1].partition(b",")[0].strip()) if b"," in field[1] else field)
+            out.append((name, first_length(field[1])))
             continue
         out.append(field)
     head.fields = out

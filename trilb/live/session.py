@@ -46,6 +46,7 @@ class Session:
         "listener_name",
         "local",
         "local_port",
+        "major",
         "private",
         "proxied",
         "proxy_tlvs",
@@ -68,6 +69,8 @@ class Session:
         self.accepted = 0.0
         self.accepted_wall = 0.0
         self.requests = 0
+        self.major = 1
+        """The version of HTTP its client speaks."""
         self.glitches = 0
         """Odd things an HTTP/2 client did (`fc_glitches`)."""
         self.side: Side | None = None

@@ -10,8 +10,8 @@ import trio
 
 from trilb.http import lane, policy, record, replies, write
 from trilb.http.dechunk import dechunk
-from trilb.http.h2 import PREFACE
 from trilb.http.framing import Body, ChunkedBody, LengthBody
+from trilb.http.h2 import PREFACE
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Field, Head, Refusal
 from trilb.live.effects import (
     Abort,

@@ -144,7 +144,9 @@ class StreamConn(Conn):
             raise Broken("stream reset")
         link, answer = self.link, self._answer
         room = link.room(self.number)
+        given = len(data)
         if not room and answer.begun and not answer.done:
+            # No body will go: what frames it fits into this.
             data = data[:64]
         raw = bytes(data) if isinstance(data, memoryview) else data
         used, size = 0, len(raw)
@@ -157,13 +159,16 @@ class StreamConn(Conn):
             elif not took:
                 break
             used += took
-        if used < len(data):
+        if used < given:
             link.block(self)
         link.kick()
         return used
 
     def _emit(self, part: Part) -> None:
         h2 = self.link.h2
+        if self.number not in h2.streams:
+            self.failed = True
+            raise Broken("stream reset")
         if isinstance(part, Content):
             h2.send_data(self.number, part.data, ended=part.ended)
         else:
@@ -171,7 +176,7 @@ class StreamConn(Conn):
 
     def shutdown(self) -> None:
         """Tell the client that no more will come: the end of a tunnel, or of a body without a length."""
-        if not self.failed and not self.closed:
+        if not self.failed and not self.closed and self.number in self.link.h2.streams:
             part = self._answer.close()
             if part is not None:
                 self._emit(part)
@@ -241,10 +246,10 @@ class Http2Session:
         "_blocked",
         "_dirty",
         "_idle_since",
+        "_left",
         "_moved",
         "_notes",
         "_nursery",
-        "_said_goodbye",
         "client",
         "clock",
         "h2",
@@ -266,13 +271,15 @@ class Http2Session:
         self.plan: FrontendPlan = session.frontend.plan
         self.waiter = Waiter(plane.wheel)
         self.inflight = False
+        session.major = 2
         self.h2 = ServerConnection(plane.h2, self.plan.limits)
         self.streams: dict[int, StreamConn] = {}
         self._blocked: dict[int, StreamConn] = {}
         self._dirty = False
         self._idle_since = session.accepted
         self._moved = self.clock.now
-        self._said_goodbye = False
+        self._left = False
+        """The client said GOAWAY."""
         self._notes = HttpSession(plane, session, client)
         """Counts and logs what never became a request."""
 
@@ -287,8 +294,8 @@ class Http2Session:
                     pass
                 finally:
                     self.waiter.finish()
-                    for stream in list(self.streams.values()):
-                        stream.break_off()
+                    self.client.close()
+                    self._break_off()
         finally:
             self.session.close_private()
         return False
@@ -307,16 +314,19 @@ class Http2Session:
                     await self._part()
                     return
             moved = self._flush()
-            if self.plane.stopping and not self._said_goodbye:
-                self._goodbye()
+            if self.plane.stopping and not h2.draining:
+                h2.drain()
                 continue
-            if self._said_goodbye and not self.streams and not h2.out:
+            if (h2.draining or self._left) and not self.streams:
+                # Whatever was under way meanwhile is told that nobody looked at it.
+                h2.goaway()
                 await self._part()
                 return
             data = None
             if client.watch.ready and len(h2.out) < _OUT_MOST:
                 data = client.receive(_READ)
                 if data == b"":
+                    self._ended()
                     return
             if data:
                 reads += 1
@@ -332,12 +342,16 @@ class Http2Session:
             except Expired:
                 if self.streams or h2.out:
                     raise Gone from None
-                self._goodbye()
-                self._flush()
+                h2.goaway()
                 await self._part()
                 return
             if client.closed:
                 return
+
+    def _ended(self) -> None:
+        """The client closed; one that never said it speaks HTTP/2 is noted."""
+        if not self.h2.prefaced and not (self.plan.dontlognull or self.plan.ignore_probes):
+            self._note()
 
     def _deadline(self) -> float:
         """Until when the client may stay silent: the times of an idle connection, or of one that does not read."""
@@ -358,7 +372,7 @@ class Http2Session:
         out = self.h2.out
         if not out:
             return False
-        sent = self.client.send(out if len(out) <= _READ else memoryview(out)[:_READ].tobytes())
+        sent = self.client.send(bytes(out[:_READ]))
         if not sent:
             return False
         del out[:sent]
@@ -366,12 +380,6 @@ class Http2Session:
         if self._blocked and len(out) < _OUT_MOST // 2:
             self._unblock()
         return True
-
-    def _goodbye(self) -> None:
-        """Take no more requests, but finish those that run."""
-        if not self._said_goodbye:
-            self._said_goodbye = True
-            self.h2.goaway()
 
     async def _part(self) -> None:
         """Send what is left, end our side, and take what the client still sends, for a moment."""
@@ -390,6 +398,10 @@ class Http2Session:
                     await waiter.park(client.watch)
         except Expired:
             return
+
+    def _break_off(self) -> None:
+        for stream in list(self.streams.values()):
+            stream.break_off()
 
     # -- what streams ask for ------------------------------------------------------------------------------------
 
@@ -419,9 +431,11 @@ class Http2Session:
             if isinstance(event, Request):
                 self._begin(event)
             elif isinstance(event, Data):
-                self.streams[event.stream].arrive(event.data, event.credit, ended=event.ended)
+                if event.stream in self.streams:
+                    self.streams[event.stream].arrive(event.data, event.credit, ended=event.ended)
             elif isinstance(event, Trailers):
-                self.streams[event.stream].end(event.fields)
+                if event.stream in self.streams:
+                    self.streams[event.stream].end(event.fields)
             elif isinstance(event, Opened):
                 self._opened(event.stream)
             elif isinstance(event, Reset):
@@ -429,11 +443,14 @@ class Http2Session:
                 if stream is not None:
                     stream.break_off()
             elif isinstance(event, Rejected):
-                self._note()
+                if self.plane.h2.logs == "stream":
+                    self._note()
             elif isinstance(event, Leaving):
-                self._said_goodbye = True
+                self._left = True
             elif isinstance(event, Failed):
-                self._note()
+                if self.plane.h2.logs != "none":
+                    self._note()
+                self._break_off()
                 return True
         return False
 

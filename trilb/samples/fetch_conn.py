@@ -52,7 +52,7 @@ plain("dst_conn", gives="sint", source="7.3.3", doc="Connections of the same lis
     lambda stream: stream.frontend.counters.scur
 )
 plain("fc_http_major", gives="sint", source="7.3.3", doc="The major version of HTTP the client speaks.")(
-    lambda stream: None if stream.request is None else 2 if stream.request.spoken == SPOKEN else 1
+    lambda stream: stream.session.major if stream.request is not None else None
 )
 plain("fc_glitches", gives="sint", source="7.3.3", doc="Odd things the client did on its HTTP/2 connection.")(
     lambda stream: stream.session.glitches

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from trilb.base import ip
 from trilb.base.hashes import avalanche, sdbm
 from trilb.base.registry import optional
-from trilb.http.h2head import SPOKEN
-from trilb.http.head import Head
 from trilb.live.stream import Stream
 from trilb.samples.types import Every, Fetch, Value, fetch, plain
 
@@ -32,8 +30,9 @@ def _query(target: bytes) -> bytes | None:
     return query if question else None
 
 
-def _version(head: Head) -> bytes:
-    return b"2.0" if head.spoken == SPOKEN else b"1.0" if head.version == 10 else b"1.1"
+def _version(stream: Stream) -> bytes:
+    assert stream.request is not None
+    return b"2.0" if stream.session.major == 2 else b"1.0" if stream.request.version == 10 else b"1.1"
 
 
 def path_of(target: bytes) -> bytes:
@@ -56,8 +55,8 @@ plain("query", gives="str", at="request", source="7.3.6", doc="What follows the 
 plain("url", gives="str", at="request", source="7.3.6", doc="The whole target.")(
     lambda stream: stream.request.target if stream.request is not None else None
 )
-plain("req.ver", "req_ver", gives="str", at="request", source="7.3.6", doc="The request's HTTP version, `1.1` or `2.0`.")(
-    lambda stream: _version(stream.request) if stream.request is not None else None
+plain("req.ver", "req_ver", gives="str", at="request", source="7.3.6", doc="Its HTTP version, `1.1` or `2.0`.")(
+    lambda stream: _version(stream) if stream.request is not None else None
 )
 plain("capture.req.method", gives="str", source="7.3.6", doc="The method as it was received.")(
     lambda stream: stream.method or None
@@ -66,7 +65,7 @@ plain("capture.req.uri", gives="str", source="7.3.6", doc="The target as it was 
     lambda stream: pathq_of(stream.target) or None
 )
 plain("capture.req.ver", gives="str", source="7.3.6", doc="The request's version: HTTP/1.0, HTTP/1.1 or HTTP/2.0.")(
-    lambda stream: b"HTTP/" + _version(stream.request) if stream.request is not None else None
+    lambda stream: b"HTTP/" + _version(stream) if stream.request is not None else None
 )
 
 
