@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import h2.events
 from h2.config import H2Configuration
@@ -23,6 +24,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from h2.stream import H2Stream
 from h2.utilities import SizeLimitDict
+from hpack import Encoder
 from hyperframe.frame import GoAwayFrame
 
 from trilb.http.h2head import Malformed, request_head, trailer_fields
@@ -138,6 +140,13 @@ def _unchecked(*_: object) -> None:
     """In place of the library's content-length check, whose failure ends the connection; ours ends the stream."""
 
 
+class _PlainEncoder(Encoder):
+    """Header compression without Huffman codes: they save little and cost more than the rest of an answer in Python."""
+
+    def encode(self, headers: Any, huffman: bool = False) -> bytes:
+        return super().encode(headers, huffman)
+
+
 class _Engine(H2Connection):
     """The library, with less temper: wrong lengths and too many streams are left to us."""
 
@@ -153,6 +162,7 @@ class _Engine(H2Connection):
             )
         )
         self._most = tuning.max_streams
+        self.encoder = _PlainEncoder()
         self._closed_streams = SizeLimitDict(size_limit=_CLOSED_REMEMBERED)
         # hpack counts 32 bytes a field on top; whether the head is acceptable is the policy's question.
         self.decoder.max_header_list_size = 2 * limits.raw + 32 * 2 * limits.fields
@@ -364,7 +374,7 @@ class ServerConnection:
             return
         except Refusal as caught:
             refusal = caught
-            self._glitch(_ERROR_COST)
+            self._glitch(_ERROR_COST, counted=False)
         self.accepted += 1
         if self.accepted == self._tuning.total_streams:
             self.drain()

@@ -308,11 +308,9 @@ class Http2Session:
         client.inbox = b""
         reads = 0
         while True:
-            if data:
-                self.session.glitches = h2.glitches
-                if self._take(data):
-                    await self._part()
-                    return
+            if data and self._take(data):
+                await self._part()
+                return
             moved = self._flush()
             if self.plane.stopping and not h2.draining:
                 h2.drain()
@@ -427,7 +425,10 @@ class Http2Session:
 
     def _take(self, data: bytes) -> bool:
         """Obey what came; True when the connection is to end."""
-        for event in self.h2.receive(data, self.clock.now):
+        events = self.h2.receive(data, self.clock.now)
+        if self.h2.glitches > self.session.glitches:
+            self._count_glitches()
+        for event in events:
             if isinstance(event, Request):
                 self._begin(event)
             elif isinstance(event, Data):
@@ -453,6 +454,13 @@ class Http2Session:
                 self._break_off()
                 return True
         return False
+
+    def _count_glitches(self) -> None:
+        """What is tracked for the connection counts them too."""
+        more = self.h2.glitches - self.session.glitches
+        self.session.glitches += more
+        for each in self.session.tracks(None):
+            each.count(each.table.on_glitch, self.clock.now, more)
 
     def _opened(self, number: int) -> None:
         if not number:
