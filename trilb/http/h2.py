@@ -267,7 +267,7 @@ class ServerConnection:
                 at = end
             self._buffer = buffer[at:]
         except _Broken as broken:
-            self._fail(broken.code, broken.reason, events)
+            self._fail(broken, events)
         self._take_out()
         return events
 
@@ -295,7 +295,7 @@ class ServerConnection:
         try:
             found = self._engine.receive_data(frame)
         except ProtocolError as error:
-            raise _Broken(error.error_code, str(error) or type(error).__name__) from None
+            raise _Broken(error.error_code, str(error) or type(error).__name__, said=True) from None
         for event in found:
             self._event(event, length, events)
 
@@ -310,7 +310,7 @@ class ServerConnection:
             if self._block > self._limits.raw + self._tuning.frame_size:
                 raise _Broken(ErrorCodes.ENHANCE_YOUR_CALM, "header block too large")
             # Many small continuations are a flood, a long head in large ones is not.
-            cost = 10.0 if kind == _CONTINUATION and length < 1024 and self._in_block else 0.0
+            cost = 20.0 if kind == _CONTINUATION and length < 1024 and self._in_block else 0.0
         elif kind == _WINDOW:
             self._updates -= 1
             cost = 1.0 if self._updates < 0 else 0.0
@@ -505,6 +505,7 @@ class ServerConnection:
     def drain(self) -> None:
         """Ask the client to open no more streams; those under way when it hears of it are served still."""
         if not self.failed and not self.draining:
+            self._take_out()
             self.draining = True
             self._last_call = self.accepted + self._tuning.max_streams
             self.out += GoAwayFrame(0, last_stream_id=0x7FFFFFFF).serialize()
@@ -516,13 +517,13 @@ class ServerConnection:
         self.out += GoAwayFrame(0, last_stream_id=self.highest, error_code=code).serialize()
         self.draining = self.leaving = True
 
-    def _fail(self, code: int, reason: str, events: list[Event]) -> None:
+    def _fail(self, broken: _Broken, events: list[Event]) -> None:
         self._take_out()
-        if self.prefaced:
-            self.goaway(code)
+        if self.prefaced and not broken.said:
+            self.goaway(broken.code)
         self.failed = True
         self._buffer = b""
-        events.append(Failed(code, reason, self.prefaced))
+        events.append(Failed(broken.code, broken.reason, self.prefaced))
 
     def _take_out(self) -> None:
         if not self.failed:
@@ -532,7 +533,9 @@ class ServerConnection:
 class _Broken(Exception):
     """The connection cannot go on: the code for GOAWAY, and why."""
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, *, said: bool = False) -> None:
         super().__init__(reason)
         self.code = int(code)
+        self.said = said
+        """The library has written the GOAWAY."""
         self.reason = reason
