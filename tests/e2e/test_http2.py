@@ -484,6 +484,7 @@ def test_floods(shared: Running, name: str, flood: bytes, code: int) -> None:
 def test_glitches_threshold() -> None:
     """`tune.h2.fe.glitches-threshold`: asked to leave at three quarters, sent away at the whole."""
     with running(settings="    tune.h2.fe.glitches-threshold 8") as lb, lb.client() as client:
+        client.begin(get(b"/post", method=b"POST"), end=False)
         for _ in range(6):
             client.begin(get(b"bad"))
         assert client.pump(lambda: client.goaways == [(0x7FFFFFFF, 0)])
