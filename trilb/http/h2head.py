@@ -187,21 +187,18 @@ def trailer_fields(fields: list[Field]) -> list[Field]:
     return kept
 
 
-def origin_form(target: bytes, composed: bytes) -> bytes:
+def origin_form(target: bytes, composed: bytes, host: bytes | None) -> bytes:
     """The target for an HTTP/1 server: what was `composed` from pseudo-headers becomes a path again.
 
-    A target that a rule gave an authority of its own stays as it is.
+    A target that a rule gave an authority of its own stays as it is, but not one that follows the `host`.
     """
     scheme, mark, rest = composed.partition(b"://")
-    if not mark or composed.startswith(b"/"):
+    if not mark or scheme.lower() not in _PORTS or not target.startswith(scheme + mark):
         return target
-    prefix = scheme + mark + rest.partition(b"/")[0]
-    if not target.startswith(prefix):
+    authority, slash, path = target[len(scheme) + 3 :].partition(b"/")
+    if authority not in (rest.partition(b"/")[0], host):
         return target
-    path = target[len(prefix) :]
-    if not path:
-        return b"*"
-    return path if path.startswith(b"/") else target
+    return slash + path if slash else b"*"
 
 
 def response_fields(status: int, fields: list[Field], *, upgraded: bool) -> list[Field]:

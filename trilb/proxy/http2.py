@@ -226,7 +226,7 @@ class StreamSession(HttpSession):
             self.key = b64encode(secrets.token_bytes(16))
             extra += b"sec-websocket-key: %b\r\n" % self.key
         target = head.target
-        head.target = origin_form(target, self.target)
+        head.target = origin_form(target, self.target, head.get(b"host"))
         try:
             return write.request(head, extra, case)
         finally:
@@ -528,7 +528,9 @@ class Http2Session:
         head, _, body = raw.partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
         stream.bytes_out = 32 + len(lines[0]) - 13 + sum([len(line) - 2 for line in lines[1:]]) + len(body)
-        http.log(stream)
+        stream.logged = True
+        for write_line in self.plan.log:
+            write_line(stream)
         await http.send(raw)
 
     def _over(self, conn: StreamConn) -> None:

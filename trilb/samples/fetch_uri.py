@@ -22,7 +22,7 @@ def pathq_of(target: bytes) -> bytes:
     if match is None:
         return b""
     rest = target[match.end() :]
-    return rest if rest.startswith(b"/") else b"/" + rest
+    return rest if not rest or rest.startswith(b"/") else b"/" + rest
 
 
 def _query(target: bytes) -> bytes | None:
