@@ -232,7 +232,11 @@ def test_server_that_closes(duel: DuelFactory) -> None:
 
 def test_reset_while_waiting(duel: DuelFactory) -> None:
     """A client that gives its stream up is told of in the log at once."""
-    both = duel(CONFIG, lambda request, origin: None if origin.stopping.wait(3) else None)
+
+    def silent(request: bytes, origin: Origin) -> None:
+        origin.stopping.wait(3)
+
+    both = duel(CONFIG, silent)
 
     def act(side: Side) -> str:
         with H2Client(side.port) as client:
