@@ -224,12 +224,6 @@ def test_extended_connect(pair: Duel, protocol: bytes) -> None:
         side.syslog.take(1)
 
 
-def test_server_that_closes(duel: DuelFactory) -> None:
-    """A server that says nothing: 502."""
-    both = duel(CONFIG, lambda request, origin: None)
-    both.same(lambda side: converse(side, get(b"/"), None, ()))
-
-
 def test_reset_while_waiting(duel: DuelFactory) -> None:
     """A client that gives its stream up is told of in the log at once."""
 

@@ -344,6 +344,13 @@ def test_client_that_never_reads() -> None:
         assert " cD" in lb.syslog.take(1)[0]
 
 
+def test_server_that_says_nothing() -> None:
+    """502; HAProxy refuses the stream instead, so that the client tries again, which it may not do with a POST."""
+    with running(lambda request, origin: None) as lb, lb.client() as client:
+        assert client.ask(get(b"/")).status == 502
+        assert " SH" in lb.syslog.take(1)[0]
+
+
 def test_server_timeout() -> None:
     """A silent server: 504 before its head, a reset after it."""
     config = "    timeout http-request 2s"

@@ -131,7 +131,9 @@ def _line(pseudo: dict[bytes, bytes]) -> Head:
         return _head(method, path)
     # An extended CONNECT is what HTTP/1 does with a GET and an upgrade.
     target = scheme + b"://" + _cut(authority, scheme) + (b"" if path == b"*" else path)
-    return _head(b"GET" if b":protocol" in pseudo else method, target)
+    head = _head(b"GET" if b":protocol" in pseudo else method, target)
+    head.composed = scheme.lower() in _PORTS
+    return head
 
 
 def _head(method: bytes, target: bytes) -> Head:
@@ -187,17 +189,12 @@ def trailer_fields(fields: list[Field]) -> list[Field]:
     return kept
 
 
-def origin_form(target: bytes, composed: bytes, host: bytes | None) -> bytes:
-    """The target for an HTTP/1 server: what was `composed` from pseudo-headers becomes a path again.
-
-    A target that a rule gave an authority of its own stays as it is, but not one that follows the `host`.
-    """
-    scheme, mark, rest = composed.partition(b"://")
-    if not mark or scheme.lower() not in _PORTS or not target.startswith(scheme + mark):
+def origin_form(head: Head) -> bytes:
+    """The target for an HTTP/1 server: one that was composed from pseudo-headers becomes a path again."""
+    target = head.target
+    if not head.composed or target.startswith(b"/"):
         return target
-    authority, slash, path = target[len(scheme) + 3 :].partition(b"/")
-    if authority not in (rest.partition(b"/")[0], host):
-        return target
+    _, slash, path = target.partition(b"://")[2].partition(b"/")
     return slash + path if slash else b"*"
 
 

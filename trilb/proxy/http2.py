@@ -211,11 +211,10 @@ class StreamConn(Conn):
 class StreamSession(HttpSession):
     """A request of an HTTP/2 connection: HTTP/1 but for how it is written to a server, and what a 101 must prove."""
 
-    __slots__ = ("key", "target")
+    __slots__ = ("key",)
 
     def __init__(self, plane: Plane, session: Session, client: StreamConn) -> None:
         super().__init__(plane, session, client)
-        self.target = b""
         self.key = b""
 
     def write_request(self, head: Head, extra: bytes, case: dict[bytes, bytes] | None) -> bytes:
@@ -226,7 +225,7 @@ class StreamSession(HttpSession):
             self.key = b64encode(secrets.token_bytes(16))
             extra += b"sec-websocket-key: %b\r\n" % self.key
         target = head.target
-        head.target = origin_form(target, self.target, head.get(b"host"))
+        head.target = origin_form(head)
         try:
             return write.request(head, extra, case)
         finally:
@@ -503,7 +502,6 @@ class Http2Session:
                 cut = False
                 return
             stream = self._stream(event, event.head)
-            http.target = stream.target
             try:
                 await http.run(stream)
                 cut = stream.during == "D"
@@ -528,6 +526,8 @@ class Http2Session:
         head, _, body = raw.partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
         stream.bytes_out = 32 + len(lines[0]) - 13 + sum([len(line) - 2 for line in lines[1:]]) + len(body)
+        for step in self.plan.capture:
+            step(stream)
         stream.logged = True
         for write_line in self.plan.log:
             write_line(stream)
