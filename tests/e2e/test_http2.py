@@ -166,6 +166,54 @@ def test_implicit(shared: Running) -> None:
         assert client.ask(get(b"/local")).body == b"local"
 
 
+def test_switched_from_tcp(shared: Running) -> None:
+    """`switch-mode http` in mode tcp knows the preface; `proto` says what to go on with."""
+    port, forced, h1 = free_port(), free_port(), free_port()
+    fronts = "".join(
+        f"frontend t{number}\n    mode tcp\n    bind 127.0.0.1:{number}\n    timeout client 2s\n"
+        f"    tcp-request inspect-delay 1s\n    tcp-request content switch-mode http{rest} if HTTP\n"
+        "    tcp-request content reject\n    http-request return status 200\n"
+        for number, rest in ((port, ""), (forced, " proto h2"), (h1, " proto h1"))
+    )
+    with Program.trilb(fronts, a=port, b=forced, c=h1):
+        for each in (port, forced):
+            with H2Client(each) as client:
+                assert client.ask(get(b"/")).status == 200
+        assert exchange(port, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").startswith(b"HTTP/1.1 200")
+        assert exchange(h1, PREFACE, until=1).startswith(b"HTTP/1.1 405")
+
+
+def test_option_disable_h2_upgrade() -> None:
+    """`option disable-h2-upgrade` keeps a plain frontend to HTTP/1, and `proto h2` is told explicitly."""
+    with running(frontend="    option disable-h2-upgrade") as lb:
+        assert exchange(lb.plain, PREFACE, until=1).startswith(b"HTTP/1.1 405")
+        with lb.client() as client:
+            assert client.ask(get(b"/local")).status == 200
+
+
+def test_silent_drop() -> None:
+    """`silent-drop` takes the connection, with all its streams."""
+    with running(_answer, frontend="    http-request silent-drop if { path /drop }") as lb, lb.client() as client:
+        first = client.begin(get(b"/never"))
+        client.begin(get(b"/drop"))
+        client.pump(lambda: False, 0.3)
+        assert not client.streams[first].over
+        lb.syslog.take(2)
+        with lb.client() as second:
+            assert second.ask(get(b"/local")).status == 200
+
+
+def test_data_byte_by_byte(shared: Running) -> None:
+    """A body in frames of one byte, padded ones among them, arrives whole."""
+    with shared.client() as client:
+        number = client.begin(get(b"/sum", method=b"POST"), end=False)
+        for turn in range(3000):
+            client.h2.send_data(number, b"x", pad_length=turn % 3 or None)
+        client.flush()
+        client.data(number, b"", end=True)
+        assert client.finish(number).body == hashlib.sha256(b"x" * 3000).hexdigest().encode()
+
+
 def test_refused_by_proto_h1(shared: Running) -> None:
     """`proto h1` answers the preface as HTTP/1 does."""
     assert exchange(shared.h1, PREFACE, until=1).startswith(b"HTTP/1.1 405")

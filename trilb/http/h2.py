@@ -302,8 +302,11 @@ class ServerConnection:
     def _account(self, kind: int, flags: int, length: int, stream: int) -> None:
         """Frames that bring something are free, others are paid for from the allowance. Raises _Broken."""
         cost = 0.0
+        odd = kind <= _CONTINUATION and kind not in (_SETTINGS, _PING, _PRIORITY, _GOAWAY)
         if kind == _DATA:
-            cost = 0.0 if length or flags & _END_STREAM else 1.0
+            # Data under way when a stream was reset are no fault.
+            odd = stream in self.streams
+            cost = 0.0 if odd and (length or flags & _END_STREAM) else 1.0
         elif kind in (_HEADERS, _CONTINUATION):
             self._block = length if kind == _HEADERS else self._block + length
             self._in_block = not flags & _END_HEADERS
@@ -317,7 +320,7 @@ class ServerConnection:
         elif kind != _SETTINGS or not flags & _ACK:
             cost = 1.0
         if cost:
-            self._glitch(cost, counted=kind not in (_SETTINGS, _PING, _PRIORITY, _GOAWAY) and kind <= _CONTINUATION)
+            self._glitch(cost, counted=odd)
 
     def _glitch(self, cost: float, *, counted: bool = True) -> None:
         self.glitches += counted

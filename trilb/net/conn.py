@@ -29,11 +29,13 @@ class Conn:
 
     `inbox` holds bytes that were read and not used yet. `reused` says that an earlier stream used it. `plain` is False
     where what is read and written is not what the socket carries, so that the kernel cannot move the bytes alone.
-    `multiplexed` is True for one stream of several on a connection: `watch.hangup` means that it was given up.
+    `alpn` is what a TLS handshake agreed to speak. `multiplexed` is True for one stream of several on a connection:
+    its `watch.hangup` means that it was given up.
     """
 
     plain = True
     multiplexed = False
+    alpn = b""
 
     __slots__ = (
         "_poller",

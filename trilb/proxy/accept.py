@@ -84,10 +84,12 @@ class Acceptor:
                 self.current += 1
                 nursery.start_soon(self._session, accepted, peer, name=frontend.name)
 
-    @property
-    def upgrades(self) -> bool:
-        """May a client speak HTTP/2 without being asked?"""
-        return self.proto != "h1" and "disable-h2-upgrade" not in self.frontend.config.options
+    def _http(self, session: Session, conn: Conn, proto: str) -> HttpSession | Http2Session:
+        """Who serves a client in mode http: told by the configuration, by what TLS agreed on, else by its preface."""
+        if proto == "h2" or conn.alpn == b"h2":
+            return Http2Session(self.plane, session, conn)
+        upgrades = "h1" not in (proto, self.proto) and "disable-h2-upgrade" not in self.frontend.config.options
+        return HttpSession(self.plane, session, conn, may_upgrade=upgrades)
 
     def _running(self) -> bool:
         return not self.stopped
@@ -163,19 +165,14 @@ class Acceptor:
         served: AnySession
         if self.frontend.config.mode is not Mode.HTTP:
             served = TcpSession(self.plane, session, conn)
-        elif self.proto == "h2":
-            served = Http2Session(self.plane, session, conn)
         else:
-            served = HttpSession(self.plane, session, conn, may_upgrade=self.upgrades)
+            served = self._http(session, conn, self.proto)
         self.sessions.add(served)
         try:
             while await served.serve():
                 # It turned out to speak HTTP, or HTTP/2: the bytes seen so far are in the connection's inbox.
                 self.sessions.discard(served)
-                if isinstance(served, HttpSession):
-                    served = Http2Session(self.plane, session, conn)
-                else:
-                    served = HttpSession(self.plane, session, conn, may_upgrade=self.upgrades)
+                served = self._http(session, conn, served.proto if isinstance(served, TcpSession) else "h2")
                 self.sessions.add(served)
         finally:
             self.sessions.discard(served)

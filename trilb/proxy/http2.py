@@ -15,7 +15,6 @@ import secrets
 import sys
 import traceback
 from base64 import b64encode
-from collections import deque
 
 import trio
 
@@ -32,9 +31,8 @@ from trilb.net.poller import Expired, Waiter, Watch
 from trilb.proxy.http1 import Gone, HttpSession
 from trilb.proxy.plane import Plane
 
-_READ = 65536
-_FAIR = 8
-"""Reads in a row before other tasks get their turn."""
+_READ = 32768
+"""Bytes read at once, and written at once. Others get their turn after each: in small frames it is work for a while."""
 _OUT_MOST = 131072
 """Bytes waiting for the client from which streams must wait, and nothing more is read. Arbitrary: some round trips."""
 _LINGER = 1.0
@@ -61,7 +59,7 @@ class StreamConn(Conn):
         self.reused = self.closed = self.failed = False
         self.requests = 0
         self.since = 0.0
-        self._arrived: deque[tuple[bytes, int]] = deque()
+        self._arrived = bytearray()
         self._chunked = head is not None and head.chunked
         self._ended = ended
         self._last = b"0\r\n\r\n"
@@ -72,11 +70,10 @@ class StreamConn(Conn):
 
     def arrive(self, data: bytes, credit: int, *, ended: bool) -> None:
         """A piece of the request's body."""
-        if data:
-            self._arrived.append((data, credit))
-        elif credit:
-            # Nothing but padding.
-            self.link.h2.consumed(self.number, credit)
+        self._arrived += data
+        if credit > len(data):
+            # Padding is not kept.
+            self.link.h2.consumed(self.number, credit - len(data))
         self._ended = self._ended or ended
         self.touch()
 
@@ -115,15 +112,9 @@ class StreamConn(Conn):
                 return None
             last, self._last = self._last if self._chunked else b"", b""
             return last
-        pieces: list[bytes] = []
-        total = credit = 0
-        while arrived and (not pieces or total + len(arrived[0][0]) <= size):
-            data, owed = arrived.popleft()
-            pieces.append(data)
-            total += len(data)
-            credit += owed
-        payload = b"".join(pieces)
-        self.link.h2.consumed(self.number, credit)
+        payload = bytes(arrived[:size])
+        del arrived[:size]
+        self.link.h2.consumed(self.number, len(payload))
         self.link.kick()
         if arrived:
             watch.ready = True
@@ -131,7 +122,7 @@ class StreamConn(Conn):
             if self._ended:
                 watch.ready = True
             return payload
-        payload = b"%X\r\n%b\r\n" % (total, payload)
+        payload = b"%X\r\n%b\r\n" % (len(payload), payload)
         if self._ended and not arrived:
             last, self._last = self._last, b""
             payload += last
@@ -305,7 +296,6 @@ class Http2Session:
         client, h2, waiter = self.client, self.h2, self.waiter
         data: bytes | None = client.inbox
         client.inbox = b""
-        reads = 0
         while True:
             if data and self._take(data):
                 await self._part()
@@ -326,9 +316,6 @@ class Http2Session:
                     self._ended()
                     return
             if data:
-                reads += 1
-                if reads % _FAIR:
-                    continue
                 await trio.lowlevel.checkpoint()
                 continue
             if self._dirty or moved:
