@@ -67,11 +67,13 @@ class Session:
         "client",
         "client_port",
         "frontend",
+        "glitches",
         "listener",
         "listener_id",
         "listener_name",
         "local",
         "local_port",
+        "major",
         "private",
         "proxied",
         "proxy_tlvs",
@@ -98,6 +100,10 @@ class Session:
         self.accepted = 0.0
         self.accepted_wall = 0.0
         self.requests = 0
+        self.major = 1
+        """The version of HTTP its client speaks."""
+        self.glitches = 0
+        """Odd things an HTTP/2 client did (`fc_glitches`)."""
         self.side: Side | None = None
         self.tls: Secured | None = None
         self.secured = 0.0

@@ -53,7 +53,10 @@ plain("dst_conn", gives="sint", source="7.3.3", doc="Connections of the same lis
     lambda stream: stream.frontend.counters.scur
 )
 plain("fc_http_major", gives="sint", source="7.3.3", doc="The major version of HTTP the client speaks.")(
-    lambda stream: 1 if stream.request is not None else None
+    lambda stream: stream.session.major if stream.request is not None else None
+)
+plain("fc_glitches", gives="sint", source="7.3.3", doc="Odd things the client did on its HTTP/2 connection.")(
+    lambda stream: stream.session.glitches
 )
 plain("bc_http_major", gives="sint", source="7.3.3", doc="The major version of HTTP the server speaks.")(
     lambda stream: 1 if stream.server_side is not None else None
