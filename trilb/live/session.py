@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from trilb.live.counters import Counters
     from trilb.live.proxy import Frontend
     from trilb.live.server import Idle, Server
+    from trilb.live.stream import Stream
     from trilb.tables.tracking import Tracked, Trackers
 
 
@@ -112,8 +113,8 @@ class Session:
         self.proxy_tlvs: tuple[tuple[int, bytes], ...] = ()
         self.vars: dict[str, bool | int | bytes] | None = None
         self.tracked: Trackers | None = None
-        self.carried: Trackers | None = None
-        """What a stream tracked that goes on as HTTP."""
+        self.carried: Stream | None = None
+        """A TCP connection's stream that goes on as HTTP: what it tracked and set is the first request's."""
         self.private: tuple[Server, Idle] | None = None
 
     def ends(self) -> tuple[Packed, int, Packed, int]:

@@ -158,7 +158,7 @@ class Acceptor:
             traceback.print_exc(file=sys.stderr)
         finally:
             if session.tracked is not None or session.carried is not None:
-                for each in session.tracks(session.carried):
+                for each in session.tracks(session.carried.tracked if session.carried is not None else None):
                     each.end(clock.now)
             self.current -= 1
             conn.close()

@@ -305,8 +305,10 @@ class HttpSession:
             stream.logged = True
             failed = any(when(stream) for when in self.plan.monitor_fail)
             return await self.error(stream, 503 if failed else 200, self.plan.errors)
-        if self.session.carried is not None:
-            stream.tracked, self.session.carried = self.session.carried, None
+        before = self.session.carried
+        if before is not None:
+            self.session.carried = None
+            stream.tracked, stream.txn_vars, stream.req_vars = before.tracked, before.txn_vars, before.req_vars
         if self.plan.tracks:
             count_head(stream)
         for step in self.plan.capture:
@@ -315,7 +317,7 @@ class HttpSession:
             log(stream)
         for log in self.plan.log_request:
             log(stream)
-        if self.plan.content is not None:
+        if self.plan.content is not None and before is None:
             effect = await self._inspect(stream, self.plan.content, self.plan.inspect_delay)
             if effect is not None:
                 return await self.obey(stream, effect, self.plan.errors)
