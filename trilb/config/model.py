@@ -666,6 +666,9 @@ class Global:
     tls_record: int = 0
     tls_capture: int = 0
     tls_dh: str = ""
+    tls_strip: bool = False
+    """Whether `.crt` goes from a certificate's name before the names of the files beside it are made of it."""
+    tls_issuers: str = ""
     tls_extra: frozenset[str] = frozenset(("bundle", "ocsp", "issuer", "key", "sctl"))
     """Which files beside a certificate are loaded with it (`ssl-load-extra-files`)."""
     insecure_fork: bool = False

@@ -48,7 +48,12 @@ class Opening:
     def key(self, stream: Stream) -> object:
         """Connections with equal keys may stand for each other (configuration.txt, `http-reuse`)."""
         name = self.alias or self.name
-        return (name(stream) if name is not None else None, self.header(stream) if self.header is not None else None)
+        return (
+            name(stream) if name is not None else None,
+            self.header(stream) if self.header is not None else None,
+            # One that was opened before its certificates were changed is of no use any more.
+            self.tls.context if self.tls is not None else None,
+        )
 
 
 MAINT, DRAIN = 1, 2

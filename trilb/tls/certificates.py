@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -39,15 +38,41 @@ class Certificate:
     """Of its key: rsa, ecdsa, dsa or another name."""
     names: tuple[str, ...]
     """Lower-case host names it is for, perhaps with a leading `*.`."""
-    bundle: str = ""
-    """The name without its ending, when it is one of several files under that name."""
     ocsp: bytes = b""
     issuer: x509.Certificate | None = None
     warnings: list[str] = field(default_factory=list)
+    chain_file: str = ""
+    """Where its chain comes from, when not from its own file (`issuers-chain-path`)."""
 
     def pem(self) -> bytes:
         """The certificate and its chain, in the order in which they are sent."""
         return b"".join(each.public_bytes(Encoding.PEM) for each in (self.leaf, *self.chain))
+
+    def parts(self) -> Parts:
+        """What it is made of."""
+        chain = () if self.chain_file else self.chain
+        return Parts(self.leaf, chain, self.key, self.ocsp, self.issuer)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a certificate is made of, perhaps not all of it yet."""
+
+    leaf: x509.Certificate | None = None
+    chain: tuple[x509.Certificate, ...] = ()
+    key: bytes = b""
+    ocsp: bytes = b""
+    issuer: x509.Certificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Files of a certificate that a `crt-store` names, instead of looking for them beside the certificate."""
+
+    crt: str
+    key: str = ""
+    ocsp: str = ""
+    issuer: str = ""
 
 
 def read_file(path: str) -> bytes:
@@ -59,20 +84,16 @@ def read_file(path: str) -> bytes:
         raise Refused(f"unable to read '{path}': {error.strerror}") from None
 
 
-def load(path: str, extra: frozenset[str], read: Callable[[str], bytes] = read_file) -> list[Certificate]:
+def load(path: str, extra: frozenset[str], *, strip: bool = False) -> list[Certificate]:
     """The certificates of one `crt`: the file, or its bundle FILE.rsa, FILE.ecdsa when there is no such file.
 
-    `extra` says which files beside it count (`ssl-load-extra-files`). Raises Refused.
+    `extra` says which files beside it count (`ssl-load-extra-files`), `strip` that `.crt` goes from its name before
+    theirs are made of it (`ssl-load-extra-del-ext`). Raises Refused.
     """
     if os.path.exists(path) or "bundle" not in extra:
-        return [_one(path, extra, read)]
+        return [_one(path, extra, strip)]
     found = [f"{path}.{kind}" for kind in BUNDLE if os.path.exists(f"{path}.{kind}")]
-    if not found:
-        return [_one(path, extra, read)]
-    made = [_one(each, extra, read) for each in found]
-    for certificate in made:
-        certificate.bundle = path
-    return made
+    return [_one(each, extra, strip) for each in found or [path]]
 
 
 def is_part(name: str) -> bool:
@@ -80,54 +101,63 @@ def is_part(name: str) -> bool:
     return name.startswith(".") or name.endswith((".key", ".issuer", ".ocsp", ".sctl"))
 
 
-def _one(path: str, extra: frozenset[str], read: Callable[[str], bytes]) -> Certificate:
-    text = read(path)
-    key = b""
-    if _KEY.search(text) is None and "key" in extra:
-        for beside in (f"{path}.key", re.sub(r"\.crt\Z", "", path) + ".key"):
-            if os.path.exists(beside):
-                key = read(beside)
-                break
-    found = parse(path, text, key)
-    if "ocsp" in extra and os.path.exists(f"{path}.ocsp"):
-        found.ocsp = read(f"{path}.ocsp")
-    if "issuer" in extra and os.path.exists(f"{path}.issuer"):
-        found.issuer = authorities(f"{path}.issuer", read(f"{path}.issuer"))[0]
-    return found
+def _one(path: str, extra: frozenset[str], strip: bool) -> Certificate:
+    base = path.removesuffix(".crt") if strip else path
+    beside = {kind: f"{base}.{kind}" for kind in ("key", "ocsp", "issuer") if kind in extra}
+    return load_parts(path, Load(path, **{kind: file for kind, file in beside.items() if os.path.exists(file)}))
 
 
-def parse(path: str, text: bytes, key_text: bytes = b"") -> Certificate:
-    """A certificate from PEM; the key may come apart. Raises Refused naming `path` and what is wrong."""
+def load_parts(name: str, files: Load, *, key_wins: bool = False) -> Certificate:
+    """A certificate of several files; the key's is read where the certificate's has none, or first. Raises Refused."""
+    parts = read_parts(files.crt, read_file(files.crt))
+    if files.key and (key_wins or not parts.key):
+        parts.key = read_key(files.key, read_file(files.key))
+    if files.ocsp:
+        parts.ocsp = read_file(files.ocsp)
+    if files.issuer:
+        parts.issuer = authorities(files.issuer, read_file(files.issuer))[0]
+    return finish(name, parts)
+
+
+def read_parts(path: str, text: bytes) -> Parts:
+    """What a PEM file has of a certificate; its key may come apart. Raises Refused."""
     try:
-        certificates = x509.load_pem_x509_certificates(text)
+        found = x509.load_pem_x509_certificates(text)
     except ValueError:
         raise Refused(
             f"unable to load a certificate from '{path}': no PEM certificate in it, or a broken one"
         ) from None
-    match = _KEY.search(text) or _KEY.search(key_text)
+    return Parts(found[0], tuple(found[1:]), read_key(path, text) if _KEY.search(text) else b"")
+
+
+def read_key(path: str, text: bytes) -> bytes:
+    """A private key as PEM without a passphrase. Raises Refused."""
+    match = _KEY.search(text)
     if match is None:
-        raise Refused(f"no private key for '{path}': put it in the file, or in '{path}.key'")
+        raise Refused(f"no private key in '{path}'")
     try:
         key = serialization.load_pem_private_key(match[0], None)
     except TypeError:
         raise Refused(f"the private key of '{path}' has a passphrase; store it without one") from None
     except (ValueError, UnsupportedAlgorithm):
         raise Refused(f"unable to load the private key of '{path}': it is broken or of an unknown kind") from None
-    leaf = certificates[0]
-    public = key.public_key()
+    return key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def finish(path: str, parts: Parts) -> Certificate:
+    """A certificate of its parts. Raises Refused naming `path` and what is wrong."""
+    if parts.leaf is None:
+        raise Refused(f"no certificate for '{path}'")
+    if not parts.key:
+        raise Refused(f"no private key for '{path}': put it in the file, or in '{path}.key'")
+    public = serialization.load_pem_private_key(parts.key, None).public_key()
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    own = next((c for c in certificates if c.public_key().public_bytes(*form) == public.public_bytes(*form)), None)
-    if own is None:
+    every = (parts.leaf, *parts.chain)
+    leaf = next((c for c in every if c.public_key().public_bytes(*form) == public.public_bytes(*form)), None)
+    if leaf is None:
         raise Refused(f"inconsistent certificate and private key in '{path}': the key belongs to another certificate")
-    leaf = own
-    made = Certificate(
-        path,
-        leaf,
-        tuple(c for c in certificates if c is not leaf),
-        key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-        _kind(public),
-        names_of(leaf),
-    )
+    chain = tuple(c for c in every if c is not leaf)
+    made = Certificate(path, leaf, chain, parts.key, _kind(public), names_of(leaf), parts.ocsp, parts.issuer)
     now = datetime.now(UTC)
     if leaf.not_valid_after_utc < now:
         made.warnings.append(f"the certificate in '{path}' expired on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
@@ -136,6 +166,41 @@ def parse(path: str, text: bytes, key_text: bytes = b"") -> Certificate:
             f"the certificate in '{path}' is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         )
     return made
+
+
+class Issuers:
+    """Chains of a directory, for certificates that come without one (`issuers-chain-path`)."""
+
+    def __init__(self, directory: str) -> None:
+        """Read every file. Raises Refused."""
+        self.chains: list[tuple[str, tuple[x509.Certificate, ...]]] = []
+        try:
+            names = sorted(os.listdir(directory))
+        except OSError as error:
+            raise Refused(f"unable to read the 'issuers-chain-path' '{directory}': {error.strerror}") from None
+        for name in names:
+            path = os.path.join(directory, name)
+            if os.path.isfile(path):
+                self.chains.append((path, tuple(authorities(path, read_file(path)))))
+
+    def complete(self, certificate: Certificate) -> None:
+        """Give a certificate that has no chain the one that begins with its issuer."""
+        leaf = certificate.leaf
+        if certificate.chain or leaf.issuer == leaf.subject:
+            return
+        for path, chain in self.chains:
+            if chain[0].subject == leaf.issuer and _identifiers_agree(leaf, chain[0]):
+                certificate.chain, certificate.chain_file = chain, path
+                return
+
+
+def _identifiers_agree(leaf: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        wanted = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+        has = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except (x509.ExtensionNotFound, ValueError):
+        return True
+    return wanted is None or wanted == has
 
 
 def authorities(path: str, text: bytes) -> list[x509.Certificate]:
