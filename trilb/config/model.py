@@ -254,6 +254,8 @@ class Bind:
     accept_proxy: bool = False
     proto: str = ""
     tls: Tls = field(default_factory=Tls)
+    tls_defaults: Tls = field(default_factory=Tls)
+    """What the global sections above the line said."""
 
 
 @dataclass(slots=True)
@@ -289,6 +291,7 @@ class ServerLine:
     track: str = ""
     ssl: bool = False
     tls: Tls = field(default_factory=Tls)
+    tls_defaults: Tls = field(default_factory=Tls)
     check_ssl: bool | None = None
     check_sni: str = ""
     check_alpn: tuple[bytes, ...] | None = None

@@ -19,6 +19,7 @@ class Side(Protocol):
 
     inbox: bytes
     reused: bool
+    error: int
 
     def tcp_info(self) -> bytes | None:
         """The kernel's `struct tcp_info`, None when there is none."""
@@ -34,6 +35,7 @@ class Secured(Side, Protocol):
     """A connection with TLS, as rules may look at it."""
 
     sni: bytes | None
+    tls_error: int
     hello: Any
     """The client's first message (net.hello.Hello), None when we connected."""
 

@@ -39,6 +39,7 @@ class Conn:
         "_send",
         "bound",
         "closed",
+        "error",
         "failed",
         "fd",
         "inbox",
@@ -62,6 +63,8 @@ class Conn:
         self.reused = False
         self.closed = False
         self.failed = False
+        self.error = 0
+        """What went wrong before it could be used (net.errors)."""
         self.requests = 0
         self.key: object = None
         """What it was opened with; only streams that would open it the same way may use it again."""

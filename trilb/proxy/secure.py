@@ -5,7 +5,7 @@ from __future__ import annotations
 from OpenSSL import SSL
 
 from trilb.live.session import Session
-from trilb.net import hello
+from trilb.net import errors, hello
 from trilb.net.conn import Broken
 from trilb.net.hello import Hello, NotTls
 from trilb.net.poller import Expired, Waiter
@@ -21,13 +21,13 @@ _MOST_HELLO = 32768
 """Bytes a ClientHello may take before OpenSSL is left to refuse it. Arbitrary: real ones stay below 4 KiB."""
 _MOST_SESSIONS = 1024
 """Names a server's sessions are kept for; a client chooses them. Arbitrary."""
-FAILED = "SSL handshake failure"
 
 
-async def accept(plane: Plane, session: Session, client: TlsConn, binding: Binding, waiter: Waiter) -> str:
-    """Take a client's handshake; the reason when it failed, "" when the connection is secured. Raises Expired."""
+async def accept(plane: Plane, session: Session, client: TlsConn, binding: Binding, waiter: Waiter) -> bool:
+    """Take a client's handshake; whether the connection is secured. Raises Expired."""
     process = plane.process
     process.tls_tried += 1
+    session.tls = client
     try:
         found = await _hello(client, waiter)
         name = found.sni if found is not None else None
@@ -35,15 +35,17 @@ async def accept(plane: Plane, session: Session, client: TlsConn, binding: Bindi
         if context is None:
             client.send(_UNRECOGNIZED_NAME)
             process.tls_failed += 1
-            return f"{FAILED} (no certificate for this name)"
+            client.error = errors.TLS_HANDSHAKE
+            return False
         client.sni = name
         client.hello = found
         client.begin(context, accepting=True)
         while not client.handshake():
             await waiter.park(client.watch)
-    except Broken as broken:
+    except Broken:
         process.tls_failed += 1
-        return str(broken) if str(broken).startswith("Connection closed") else f"{FAILED} ({broken})"
+        client.error = client.error or errors.TLS_ABORT
+        return False
     except Expired:
         process.tls_failed += 1
         raise
@@ -54,9 +56,8 @@ async def accept(plane: Plane, session: Session, client: TlsConn, binding: Bindi
     else:
         process.tls_full += 1
         process.tls_key_rate.add(now)
-    session.tls = client
     session.secured = now
-    return ""
+    return True
 
 
 async def _hello(client: TlsConn, waiter: Waiter) -> Hello | None:
@@ -77,7 +78,8 @@ async def _hello(client: TlsConn, waiter: Waiter) -> Hello | None:
         if more is None:
             await waiter.park(client.watch)
         elif not more:
-            raise Broken("Connection closed during SSL handshake")
+            client.error = errors.TLS_EMPTY
+            raise Broken(errors.TEXTS[errors.TLS_EMPTY])
         else:
             data += more
 
@@ -110,4 +112,5 @@ def check(conn: TlsConn, outgoing: Outgoing) -> None:
     assert tls is not None
     certificate = tls.get_peer_certificate(as_cryptography=True)
     if certificate is None or not matches(names_of(certificate), wanted):
+        conn.error = errors.TLS_OTHER_NAME
         raise Broken(f"the server's certificate is not for {wanted}")

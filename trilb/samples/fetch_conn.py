@@ -9,6 +9,7 @@ from trilb.base.diagnostic import Refused
 from trilb.base.registry import optional
 from trilb.live.session import Side
 from trilb.live.stream import Stream
+from trilb.net.errors import TEXTS
 from trilb.samples.types import Fetch, Value, fetch, plain
 
 
@@ -58,16 +59,16 @@ plain("bc_http_major", gives="sint", source="7.3.3", doc="The major version of H
     lambda stream: 1 if stream.server_side is not None else None
 )
 plain("fc_err", gives="sint", source="7.3.3", doc="The number of the client connection's error, 0 without.")(
-    lambda stream: 0
+    lambda stream: stream.session.side.error if stream.session.side is not None else 0
 )
 plain("fc_err_str", gives="str", source="7.3.3", doc="The text of the client connection's error.")(
-    lambda stream: b"Success"
+    lambda stream: TEXTS[stream.session.side.error if stream.session.side is not None else 0].encode()
 )
 plain("bc_err", gives="sint", source="7.3.3", doc="The number of the server connection's error, 0 without.")(
-    lambda stream: 0 if stream.server_side is not None else None
+    lambda stream: stream.server_side.error if stream.server_side is not None else None
 )
 plain("bc_err_str", gives="str", source="7.3.3", doc="The text of the server connection's error.")(
-    lambda stream: b"Success" if stream.server_side is not None else None
+    lambda stream: TEXTS[stream.server_side.error].encode() if stream.server_side is not None else None
 )
 plain("bc_reused", gives="bool", source="7.3.3", doc="Whether the server connection carried other requests before.")(
     lambda stream: stream.server_side.reused if stream.server_side is not None else None

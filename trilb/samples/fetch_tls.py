@@ -19,13 +19,15 @@ from trilb.live.stream import Stream
 from trilb.net.hello import Hello
 from trilb.samples.types import Fetch, Value, fetch, plain
 from trilb.tls import facts
+from trilb.tls.conn import error_text
 
 _SOURCE = "7.3.4"
 End = Callable[[Stream], Secured | None]
 
 
 def _front(stream: Stream) -> Secured | None:
-    return stream.session.tls
+    tls = stream.session.tls
+    return tls if tls is not None and tls.secured is not None else None
 
 
 def _back(stream: Stream) -> Secured | None:
@@ -65,6 +67,22 @@ def _connections(prefix: str, end: End, whose: str) -> None:
         plain(f"{prefix}_{name}", gives=gives, source=_SOURCE, doc=doc.format(whose))(_of(end, read))
 
 
+def _tried_front(stream: Stream) -> Secured | None:
+    return stream.session.tls
+
+
+def _errors(prefix: str, end: End, whose: str) -> None:
+    """Register what is told of a handshake that failed, perhaps before it began."""
+    plain(f"{prefix}_err", gives="sint", source=_SOURCE, doc=f"OpenSSL's number of the {whose} connection's error.")(
+        _of(end, lambda conn: conn.tls_error)
+    )
+    plain(f"{prefix}_err_str", gives="str", source=_SOURCE, doc=f"OpenSSL's words for the {whose} connection's error.")(
+        _of(end, lambda conn: error_text(conn.tls_error).encode() if conn.tls_error else None)
+    )
+
+
+_errors("ssl_fc", _tried_front, "client's")
+_errors("ssl_bc", _back, "server's")
 _connections("ssl_fc", _front, "client's")
 _connections("ssl_bc", _back, "server's")
 

@@ -245,13 +245,13 @@ _ROWS: tuple[tuple[str, str, Callable[[Stream, ProcessState], Any], str], ...] =
     (
         "sslc",
         "str",
-        lambda s, p: facts.cipher(s.session.tls) if s.session.tls else None,
+        lambda s, p: facts.cipher(s.session.tls) if s.session.tls and s.session.tls.secured else None,
         "The TLS cipher of the client's connection.",
     ),
     (
         "sslv",
         "str",
-        lambda s, p: facts.version(s.session.tls) if s.session.tls else None,
+        lambda s, p: facts.version(s.session.tls) if s.session.tls and s.session.tls.secured else None,
         "The TLS version of the client's connection.",
     ),
     ("hr", "str", lambda s, p: braces(s, "request"), "Captured request headers in braces."),

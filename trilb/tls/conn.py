@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from OpenSSL import SSL
 
+from trilb.net import errors
 from trilb.net.conn import Broken, Conn
 from trilb.net.hello import Hello
 from trilb.net.poller import Poller
@@ -26,13 +27,15 @@ _MOST = 65536
 """Bytes sealed in one call: four records."""
 _SEALED = 4096
 """Room above the plain bytes for headers and tags of the records, and for what a handshake left unsaid."""
-_lib = vars(SSL)["_lib"]
+_VERIFY_FAILED = 0x86
+"""OpenSSL's reason for a handshake in which a certificate was refused."""
+_lib, _ffi = vars(SSL)["_lib"], vars(SSL)["_ffi"]
 
 
 class TlsConn(Conn):
     """A Conn whose bytes are plain until `begin`, and TLS from then on."""
 
-    __slots__ = ("_clean", "_out", "_owed", "_tls", "hello", "on_close", "record", "sni")
+    __slots__ = ("_clean", "_out", "_owed", "_tls", "hello", "on_close", "record", "sni", "tls_error")
 
     plain = False
 
@@ -45,6 +48,8 @@ class TlsConn(Conn):
         self.record = _MOST
         self.sni: bytes | None = None
         """What the client asked for, or what we asked the server for."""
+        self.tls_error = 0
+        """OpenSSL's number of the first error there was."""
         self.hello: Hello | None = None
         self.on_close: Callable[[SSL.Session], None] | None = None
         """Hears of the session when the connection ends, to take it up again in the next one."""
@@ -73,14 +78,7 @@ class TlsConn(Conn):
         tls = self._tls
         assert tls is not None
         while True:
-            try:
-                tls.do_handshake()
-                done = True
-            except SSL.WantReadError:
-                done = False
-            except SSL.Error as error:
-                self._pump()
-                raise Broken(reason_of(error)) from None
+            done = self._step(tls)
             if not self._pump():
                 return False
             if done:
@@ -93,8 +91,31 @@ class TlsConn(Conn):
             if raw is None:
                 return False
             if not raw:
-                raise Broken("Connection closed during SSL handshake")
+                self.error = errors.TLS_EMPTY
+                raise Broken(errors.TEXTS[errors.TLS_EMPTY])
             tls.bio_write(raw)
+
+    def _step(self, tls: SSL.Connection) -> bool:
+        """One step of the handshake; whether it was the last one.
+
+        pyOpenSSL's own call throws the number of an error away, and `ssl_fc_err` tells it.
+        """
+        raw = vars(tls)["_ssl"]
+        _lib.ERR_clear_error()
+        result = _lib.SSL_do_handshake(raw)
+        if result == 1:
+            return True
+        if _lib.SSL_get_error(raw, result) in (_lib.SSL_ERROR_WANT_READ, _lib.SSL_ERROR_WANT_WRITE):
+            return False
+        self.tls_error = _lib.ERR_get_error()
+        _lib.ERR_clear_error()
+        verdict = self.verdict
+        self.error = errors.TLS_HANDSHAKE
+        if _lib.ERR_GET_REASON(self.tls_error) == _VERIFY_FAILED and tls.get_context().get_verify_mode() and self.hello:
+            self.error = errors.TLS_CERTIFICATE if verdict.refused_depth == 0 else errors.TLS_AUTHORITY
+        with suppress(Broken):
+            self._pump()
+        raise Broken(error_text(self.tls_error))
 
     def _pump(self) -> bool:
         """Send what OpenSSL has to say; False while some of it waits for the socket. Raises Broken."""
@@ -232,6 +253,15 @@ class TlsConn(Conn):
     def alpn(self) -> bytes:
         """The protocol agreed on, b"" without."""
         return self._tls.get_alpn_proto_negotiated() if self._tls is not None else b""
+
+
+def error_text(code: int) -> str:
+    """OpenSSL's words for an error's number, as its tools print them; "-" for none."""
+    if not code:
+        return "-"
+    reason, library = _lib.ERR_reason_error_string(code), _lib.ERR_lib_error_string(code)
+    words = [_ffi.string(text).decode() if text != _ffi.NULL else "" for text in (library, reason)]
+    return f"error:{code:08X}:{words[0]}::{words[1]}"
 
 
 def reason_of(error: SSL.Error) -> str:

@@ -1,7 +1,7 @@
 """From what a line says to an OpenSSL context. Cold: done at load and when a certificate is changed.
 
-Defaults are today's: TLS 1.2 and above and, unless ciphers are named, only those with forward secrecy and
-authenticated encryption; a file that wants older ones says so.
+Defaults are today's: TLS 1.2 and above and, unless ciphers are named, only those with
+authenticated encryption, forward secrecy first; a file that wants older ones says so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trilb.tls.certificates import Certificate
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
-    "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384"
+    "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:AES128-GCM-SHA256:AES256-GCM-SHA384"
 )
 _NUMBERS = {
     "SSLv3": SSL.SSL3_VERSION,
@@ -55,13 +55,15 @@ def over(line: Tls, defaults: Tls) -> Tls:
 class Verdict:
     """What checking the peer's certificate gave, as `ssl_c_verify`, `ssl_c_err` and `ssl_c_ca_err` tell it."""
 
-    __slots__ = ("ca_depth", "ca_error", "error", "last")
+    __slots__ = ("ca_depth", "ca_error", "error", "last", "refused_depth")
 
     def __init__(self) -> None:
         self.error = 0
         self.ca_error = 0
         self.ca_depth = 0
         self.last = 0
+        self.refused_depth = 0
+        """How far above the peer's own certificate the one stands that was refused."""
 
 
 def _base(method: int, tls: Tls, ciphers: str) -> SSL.Context:
@@ -221,6 +223,9 @@ def _verifier(
         else:
             verdict.error = verdict.error or number
             ignored = leaf
-        return number in ignored or EVERY_ERROR in ignored
+        if number in ignored or EVERY_ERROR in ignored:
+            return True
+        verdict.refused_depth = depth
+        return False
 
     return verify

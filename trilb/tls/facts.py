@@ -42,6 +42,10 @@ _KEYS = {
 }
 
 
+_GROUPS = {"x25519": "X25519", "x448": "X448", "secp256r1": "prime256v1"}
+"""Groups whose usual name is another one than that of their registration."""
+
+
 class Secured(Protocol):
     """A connection that speaks TLS."""
 
@@ -62,7 +66,7 @@ def version(conn: Secured) -> bytes:
 
 def cipher(conn: Secured) -> bytes:
     """OpenSSL's name of the cipher."""
-    return (_tls(conn).get_cipher_name() or "").encode()
+    return (_tls(conn).get_cipher_name() or "(NONE)").encode()
 
 
 def bits(conn: Secured) -> int:
@@ -73,7 +77,7 @@ def bits(conn: Secured) -> int:
 def group(conn: Secured) -> bytes | None:
     """The group of the key exchange."""
     name = _tls(conn).get_group_name()
-    return name.encode() if name else None
+    return _GROUPS.get(name, name).encode() if name else None
 
 
 def session_key(conn: Secured) -> bytes | None:
@@ -119,11 +123,10 @@ def chain(conn: Secured) -> bytes | None:
     leaf = peer(conn)
     if leaf is None:
         return None
-    # Who accepts gets the chain without the leaf in its own right.
-    shown = certificates or []
-    if not shown or shown[0] != leaf:
-        shown = [leaf, *shown]
-    return b"".join(der(each) for each in shown)
+    # OpenSSL gives who accepts the chain without the leaf, in most versions.
+    shown = [der(leaf)]
+    shown += [each for each in map(der, certificates or ()) if each != shown[0]]
+    return b"".join(shown)
 
 
 def root(conn: Secured) -> x509.Certificate | None:

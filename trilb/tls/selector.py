@@ -53,9 +53,6 @@ class Selector:
         self.strict = strict
         self.uses = uses
         self.made: dict[tuple[int, ...], Made] = {}
-        self._exact: dict[str, SSL.Context] = {}
-        self._wild: dict[str, SSL.Context] = {}
-        self._excluded: dict[str, set[str]] = {}
 
         def context(group: list[Use]) -> SSL.Context:
             tls, files = group[0].tls, [use.certificate for use in group]
@@ -65,22 +62,25 @@ class Selector:
                 self.made[key] = known or Made(make(tls, files), tls, files)
             return self.made[key].context
 
-        groups: dict[str, list[Use]] = {}
+        exact: dict[str, list[Use]] = {}
+        wild: dict[str, list[Use]] = {}
+        excluded: set[str] = set()
         for use in uses:
             for name in use.names():
-                group = groups.setdefault(name.lower(), [])
-                # The first of a kind has the name; the same file twice brings nothing.
-                if all(other.certificate.kind != use.certificate.kind for other in group):
-                    group.append(use)
-        for name, group in groups.items():
-            if name.startswith("*"):
-                self._wild[name[1:]] = context(group)
-                for use in group:
-                    self._excluded.setdefault(name[1:], set()).update(
-                        each[1:].lower() for each in use.filters if each[:1] == "!"
-                    )
-            else:
-                self._exact[name] = context(group)
+                if name.startswith("*"):
+                    _join(wild.setdefault(name[1:].lower(), []), use)
+                else:
+                    _join(exact.setdefault(name.lower(), []), use)
+            excluded.update(name[1:].lower() for name in use.filters if name[:1] == "!")
+        # What a wildcard has for a name counts behind what is there for the name itself; names that some line does
+        # not want get a group of their own, which may be empty.
+        for name in {*exact, *excluded}:
+            group = exact.setdefault(name, [])
+            for use in wild.get(_parent(name), ()):
+                if not any(each[:1] == "!" and each[1:].lower() == name for each in use.filters):
+                    _join(group, use)
+        self._exact = {name: context(group) if group else None for name, group in exact.items()}
+        self._wild = {tail: context(group) for tail, group in wild.items()}
         siblings: list[Use] = []
         for use in uses:
             same = not siblings or (use.given and use.given == siblings[0].given)
@@ -93,12 +93,19 @@ class Selector:
         """The context for the name a client asks for; None to refuse it (`strict-sni`)."""
         if name:
             host = name.decode("latin-1").lower()
-            found = self._exact.get(host)
-            if found is None:
-                label, dot, rest = host.partition(".")
-                tail = dot + rest
-                if label and tail in self._wild and host not in self._excluded[tail]:
-                    found = self._wild[tail]
+            found = self._exact[host] if host in self._exact else self._wild.get(_parent(host))
             if found is not None:
                 return found
         return None if self.strict else self.default
+
+
+def _join(group: list[Use], use: Use) -> None:
+    """The first of a kind has the name; another one of that kind brings nothing."""
+    if all(other.certificate.kind != use.certificate.kind for other in group):
+        group.append(use)
+
+
+def _parent(name: str) -> str:
+    """What follows the first label, with its dot."""
+    label, dot, rest = name.partition(".")
+    return dot + rest if label else ""

@@ -143,7 +143,7 @@ class Store:
 
     def bind(self, line: Bind, alpn: tuple[bytes, ...]) -> Binding:
         """The certificates and settings of a bind line; `alpn` is offered where nothing else is said."""
-        tls = context.over(line.tls, self.settings.tls_bind)
+        tls = context.over(line.tls, line.tls_defaults)
         if tls.alpn is None:
             tls.alpn = alpn
         lines: list[Line] = []
@@ -202,7 +202,7 @@ class Store:
 
     def server(self, line: ServerLine) -> Outgoing:
         """The context of a server line."""
-        tls = context.over(line.tls, self.settings.tls_server)
+        tls = context.over(line.tls, line.tls_defaults)
         tls.verify = tls.verify or self.settings.server_verify
         crt = under(self.settings.crt_base, tls.crt[0]) if tls.crt else ""
         made = Outgoing(line, tls, self._connecting(tls, line), crt)

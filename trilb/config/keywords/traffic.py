@@ -72,9 +72,11 @@ def read_bind(line: Line, context: Context, tls: PeerTls | None = None) -> Bind:
         raise Refused("'bind' takes stream sockets, not datagrams", column=line.columns[1])
     if any(address.offset for address in addresses):
         raise Refused("'bind' takes plain ports, not offsets", column=line.columns[1])
+    made.tls_defaults = replace(context.config.globals.tls_bind)
     i, words = 2, line.words
     unserved = ""
-    while i < len(words):
+    # An empty word ends the line, as in HAProxy: an option may come from a variable that is empty.
+    while i < len(words) and words[i]:
         option = words[i]
         column = line.columns[i]
         i += 1
@@ -226,7 +228,7 @@ def apply_server_options(
 ) -> str:
     """Apply the options of a `server` or `default-server` line; returns the first one not served, or ''."""
     i, unserved = 0, ""
-    while i < len(words):
+    while i < len(words) and words[i]:
         option, column = words[i], columns[i] if i < len(columns) else 0
         i += 1
         if default and option in _NOT_IN_DEFAULT:
@@ -302,7 +304,7 @@ def _proxy_header(made: ServerLine, words: tuple[str, ...], i: int, context: Con
     number = int(match[1], 0)
     if not 0 <= number <= 255:
         raise Refused("the number of a TLV is one of 0 to 255", column=column)
-    text = parse_format(_value(words, i + 1, option, column), context.scope(proxy, made.place))
+    text = parse_format(words[i + 1] if i + 1 < len(words) else "", context.scope(proxy, made.place))
     made.proxy_tlvs = (*made.proxy_tlvs, (number, text))
     return 2
 
@@ -337,7 +339,7 @@ def server(line: Line, proxy: Proxy, context: Context) -> None:
             f"{proxy.kind} '{proxy.name}' : server '{name}' is already defined; give it another name",
             column=line.columns[1],
         )
-    made = ServerLine(name, address, line.place)
+    made = ServerLine(name, address, line.place, tls_defaults=replace(context.config.globals.tls_server))
     unserved = ""
     for words in proxy.default_server:
         unserved = apply_server_options(made, words, (), context, proxy, True) or unserved
