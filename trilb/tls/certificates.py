@@ -22,6 +22,7 @@ from trilb.base.diagnostic import Refused
 
 BUNDLE = ("rsa", "ecdsa", "dsa")
 """Endings of the files of a multi-certificate bundle, in the order in which they are loaded."""
+_SYSTEM_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _KEY = re.compile(rb"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.+?-----END \1PRIVATE KEY-----", re.DOTALL)
 
 
@@ -212,6 +213,14 @@ def authorities(path: str, text: bytes) -> list[x509.Certificate]:
     if not found:
         raise Refused(f"no certificate of an authority in '{path}'")
     return found
+
+
+def system() -> list[x509.Certificate]:
+    """The authorities the system believes, where they are in one of the usual files."""
+    for path in _SYSTEM_FILES:
+        if os.path.exists(path):
+            return authorities(path, read_file(path))
+    return []
 
 
 def revocations(path: str, text: bytes) -> list[x509.CertificateRevocationList]:

@@ -18,8 +18,9 @@ from OpenSSL import SSL, crypto
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Global, ServerLine, Tls
 from trilb.tls import certificates, context
-from trilb.tls.certificates import Certificate, Issuers
+from trilb.tls.certificates import Certificate, Issuers, Parts
 from trilb.tls.lists import CrtList, Listed, read_directory, read_list, under
+from trilb.tls.pending import Change
 from trilb.tls.selector import Contexts, Selector, Use
 
 T = TypeVar("T")
@@ -75,6 +76,9 @@ class Store:
         self.lists: dict[str, CrtList] = {}
         self.bindings: list[Binding] = []
         self.outgoing: list[Outgoing] = []
+        self.changed_certificate: Change[Parts] | None = None
+        self.changed_authorities: Change[list[x509.Certificate]] | None = None
+        self.changed_revocations: Change[list[x509.CertificateRevocationList]] | None = None
         self._issuers: Issuers | None = None
 
     # -- files -------------------------------------------------------------------------------------------------
