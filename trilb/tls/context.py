@@ -70,7 +70,10 @@ def _base(method: int, tls: Tls, ciphers: str) -> SSL.Context:
     context = SSL.Context(method)
     context.set_options(_OPTIONS)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.set_min_proto_version(_NUMBERS[tls.min_version or "TLSv1.2"])
+    # OpenSSL is built without SSL 3.0 nowadays and refuses its number; then TLS 1.0 is the lowest.
+    context.set_min_proto_version(max(_NUMBERS[tls.min_version or "TLSv1.2"], SSL.TLS1_VERSION))
+    if tls.max_version == "SSLv3":
+        raise Refused("'ssl-max-ver SSLv3' : OpenSSL has no SSL 3.0 any more")
     if tls.max_version:
         context.set_max_proto_version(_NUMBERS[tls.max_version])
     for name in tls.refused:

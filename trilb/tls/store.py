@@ -178,7 +178,10 @@ class Store:
             for line in lines
             for certificate in self.certificate(line.path, place)
         ]
-        return Selector(ready, bool(tls.strict_sni), self._accepting, before)
+        try:
+            return Selector(ready, bool(tls.strict_sni), self._accepting, before)
+        except SSL.Error as error:
+            raise Refused(f"OpenSSL does not take these settings: {error}") from None
 
     def _accepting(self, tls: Tls, group: list[Certificate]) -> SSL.Context:
         if tls.verify in ("optional", "required") and not tls.ca_file:
@@ -224,6 +227,10 @@ class Store:
             own = self.certificate(tls.crt[0], line.place)[0] if tls.crt else None
             trusted = self.trusted(tls.ca_file) if tls.ca_file else []
             return context.client_side(tls, own, trusted, self.revoked(tls.crl_file))
+        except SSL.Error as error:
+            raise Refused(
+                f"'server {line.name}' : OpenSSL does not take these settings: {error}", place=line.place
+            ) from None
         except Refused as refused:
             raise Refused(f"'server {line.name}' : {refused.text}", place=line.place) from None
 
