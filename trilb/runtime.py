@@ -246,6 +246,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
 def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
     """Certificates and contexts of bind and server lines, and what connections to servers begin with."""
     store = runtime.tls
+    store.load()
     for proxy in alive:
         for bind in proxy.binds:
             if bind.ssl:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from trilb.base.diagnostic import Refused
+from trilb.config.model import CertificateFiles
 
 BUNDLE = ("rsa", "ecdsa", "dsa")
 """Endings of the files of a multi-certificate bundle, in the order in which they are loaded."""
@@ -66,16 +67,6 @@ class Parts:
     issuer: x509.Certificate | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Files of a certificate that a `crt-store` names, instead of looking for them beside the certificate."""
-
-    crt: str
-    key: str = ""
-    ocsp: str = ""
-    issuer: str = ""
-
-
 def read_file(path: str) -> bytes:
     """The bytes of a file. Raises Refused."""
     try:
@@ -104,11 +95,14 @@ def is_part(name: str) -> bool:
 
 def _one(path: str, extra: frozenset[str], strip: bool) -> Certificate:
     base = path.removesuffix(".crt") if strip else path
-    beside = {kind: f"{base}.{kind}" for kind in ("key", "ocsp", "issuer") if kind in extra}
-    return load_parts(path, Load(path, **{kind: file for kind, file in beside.items() if os.path.exists(file)}))
+    key, ocsp, issuer = (
+        file if kind in extra and os.path.exists(file) else ""
+        for kind, file in ((kind, f"{base}.{kind}") for kind in ("key", "ocsp", "issuer"))
+    )
+    return load_parts(path, CertificateFiles(path, key, ocsp, issuer))
 
 
-def load_parts(name: str, files: Load, *, key_wins: bool = False) -> Certificate:
+def load_parts(name: str, files: CertificateFiles, *, key_wins: bool = False) -> Certificate:
     """A certificate of several files; the key's is read where the certificate's has none, or first. Raises Refused."""
     parts = read_parts(files.crt, read_file(files.crt))
     if files.key and (key_wins or not parts.key):

@@ -89,7 +89,11 @@ class Store:
         if path in self.certificates and path not in self.bundles:
             self.bundles[path] = (path,)
         if path not in self.bundles:
-            found = certificates.load(path, self.settings.tls_extra, strip=self.settings.tls_strip)
+            files = self.settings.tls_loads.get(path)
+            if files is not None:
+                found = [certificates.load_parts(path, files, key_wins=True)]
+            else:
+                found = certificates.load(path, self.settings.tls_extra, strip=self.settings.tls_strip)
             for each in found:
                 for text in each.warnings:
                     self.warn(place, text)
@@ -97,6 +101,14 @@ class Store:
                 self.certificates.setdefault(each.path, each)
             self.bundles[path] = tuple(each.path for each in found)
         return [each for each in map(self.certificates.get, self.bundles[path]) if each is not None]
+
+    def load(self) -> None:
+        """Read what crt-store sections name, used or not."""
+        for name, files in self.settings.tls_loads.items():
+            try:
+                self.certificate(name, files.place)
+            except Refused as refused:
+                raise Refused(f"'load' : {refused.text}", place=files.place) from None
 
     def complete(self, certificate: Certificate) -> None:
         """Give a certificate without a chain the one that `issuers-chain-path` has for it."""
