@@ -87,11 +87,9 @@ def _show(kind: _Kind, view: View, words: list[str], payload: str) -> Answer:
 
 
 def _known(kind: _Kind, store: Store) -> dict[str, list[Any]]:
-    """The files, with the system's own where lines use it."""
+    """The files, with the system's own, which is always there."""
     files = kind.files(store)
-    if kind is _CA and SYSTEM not in files and store.uses_authority(SYSTEM):
-        return {**files, SYSTEM: certificates.system()}
-    return files
+    return {SYSTEM: certificates.system(), **files} if kind is _CA else files
 
 
 def _listed(kind: _Kind, name: str, found: list[Any]) -> str:
@@ -122,7 +120,7 @@ def _set(kind: _Kind, view: View, words: list[str], payload: str, *, more: bool 
     except Refused:
         return f"Invalid payload\n{failed}"
     if more:
-        found = [*(change.found if change is not None else files[name]), *found]
+        found = list(dict.fromkeys((*(change.found if change is not None else files[name]), *found)))
     setattr(store, kind.change, Change(name, found))
     return f"transaction {'created' if change is None else 'updated'} for {kind.short} {name}!\n"
 

@@ -80,7 +80,7 @@ def new_cert(view: View, words: list[str]) -> str:
     """new ssl cert <certfile>: a name for a certificate that is to come"""
     if not words:
         return "'new ssl cert' expects a filename\n"
-    if words[0] in view.tls.certificates:
+    if words[0] in view.tls.certificates or words[0] in view.tls.bundles:
         return f"Certificate '{words[0]}' already exists!\n"
     view.tls.certificates[words[0]] = None
     return f"New empty certificate store '{words[0]}'!\n"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from trilb.admin import certificate_texts as texts
 from trilb.admin.commands import View, command
 from trilb.base.diagnostic import Refused
-from trilb.base.units import seconds
 from trilb.tls.lists import CrtList, Listed, read_line
 from trilb.tls.selector import Use
 from trilb.tls.store import Binding, Store
@@ -128,12 +128,14 @@ def _choose(store: Store, listed: CrtList, given: str) -> Listed:
 # -- names ---------------------------------------------------------------------------------------------------------
 
 _COLUMNS = ("# Frontend/Bind", "SNI", "Negative Filter", "Type", "Filename", "NotAfter", "NotBefore")
+_OFFSET = re.compile(r"(\d{1,10})([smhd]?)\Z")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @command("show ssl sni", source="9.3", level="operator")
 def show_sni(view: View, words: list[str]) -> str | Iterator[str]:
     """show ssl sni [-f <frontend>] [-A] [-t <offset>]: names with their certificates (-A: expired ones only)"""
-    frontend, expired, offset = "", False, 0.0
+    frontend, expired, offset = "", False, 0
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -144,10 +146,10 @@ def show_sni(view: View, words: list[str]) -> str | Iterator[str]:
             if frontend not in view.frontends:
                 return "Couldn't find the specified frontend!\n"
         elif word == "-t" and rest:
-            try:
-                offset = seconds(rest.pop(0), "s") or 0.0
-            except Refused as refused:
-                return f"'-t' {refused.text}\n"
+            match = _OFFSET.match(rest.pop(0))
+            if match is None:
+                return "'-t' expects a number of seconds, or one with a unit: s, m, h or d\n"
+            offset = int(match[1]) * _UNITS[match[2]]
         elif word in ("-f", "-t"):
             return f"'{word}' expects an argument\n"
         else:

@@ -199,14 +199,14 @@ def _identifiers_agree(leaf: x509.Certificate, issuer: x509.Certificate) -> bool
 
 
 def authorities(path: str, text: bytes) -> list[x509.Certificate]:
-    """All certificates of a CA file. Raises Refused."""
+    """All certificates of a CA file, each once. Raises Refused."""
     try:
         found = x509.load_pem_x509_certificates(text)
     except ValueError:
         found = []
     if not found:
         raise Refused(f"no certificate of an authority in '{path}'")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def system() -> list[x509.Certificate]:
@@ -218,7 +218,7 @@ def system() -> list[x509.Certificate]:
 
 
 def revocations(path: str, text: bytes) -> list[x509.CertificateRevocationList]:
-    """All lists of a CRL file. Raises Refused."""
+    """All lists of a CRL file, each once. Raises Refused."""
     blocks = re.findall(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", text, re.DOTALL)
     try:
         found = [x509.load_pem_x509_crl(block) for block in blocks]
@@ -226,7 +226,7 @@ def revocations(path: str, text: bytes) -> list[x509.CertificateRevocationList]:
         raise Refused(f"a broken certificate revocation list in '{path}'") from None
     if not found:
         raise Refused(f"no certificate revocation list in '{path}'")
-    return found
+    return list({each.public_bytes(Encoding.DER): each for each in found}.values())
 
 
 def _kind(key: object) -> str:

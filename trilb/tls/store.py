@@ -332,11 +332,13 @@ class Store:
 
     def shorten(self, listed: CrtList, line: Listed) -> None:
         """Take a line out of a list that is in use; it must be nobody's default."""
+        made = []
         for binding in self._having(listed):
             lines = [each for each in binding.lines if each.listed is not line]
-            binding.selector = self._selector(lines, binding.tls, binding.place, binding.selector.made)
-            binding.lines = lines
+            made.append((binding, lines, self._selector(lines, binding.tls, binding.place, binding.selector.made)))
         listed.lines.remove(line)
+        for binding, lines, selector in made:
+            binding.lines, binding.selector = lines, selector
 
     def _having(self, listed: CrtList) -> Iterable[Binding]:
         return [binding for binding in self.bindings if listed.name in binding.lists]
@@ -351,7 +353,8 @@ class Store:
 
     def uses_authority(self, path: str) -> bool:
         """Does any line name a CA or CRL file?"""
-        every = [line.tls for b in self.bindings for line in b.lines] + [o.tls for o in self.outgoing]
+        every = [b.tls for b in self.bindings] + [line.tls for b in self.bindings for line in b.lines]
+        every += [o.tls for o in self.outgoing]
         return any(
             path == self.authority_path(name)
             for tls in every
