@@ -146,11 +146,15 @@ def server_side(
     trusted: Sequence[x509.Certificate] | None,
     revoked: Sequence[x509.CertificateRevocationList],
     *,
+    named: Sequence[x509.Certificate] | None = None,
     lifetime: int = 300,
     cache: bool = True,
     dh: str = "",
 ) -> SSL.Context:
-    """A context for who accepts; several certificates must differ in the kind of their keys. Raises Refused."""
+    """A context for who accepts; several certificates must differ in the kind of their keys. Raises Refused.
+
+    `named` are the authorities that clients are told of.
+    """
     context = _base(SSL.TLS_SERVER_METHOD, tls, CIPHERS)
     if not tls.client_ciphers:
         context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
@@ -167,8 +171,8 @@ def server_side(
         context.set_alpn_select_callback(_alpn(tls.alpn))
     if tls.verify in ("optional", "required"):
         _trust(context, trusted, revoked)
-        if tls.ca_names and trusted:
-            context.set_client_ca_list([crypto.X509.from_cryptography(each).get_subject() for each in trusted])
+        for each in (named or ()) if tls.ca_names else ():
+            context.add_client_ca(each)
         mode = SSL.VERIFY_PEER
         if tls.verify == "required":
             mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT

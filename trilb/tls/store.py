@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from cryptography import x509
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Global, ServerLine, Tls
@@ -202,20 +202,18 @@ class Store:
         trusted = self.trusted(tls.ca_file) if tls.ca_file else []
         named = trusted
         if tls.ca_verify_file and trusted is not None:
-            # These are believed as well, without being named to clients.
+            # Those are believed as well, and clients are not told of them.
             trusted = trusted + (self.trusted(tls.ca_verify_file) or [])
-        made = context.server_side(
+        return context.server_side(
             tls,
             group,
             trusted,
             self.revoked(tls.crl_file),
+            named=named,
             lifetime=settings.tls_lifetime,
             cache=settings.tls_cache > 0,
             dh=settings.tls_dh,
         )
-        if named is not trusted and tls.ca_names and tls.verify in ("optional", "required"):
-            made.set_client_ca_list([crypto.X509.from_cryptography(each).get_subject() for each in named or []])
-        return made
 
     # -- who connects ------------------------------------------------------------------------------------------
 
