@@ -28,6 +28,7 @@ from trilb.config.expressions import Scope
 from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
 from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, Side, Source
+from trilb.http.h2 import Tuning
 from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
@@ -187,6 +188,22 @@ def patterns(config: Config) -> Store:
     return store
 
 
+def _h2_tuning(settings: Global) -> Tuning:
+    said = settings.h2
+    window = said.window if said.window is not None else settings.bufsize
+    return Tuning(
+        max_streams=(said.streams if said.fe_streams is None else said.fe_streams) or 100,
+        total_streams=said.total_streams,
+        window=window if said.fe_window is None else said.fe_window,
+        header_table=said.header_table,
+        frame_size=said.frame_size,
+        rxbuf=said.rxbuf,
+        glitches=said.glitches,
+        websockets=said.websockets,
+        logs=said.log_errors,
+    )
+
+
 def build(config: Config, clock: Clock | None = None) -> Runtime:
     """Make everything that will serve. Raises Refused for what only shows now (names, missing addresses)."""
     clock = clock or Clock()
@@ -197,6 +214,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     process.node = settings.node or process.hostname
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
     plane = Plane(clock, process, limits, lane=settings.fast_lane)
+    plane.h2 = _h2_tuning(settings)
     runtime = Runtime(config, plane, process, patterns=patterns(config))
     runtime.tls = TlsStore(settings, lambda place, text: runtime.warnings.append((place, text)))
     for schema in config.tables.values():
@@ -243,6 +261,10 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     return runtime
 
 
+_ALPN = {"h1": (b"http/1.1",), "h2": (b"h2",)} | dict.fromkeys(("", "none"), (b"h2", b"http/1.1"))
+"""What HTTP frontends offer, by `proto`, where `alpn` says nothing (configuration.txt, `alpn`)."""
+
+
 def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
     """Certificates and contexts of bind and server lines, and what connections to servers begin with."""
     store = runtime.tls
@@ -250,7 +272,7 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
     for proxy in alive:
         for bind in proxy.binds:
             if bind.ssl:
-                runtime.bindings[id(bind)] = store.bind(bind, (b"http/1.1",) if proxy.mode is Mode.HTTP else ())
+                runtime.bindings[id(bind)] = store.bind(bind, _ALPN[bind.proto] if proxy.mode is Mode.HTTP else ())
     for backend in runtime.backends.values():
         builder = _Builder(runtime, backend.config)
         for server in backend.servers:
@@ -259,9 +281,11 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
 
 def _opening(store: TlsStore, server: Server, builder: _Builder) -> Opening | None:
     line = server.line
-    if not line.ssl and not line.send_proxy and line.pool_conn_name is None:
+    follows = server.transparent or server.port_offset is not None
+    if not line.ssl and not line.send_proxy and line.pool_conn_name is None and not follows:
         return None
     made = Opening()
+    made.follows = follows
     if line.send_proxy:
         tlvs = tuple((kind, builder.writer(text, "plain")) for kind, text in line.proxy_tlvs)
         made.header = opening.header(line.send_proxy, line.proxy_options, tlvs)

@@ -90,7 +90,9 @@ numa-cpu-mapping prealloc-fd profiling.memory profiling.tasks quick-exit set-dum
 strict-limits thread-group thread-groups thread-hard-limit tune.applet.zero-copy-forwarding tune.buffers.limit
 tune.buffers.reserve tune.defaults.purge tune.disable-fast-forward tune.disable-zero-copy-forwarding
 tune.epoll.mask-events tune.events.max-events-at-once tune.fail-alloc tune.fd.edge-triggered tune.fd.tables
-tune.h1.zero-copy-fwd-recv tune.h1.zero-copy-fwd-send tune.h2.zero-copy-fwd-send tune.idletimer
+tune.h1.zero-copy-fwd-recv tune.h1.zero-copy-fwd-send tune.h2.be.glitches-threshold tune.h2.be.initial-window-size
+tune.h2.be.max-concurrent-streams tune.h2.be.max-frames-at-once tune.h2.be.rxbuf tune.h2.fe.max-frames-at-once
+tune.h2.fe.max-rst-at-once tune.h2.zero-copy-fwd-send tune.idletimer
 tune.listener.default-shards tune.listener.multi-queue tune.max-checks-per-thread tune.max-rules-at-once tune.maxaccept
 tune.maxpollevents tune.memory.hot-size tune.pattern.cache-size tune.peers.max-updates-at-once tune.pipesize
 tune.pt.zero-copy-forwarding tune.quic.be.tx.udp-gso tune.quic.fe.tx.udp-gso tune.quic.mem.tx-max

@@ -642,6 +642,23 @@ class Socket:
 
 
 @dataclass(slots=True)
+class H2Limits:
+    """What `tune.h2.*` says of HTTP/2 with clients; sizes in bytes, 0 for none; None: the common one."""
+
+    streams: int = 100
+    fe_streams: int | None = None
+    total_streams: int = 0
+    window: int | None = None
+    fe_window: int | None = None
+    header_table: int = 4096
+    frame_size: int = 16384
+    rxbuf: int = 1638400
+    glitches: int = 0
+    log_errors: str = "stream"
+    websockets: bool = True
+
+
+@dataclass(slots=True)
 class Global:
     """The `global` sections, merged."""
 
@@ -678,6 +695,7 @@ class Global:
     maxrewrite: int = 1024
     max_headers: int = 101
     fast_lane: bool = True
+    h2: H2Limits = field(default_factory=H2Limits)
     case_adjust: dict[str, str] = field(default_factory=dict)
     tls_bind: Tls = field(default_factory=Tls)
     """What `ssl-default-bind-...` say."""

@@ -15,11 +15,13 @@ class Head:
 
     Framing: `chunked`, or `length` bytes (NO_LENGTH when the message says none). `upgrade` is the lower-cased
     protocol asked for or agreed to, when the connection header names it. `version` is 10 or 11;
-    `spoken` is what the client wrote when that was neither (HTTP/1.2), for the log.
+    `spoken` is what the client wrote when that was neither (HTTP/1.2), for the log. `composed` says that the target was
+    put together from HTTP/2's pseudo-headers, so that a server is sent only its path.
     """
 
     __slots__ = (
         "chunked",
+        "composed",
         "connection",
         "fields",
         "length",
@@ -44,6 +46,7 @@ class Head:
         self.chunked = False
         self.connection = 0
         self.upgrade = b""
+        self.composed = False
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of that (lower-case) name."""

@@ -55,7 +55,7 @@ def _measure(head: Head, limits: Limits, status: int) -> None:
         raise Refusal(status, "head too large")
 
 
-def _length(value: bytes, current: int, status: int) -> int:
+def content_length(value: bytes, current: int, status: int) -> int:
     """One content-length value, which may be a list of equal numbers. Raises Refusal."""
     for part in value.split(b",") if b"," in value else (value,):
         number = part.strip(b" \t")
@@ -72,6 +72,11 @@ def coding_status(values: list[bytes]) -> int:
     """422 for known framing behind an unknown coding (`gzip, chunked`), 400 for anything else."""
     codings = [coding.strip().lower() for value in values for coding in value.split(b",")]
     return 422 if codings[-1] == b"chunked" and codings.count(b"chunked") == 1 and len(codings) > 1 else 400
+
+
+def first_length(value: bytes) -> bytes:
+    """A valid content-length as it is passed on: of a list of equal ones, the number."""
+    return value.partition(b",")[0].strip(b" \t").lstrip(b"0") or b"0" if b"," in value else value
 
 
 def _connection(head: Head, value: bytes, rest: list[bytes]) -> None:
@@ -128,7 +133,7 @@ def _request_framing(head: Head, special: list[Field], relaxed: bool) -> None:
     drop: set[bytes] = {b"connection", b"te"}
     for name, value in special:
         if name == b"content-length":
-            length = _length(value, length, 400)
+            length = content_length(value, length, 400)
         elif name == b"transfer-encoding":
             codings += 1
             if value.lower() != b"chunked" or codings > 1:
@@ -140,7 +145,7 @@ def _request_framing(head: Head, special: list[Field], relaxed: bool) -> None:
             if any(part.strip(b" \t") == b"trailers" for part in value.split(b",")):
                 te = b"trailers"
         elif name == b"upgrade":
-            head.upgrade = value.lower()
+            head.upgrade = _protocol(head.upgrade, value.lower())
     if head.version == 10:
         if chunked:
             # RFC 9112, 6.1: such framing is not to be trusted; HAProxy passes it on and reuses neither connection.
@@ -172,6 +177,12 @@ def _request_framing(head: Head, special: list[Field], relaxed: bool) -> None:
         head.fields.append((b"te", te))
 
 
+def _protocol(before: bytes, value: bytes) -> bytes:
+    """The protocol to upgrade to; websocket counts wherever it stands, for its handshake has rules."""
+    websocket = before == b"websocket" or b"websocket" in [part.strip(b" \t") for part in value.split(b",")]
+    return b"websocket" if websocket else value
+
+
 def _rebuild(head: Head, drop: set[bytes], length: int | None, rest: list[bytes]) -> None:
     """The fields without those in `drop`, with one content-length, and what is left of connection in its place."""
     out: list[Field] = []
@@ -189,7 +200,7 @@ def _rebuild(head: Head, drop: set[bytes], length: int | None, rest: list[bytes]
             if seen_length:
                 continue
             seen_length = True
-            out.append((name, field[1].partition(b",")[0].strip()) if b"," in field[1] else field)
+            out.append((name, first_length(field[1])))
             continue
         out.append(field)
     head.fields = out
@@ -294,7 +305,7 @@ def response(head: Head, size: int, limits: Limits, method: bytes) -> None:
         other = False
         for name, value in special:
             if name == b"content-length":
-                length = _length(value, length, 502)
+                length = content_length(value, length, 502)
                 other = other or b"," in value
             elif name == b"connection":
                 _connection(head, value, rest)

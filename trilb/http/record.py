@@ -16,6 +16,9 @@ from trilb.http.policy import coding_status
 
 _HOST = re.compile(rb"\r\nhost:", re.IGNORECASE)
 _STRAY = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n|\0")
+_LENGTHS = re.compile(
+    rb"(\r\ncontent-length:[ \t]*+)([0-9]++(?:[ \t]*+,[ \t]*+[0-9]++)++)(?=[ \t]*+\r\n)", re.IGNORECASE
+)
 _NO_LIMIT = 1 << 30
 _BLANKS = re.compile(rb"[ \t]+")
 
@@ -111,7 +114,8 @@ def request(data: bytes, limit: int) -> tuple[Head, int] | None:
         # h11 demands a Host in HTTP/1.1, HAProxy does not.
         raw = raw[:-2] + b"host: none\r\n\r\n"
     try:
-        connection.receive_data(raw)
+        # h11 compares lengths as texts; what they mean is the policy's question.
+        connection.receive_data(_LENGTHS.sub(_plain_lengths, raw))
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
         raise Refusal(coding_status(_codings(raw)) if error.error_status_hint == 501 else 400, str(error)) from None
@@ -126,6 +130,12 @@ def request(data: bytes, limit: int) -> tuple[Head, int] | None:
     if event.http_version not in (b"1.0", b"1.1"):
         head.spoken = bytes(event.http_version)
     return head, size
+
+
+def _plain_lengths(match: re.Match[bytes]) -> bytes:
+    """A list of lengths without leading zeros, for h11."""
+    parts = [part.strip(b" \t") for part in match[2].split(b",")]
+    return match[1] + b", ".join([(part.lstrip(b"0") or b"0") if part else part for part in parts])
 
 
 def _codings(raw: bytes) -> list[bytes]:

@@ -152,9 +152,12 @@ class EarlyHint:
 
 
 class Upgrade:
-    """Go on with the connection as HTTP (`switch-mode http`)."""
+    """Go on with the connection as HTTP (`switch-mode http`), of the version `proto` if it is not to be found out."""
 
-    __slots__ = ()
+    __slots__ = ("proto",)
+
+    def __init__(self, proto: str = "") -> None:
+        self.proto = proto
 
 
 class ExpectProxy:

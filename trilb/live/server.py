@@ -35,11 +35,13 @@ class Opening:
     Each is a closure over the stream the connection is opened for, or None.
     """
 
-    __slots__ = ("alias", "header", "name", "tls")
+    __slots__ = ("alias", "follows", "header", "name", "tls")
 
     def __init__(self) -> None:
         self.header: Callable[[Stream], bytes] | None = None
         self.tls: Outgoing | None = None
+        self.follows = False
+        """It goes to where the client connected to, in address or port."""
         self.name: Callable[[Stream], bytes | None] | None = None
         """The name to ask for (SNI)."""
         self.alias: Callable[[Stream], bytes | None] | None = None
@@ -53,6 +55,7 @@ class Opening:
             self.header(stream) if self.header is not None else None,
             # One that was opened before its certificates were changed is of no use any more.
             self.tls.context if self.tls is not None else None,
+            (stream.local, stream.local_port) if self.follows else None,
         )
 
 

@@ -62,15 +62,18 @@ class Session:
     __slots__ = (
         "accepted",
         "accepted_wall",
+        "arrived",
         "carried",
         "client",
         "client_port",
         "frontend",
+        "glitches",
         "listener",
         "listener_id",
         "listener_name",
         "local",
         "local_port",
+        "major",
         "private",
         "proxied",
         "proxy_tlvs",
@@ -88,6 +91,8 @@ class Session:
         self.client_port = client_port
         self.local: Packed = b"\0\0\0\0"
         self.local_port = 0
+        self.arrived: tuple[Packed, int, Packed, int] | None = None
+        """Client and our own side of the connection itself, where a session rule has changed them for the session."""
         self.listener: Counters | None = None
         """What is counted for its listening socket alone (`option socket-stats`)."""
         self.listener_name = ""
@@ -95,6 +100,10 @@ class Session:
         self.accepted = 0.0
         self.accepted_wall = 0.0
         self.requests = 0
+        self.major = 1
+        """The version of HTTP its client speaks."""
+        self.glitches = 0
+        """Odd things an HTTP/2 client did (`fc_glitches`)."""
         self.side: Side | None = None
         self.tls: Secured | None = None
         self.secured = 0.0
@@ -106,6 +115,10 @@ class Session:
         self.carried: Trackers | None = None
         """What a stream tracked that goes on as HTTP."""
         self.private: tuple[Server, Idle] | None = None
+
+    def ends(self) -> tuple[Packed, int, Packed, int]:
+        """Client and our own side of the connection itself, with their ports."""
+        return self.arrived or (self.client, self.client_port, self.local, self.local_port)
 
     def keep_private(self, server: Server, conn: Idle) -> None:
         """Keep a server connection for this session alone (`http-reuse never`)."""

@@ -27,6 +27,7 @@ from trilb.samples.logvars import (
     wait_queue,
     wait_response,
 )
+from trilb.tls import facts
 
 Line = Callable[[Stream], bytes]
 
@@ -39,7 +40,27 @@ CLEAR = b" 0/-/-/-/0 -/-/-"
 """What HTTPSLOG adds for a connection without TLS."""
 
 
-def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: bytes = b"") -> Line:
+def secured(stream: Stream) -> bytes:
+    """What HTTPSLOG adds."""
+    tls = stream.session.tls
+    if tls is None:
+        return CLEAR
+    if tls.secured is None:
+        return b" %d/%016X/0/0/0 -/-/-" % (tls.error, tls.tls_error)
+    verdict = tls.verdict
+    return b" %d/%016X/%d/%d/%d %b/%b/%b" % (
+        tls.error,
+        tls.tls_error,
+        verdict.error,
+        verdict.ca_error,
+        tls.resumed,
+        tls.sni or b"-",
+        facts.version(tls),
+        facts.cipher(tls),
+    )
+
+
+def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: Line | None = None) -> Line:
     """The line of `option httplog`; with `option logasap` the running figures carry a `+`.
 
     `captures` tells whether the frontend captures anything; `tail` is what httpslog adds.
@@ -49,7 +70,7 @@ def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: byt
     plus = "+" if asap else ""
     text_of: dict[bytes, str] = {}
     most = process.uri_length
-    end = b'"' + tail
+    end = tail or (lambda stream: b"")
 
     def request(stream: Stream) -> bytes:
         return request_line(stream, most)
@@ -89,7 +110,8 @@ def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: byt
                 f"{stream.queue_server}/{stream.queue_backend} {quote}"
             ).encode("latin-1")
             + last(stream)
-            + end
+            + b'"'
+            + end(stream)
         )
 
     return write

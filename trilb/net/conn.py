@@ -29,9 +29,12 @@ class Conn:
 
     `inbox` holds bytes that were read and not used yet. `reused` says that an earlier stream used it. `plain` is False
     where what is read and written is not what the socket carries, so that the kernel cannot move the bytes alone.
+    `alpn` is what a TLS handshake agreed to speak. `multiplexed` is True for one stream of several on a connection:
+    its `watch.hangup` means that it was given up.
     """
 
     plain = True
+    multiplexed = False
 
     __slots__ = (
         "_poller",
@@ -69,6 +72,11 @@ class Conn:
         self.key: object = None
         """What it was opened with; only streams that would open it the same way may use it again."""
         self.since = 0.0
+
+    @property
+    def alpn(self) -> bytes:
+        """What a TLS handshake agreed to speak, b"" without."""
+        return b""
 
     def receive(self, size: int = 16384) -> bytes | None:
         """Read what is there."""

@@ -18,6 +18,7 @@ from trilb.net.listen import ACCEPT_FULL, ACCEPT_GONE
 from trilb.net.poller import Watch
 from trilb.proxy.admit import admit
 from trilb.proxy.http1 import HttpSession
+from trilb.proxy.http2 import Http2Session
 from trilb.proxy.plane import Plane
 from trilb.proxy.tcp import TcpSession
 from trilb.tls.conn import TlsConn
@@ -29,7 +30,7 @@ _FULL_PAUSE = 0.1
 """Seconds to wait when the process is out of descriptors, as HAProxy does."""
 _UNIX = b"\0\0\0\0"
 
-AnySession = HttpSession | TcpSession
+AnySession = HttpSession | Http2Session | TcpSession
 
 
 class Acceptor:
@@ -49,6 +50,7 @@ class Acceptor:
         self.most = 0
         self.accept_proxy = False
         self.binding: Binding | None = None
+        self.proto = ""
         self.counters: Counters | None = None
         self.current = 0
         self._watch: Watch | None = None
@@ -84,6 +86,13 @@ class Acceptor:
                 # Counted from here on, or a soft stop would overlook it.
                 self.current += 1
                 nursery.start_soon(self._session, accepted, peer, name=frontend.name)
+
+    def _http(self, session: Session, conn: Conn, proto: str) -> HttpSession | Http2Session:
+        """Who serves a client in mode http: told by the configuration, by what TLS agreed on, else by its preface."""
+        if proto == "h2" or conn.alpn == b"h2":
+            return Http2Session(self.plane, session, conn)
+        upgrades = "h1" not in (proto, self.proto) and "disable-h2-upgrade" not in self.frontend.config.options
+        return HttpSession(self.plane, session, conn, may_upgrade=upgrades)
 
     def _running(self) -> bool:
         return not self.stopped
@@ -161,17 +170,16 @@ class Acceptor:
 
     async def _serve(self, session: Session, conn: Conn) -> None:
         served: AnySession
-        if self.frontend.config.mode is Mode.HTTP:
-            served = HttpSession(self.plane, session, conn)
-        else:
+        if self.frontend.config.mode is not Mode.HTTP:
             served = TcpSession(self.plane, session, conn)
+        else:
+            served = self._http(session, conn, self.proto)
         self.sessions.add(served)
         try:
-            if await served.serve():
-                # It turned out to speak HTTP: the bytes seen so far are in the connection's inbox.
+            while await served.serve():
+                # It turned out to speak HTTP, or HTTP/2: the bytes seen so far are in the connection's inbox.
                 self.sessions.discard(served)
-                served = HttpSession(self.plane, session, conn)
+                served = self._http(session, conn, served.proto if isinstance(served, TcpSession) else "h2")
                 self.sessions.add(served)
-                await served.serve()
         finally:
             self.sessions.discard(served)

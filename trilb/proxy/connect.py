@@ -167,7 +167,7 @@ def check_client(stream: Stream, client: Conn, during: str) -> None:
     backend = stream.backend
     assert backend is not None
     if stream.request is not None:
-        if backend.plan.abortonclose:
+        if backend.plan.abortonclose or client.multiplexed:
             raise Failed(0, "C", during)
         return
     if client.watch.broken:
@@ -236,12 +236,13 @@ async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, serv
         server.counters.qmax = max(server.counters.qmax, len(line))
     timeout = own_limit(stream, "queue", plan.queue_timeout or plan.connect_timeout)
     waiter.arm(timeout)
+    watched = client.watch if plan.abortonclose or client.multiplexed else None
     try:
         while not pending.served():
-            if plan.abortonclose and client.watch.hangup:
+            if watched is not None and watched.hangup:
                 stream.dispatched = plane.clock.now
                 raise Failed(0, "C", "Q")
-            await waiter.park(client.watch if plan.abortonclose else None)
+            await waiter.park(watched)
             if pending.served():
                 break
             if server is not None and not server.running:
@@ -271,7 +272,7 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
     if address is None:
         raise Broken("no address")
     if server.port_offset is not None and isinstance(address, tuple):
-        address = (address[0], (stream.session.local_port + server.port_offset) & 0xFFFF)
+        address = (address[0], (stream.local_port + server.port_offset) & 0xFFFF)
     family = server.family
     if server.transparent and isinstance(address, tuple):
         port = address[1] if server.port_offset is None else stream.local_port + server.port_offset

@@ -28,11 +28,6 @@ _READ = 16384
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 
 
-def _upgrade_agreed(asked: Head, head: Head) -> bool:
-    """Is a 101 what was asked for? A websocket server must say what it accepts; the client sees whether it is right."""
-    return bool(asked.upgrade) and (asked.upgrade != b"websocket" or bool(head.get(b"sec-websocket-accept")))
-
-
 def _close_done(flow: relay.AnyFlow) -> None:
     if flow.done:
         flow.close()
@@ -118,7 +113,7 @@ class Exchange:
         plan = self.route.backend.plan
         timeout = connect.own_limit(self.stream, "server", plan.server_timeout)
         waiter.arm(timeout)
-        watched = client.watch if plan.abortonclose else None
+        watched = client.watch if plan.abortonclose or client.multiplexed else None
         interim: list[Head] = []
         while True:
             progress = False
@@ -263,7 +258,7 @@ class Exchange:
         if stream.tracked is not None or stream.session.tracked is not None:
             process = http.plane.process
             judge(stream, head.status, process.error_codes, process.failure_codes, http.clock.now)
-        if head.status == 101 and not _upgrade_agreed(asked, head):
+        if head.status == 101 and not http.agrees(asked, head):
             return await self._refuse_answer(502)
         if plan.tcp_response is not None:
             stream.position, stream.inspected_server = 0, self.conn.inbox
@@ -439,7 +434,6 @@ class Exchange:
         assert asked is not None
         reusable = (
             not self.route.server_close
-            and not server.transparent
             and not conn.inbox
             and not conn.failed
             and not head.connection & CLOSE
@@ -464,6 +458,8 @@ class Exchange:
         server_limit = connect.own_limit(stream, "server", plan.server_timeout)
         try:
             while not down.done:
+                if client.failed:
+                    raise Broken("client gone")
                 moved = down.step()
                 if up is not None and not up.done:
                     try:

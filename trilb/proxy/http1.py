@@ -11,6 +11,7 @@ import trio
 from trilb.http import lane, policy, record, replies, write
 from trilb.http.dechunk import dechunk
 from trilb.http.framing import Body, ChunkedBody, LengthBody
+from trilb.http.h2 import PREFACE
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Field, Head, Refusal
 from trilb.live.effects import (
     Abort,
@@ -49,16 +50,28 @@ _FAIR = 16
 """Requests served in a row before others get a turn, when a client never lets us wait."""
 
 
-class _Gone(Exception):
+class Gone(Exception):
     """The client left, or cannot be spoken to any more."""
 
 
 class HttpSession:
     """The life of a client connection in mode http."""
 
-    __slots__ = ("body", "client", "clock", "inflight", "plan", "plane", "session", "tunnelled", "upload", "waiter")
+    __slots__ = (
+        "body",
+        "client",
+        "clock",
+        "inflight",
+        "may_upgrade",
+        "plan",
+        "plane",
+        "session",
+        "tunnelled",
+        "upload",
+        "waiter",
+    )
 
-    def __init__(self, plane: Plane, session: Session, client: Conn) -> None:
+    def __init__(self, plane: Plane, session: Session, client: Conn, *, may_upgrade: bool = False) -> None:
         self.plane = plane
         self.session = session
         self.client = client
@@ -66,6 +79,8 @@ class HttpSession:
         self.plan: FrontendPlan = session.frontend.plan
         self.waiter = Waiter(plane.wheel)
         self.inflight = False
+        self.may_upgrade = may_upgrade
+        """A client that begins with the preface of HTTP/2 is to be served as such."""
         self.body: Body | None = None
         self.tunnelled = False
         self.upload: relay.AnyFlow | None = None
@@ -73,18 +88,21 @@ class HttpSession:
     # -- the loop --------------------------------------------------------------------------------------------
 
     async def serve(self) -> bool:
-        """Serve requests until the connection ends; always False. Never raises but for cancellation."""
+        """Serve requests until the connection ends; True when it is to go on as HTTP/2.
+
+        Never raises but for cancellation.
+        """
         session = self.session
         try:
             while True:
                 stream = await self.read_request()
                 if stream is None:
-                    return False
+                    return self.may_upgrade and not session.requests and self.client.inbox.startswith(PREFACE)
                 self.inflight = True
                 try:
                     keep = await self.run(stream)
                 finally:
-                    self._finish(stream)
+                    self.finish(stream)
                     self.inflight = False
                 if not keep:
                     await self._linger()
@@ -92,7 +110,7 @@ class HttpSession:
                 session.requests += 1
                 if not session.requests % _FAIR:
                     await trio.lowlevel.checkpoint()
-        except (Broken, _Gone):
+        except (Broken, Gone):
             return False
         finally:
             self.waiter.finish()
@@ -142,8 +160,14 @@ class HttpSession:
                 try:
                     found = self._parse(data)
                 except Refusal as refusal:
-                    await self._refuse(refusal, started, idle_since)
-                    return None
+                    if self.may_upgrade and not session.requests and data.startswith(PREFACE[: len(data)]):
+                        if len(data) >= len(PREFACE):
+                            client.inbox = data
+                            return None
+                        found = None
+                    else:
+                        await self._refuse(refusal, started, idle_since)
+                        return None
                 if found is not None:
                     head, size = found
                     break
@@ -205,7 +229,7 @@ class HttpSession:
             policy.request(found[0], found[1], limits)
         return found
 
-    def _bad_stream(self, status: int, cause: str, started: float, idle_since: float) -> Stream:
+    def bad_stream(self, status: int, cause: str, started: float, idle_since: float) -> Stream:
         stream = Stream(self.session, self.session.frontend)
         stream.accepted = started or self.clock.now
         stream.accepted_wall = self.clock.wall
@@ -214,7 +238,7 @@ class HttpSession:
         stream.end(cause, "R")
         counters = self.session.frontend.counters
         counters.ereq += 1
-        counters.hrsp[4] += 1
+        counters.hrsp[status // 100] += 1
         if self.session.listener is not None:
             self.session.listener.ereq += 1
         for each in self.session.tracks(None):
@@ -233,11 +257,11 @@ class HttpSession:
     def _log_bad(self, status: int, cause: str, data: bytes, started: float, idle_since: float) -> None:
         if not data and (self.plan.dontlognull or self.plan.ignore_probes):
             return
-        self.log(self._bad_stream(status, cause, started, idle_since))
+        self.log(self.bad_stream(status, cause, started, idle_since))
 
     async def _refuse(self, refusal: Refusal, started: float, idle_since: float) -> None:
         """Answer something that was no request, and end the session."""
-        stream = self._bad_stream(refusal.status, "P", started, idle_since)
+        stream = self.bad_stream(refusal.status, "P", started, idle_since)
         self.log(stream)
         await self._say_raw(refusal.status)
 
@@ -259,7 +283,7 @@ class HttpSession:
             if raw:
                 await self.send(raw)
             await self._linger()
-        except (Broken, _Gone):
+        except (Broken, Gone):
             pass
 
     # -- one request -------------------------------------------------------------------------------------------
@@ -366,7 +390,7 @@ class HttpSession:
                     head.remove(b"connection")
                 elif not head.chunked:
                     extra = b"connection: keep-alive\r\n"
-        raw = write.request(head, extra, plan.case_adjust)
+        raw = self.write_request(head, extra, plan.case_adjust)
         body: Body | None = None
         if head.chunked:
             body = ChunkedBody(400)
@@ -418,6 +442,16 @@ class HttpSession:
                     return await self._failed(stream, failed, route.errors)
                 continue
             return verdict == "keep"
+
+    def write_request(self, head: Head, extra: bytes, case: dict[bytes, bytes] | None) -> bytes:
+        """The head as it goes to the server."""
+        return write.request(head, extra, case)
+
+    def agrees(self, asked: Head, head: Head) -> bool:
+        """Is a 101 what was asked for? A websocket server must say what it accepts; the client sees whether it is
+        right.
+        """
+        return bool(asked.upgrade) and (asked.upgrade != b"websocket" or bool(head.get(b"sec-websocket-accept")))
 
     async def _failed(self, stream: Stream, failed: Failed, errors: Errors) -> bool:
         stream.end(failed.cause, failed.during)
@@ -584,13 +618,13 @@ class HttpSession:
             while len(client.inbox) < request.length:
                 data = client.receive(_READ)
                 if data == b"":
-                    raise _Gone
+                    raise Gone
                 if data is None:
                     await self.waiter.park(client.watch)
                 else:
                     client.inbox += data
         except Expired:
-            raise _Gone from None
+            raise Gone from None
         self.body = LengthBody(request.length)
         body, used = self.body.feed(client.inbox)
         client.inbox = client.inbox[used:]
@@ -698,7 +732,7 @@ class HttpSession:
         return request.version == 11 or bool(request.connection & KEEP_ALIVE)
 
     async def send(self, data: bytes) -> None:
-        """Send all of it to the client under `timeout client`. Raises _Gone, Broken."""
+        """Send all of it to the client under `timeout client`. Raises Gone, Broken."""
         client = self.client
         sent = client.send(data)
         if sent == len(data):
@@ -713,7 +747,7 @@ class HttpSession:
                     view = view[sent:]
                     self.waiter.arm(self.plan.client_timeout)
         except Expired:
-            raise _Gone from None
+            raise Gone from None
 
     # -- the end of a stream -------------------------------------------------------------------------------------
 
@@ -733,7 +767,7 @@ class HttpSession:
         if backend is not None:
             backend.counters.scur -= 1
 
-    def _finish(self, stream: Stream) -> None:
+    def finish(self, stream: Stream) -> None:
         """Count and log a stream that ended; no await in here."""
         server, backend = stream.server, stream.backend
         if self.plan.uploads and self.body is not None and stream.request is not None:

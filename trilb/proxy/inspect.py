@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from trilb.http import lane, policy, record
-from trilb.http.head import Refusal
+from trilb.http.h2 import PREFACE
+from trilb.http.head import Head, Refusal
 from trilb.http.policy import Limits
 from trilb.live.effects import Effect, More
 from trilb.live.plan import Step
@@ -51,8 +52,16 @@ async def inspect(
 
 
 def sniff(stream: Stream, data: bytes, limits: Limits) -> None:
-    """Let rules of a TCP proxy look at an HTTP request: its head becomes the stream's once it is whole and valid."""
+    """Let rules of a TCP proxy look at an HTTP request: its head becomes the stream's once it is whole and valid.
+
+    A client of HTTP/2 is known by its preface, which is made to look like the head of a request.
+    """
     if stream.request is not None or stream.not_http or not data:
+        return
+    if data.startswith(PREFACE[: len(data)]):
+        if len(data) >= len(PREFACE):
+            stream.request = Head(b"PRI", b"*", 11, [])
+            stream.target, stream.method = b"*", b"PRI"
         return
     try:
         found = lane.request(data) or record.request(data, limits.raw)

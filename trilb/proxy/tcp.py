@@ -150,7 +150,7 @@ def _limits(
 class TcpSession:
     """The life of a client connection in mode tcp."""
 
-    __slots__ = ("client", "inflight", "plan", "plane", "session", "waiter")
+    __slots__ = ("client", "inflight", "plan", "plane", "proto", "session", "waiter")
 
     def __init__(self, plane: Plane, session: Session, client: Conn) -> None:
         self.plane = plane
@@ -159,6 +159,8 @@ class TcpSession:
         self.plan: FrontendPlan = session.frontend.plan
         self.waiter = Waiter(plane.wheel)
         self.inflight = True
+        self.proto = ""
+        """The version of HTTP that a rule said to go on with."""
 
     async def serve(self) -> bool:
         """Serve the one stream of the connection; True when it is to go on as HTTP. Raises only when cancelled."""
@@ -206,7 +208,10 @@ class TcpSession:
             log(stream)
         effect = await self._inspected(stream, plan.content, plan.inspect_delay)
         if effect is not None:
-            return isinstance(effect, Upgrade)
+            if isinstance(effect, Upgrade):
+                self.proto = effect.proto
+                return True
+            return False
         if plan.peeks and client.watch.ready and not client.inbox:
             client.inbox = client.receive() or b""
         if plan.peeks:

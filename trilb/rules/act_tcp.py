@@ -25,11 +25,12 @@ def _mode(words: list[str], scope: Scope) -> tuple[object, ...]:
     if words[:1] != ["http"]:
         raise Refused("'switch-mode' expects 'http', optionally followed by 'proto <name>'")
     if len(words) == 3 and words[1] == "proto":
-        if words[2] not in ("h1", "none"):
+        if words[2] not in ("h1", "h2", "none"):
             raise NotServed(f"switch-mode http proto {words[2]}")
-    elif len(words) > 1:
+        return (words[2],)
+    if len(words) > 1:
         raise Refused(f"'switch-mode http' expects 'proto <name>' or nothing, not '{words[1]}'")
-    return ()
+    return ("",)
 
 
 @action("accept", on=TCP, source="4.4", parse=_nothing, final=True)
@@ -60,7 +61,7 @@ def expect_proxy(builder: Builder) -> Step:
 
 
 @action("switch-mode", on=(CONTENT,), source="4.4", parse=_mode, final=True)
-def switch_mode(builder: Builder) -> Step:
+def switch_mode(proto: str, builder: Builder) -> Step:
     """Go on with the connection as HTTP."""
-    upgrade = Upgrade()
+    upgrade = Upgrade(proto)
     return lambda stream: upgrade

@@ -94,6 +94,7 @@ def set_uri(text: Format, builder: Builder) -> Step:
         effect = edit(stream)
         head = stream.request
         assert head is not None
+        head.composed = False
         if effect is None and not head.target.startswith(b"/"):
             match = _AUTHORITY.match(head.target)
             if match is not None:

@@ -26,16 +26,16 @@ plain("dst_port", gives="sint", source="7.3.3", doc="The port the client connect
     lambda stream: stream.local_port
 )
 plain("fc_src", gives="addr", source="7.3.3", doc="The client's address on its connection.")(
-    lambda stream: stream.session.client
+    lambda stream: stream.session.ends()[0]
 )
 plain("fc_src_port", gives="sint", source="7.3.3", doc="The client's port on its connection.")(
-    lambda stream: stream.session.client_port
+    lambda stream: stream.session.ends()[1]
 )
 plain("fc_dst", gives="addr", source="7.3.3", doc="The address of ours on the client's connection.")(
-    lambda stream: stream.session.local
+    lambda stream: stream.session.ends()[2]
 )
 plain("fc_dst_port", gives="sint", source="7.3.3", doc="The port of ours on the client's connection.")(
-    lambda stream: stream.session.local_port
+    lambda stream: stream.session.ends()[3]
 )
 plain("src_is_local", gives="bool", source="7.3.3", doc="Whether the client's address is of this machine.")(
     lambda stream: _local(stream.client)
@@ -44,16 +44,19 @@ plain("dst_is_local", gives="bool", source="7.3.3", doc="Whether the destination
     lambda stream: _local(stream.local)
 )
 plain("fc_src_is_local", gives="bool", source="7.3.3", doc="The same of the client's connection.")(
-    lambda stream: _local(stream.session.client)
+    lambda stream: _local(stream.session.ends()[0])
 )
 plain("fc_dst_is_local", gives="bool", source="7.3.3", doc="The same of our side of the client's connection.")(
-    lambda stream: _local(stream.session.local)
+    lambda stream: _local(stream.session.ends()[2])
 )
 plain("dst_conn", gives="sint", source="7.3.3", doc="Connections of the same listening proxy.")(
     lambda stream: stream.frontend.counters.scur
 )
 plain("fc_http_major", gives="sint", source="7.3.3", doc="The major version of HTTP the client speaks.")(
-    lambda stream: 1 if stream.request is not None else None
+    lambda stream: stream.session.major if stream.request is not None else None
+)
+plain("fc_glitches", gives="sint", source="7.3.3", doc="Odd things the client did on its HTTP/2 connection.")(
+    lambda stream: stream.session.glitches
 )
 plain("bc_http_major", gives="sint", source="7.3.3", doc="The major version of HTTP the server speaks.")(
     lambda stream: 1 if stream.server_side is not None else None

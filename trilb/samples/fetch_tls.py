@@ -19,7 +19,6 @@ from trilb.live.stream import Stream
 from trilb.net.hello import Hello
 from trilb.samples.types import Fetch, Value, fetch, plain
 from trilb.tls import facts
-from trilb.tls.conn import error_text
 
 _SOURCE = "7.3.4"
 End = Callable[[Stream], Secured | None]
@@ -77,7 +76,7 @@ def _errors(prefix: str, end: End, whose: str) -> None:
         _of(end, lambda conn: conn.tls_error)
     )
     plain(f"{prefix}_err_str", gives="str", source=_SOURCE, doc=f"OpenSSL's words for the {whose} connection's error.")(
-        _of(end, lambda conn: error_text(conn.tls_error).encode() if conn.tls_error else None)
+        _of(end, lambda conn: facts.error_text(conn.tls_error).encode() if conn.tls_error else None)
     )
 
 

@@ -22,12 +22,17 @@ def pathq_of(target: bytes) -> bytes:
     if match is None:
         return b""
     rest = target[match.end() :]
-    return rest if rest.startswith(b"/") else b"/" + rest
+    return rest if not rest or rest.startswith(b"/") else b"/" + rest
 
 
 def _query(target: bytes) -> bytes | None:
     _, question, query = target.partition(b"?")
     return query if question else None
+
+
+def _version(stream: Stream) -> bytes:
+    assert stream.request is not None
+    return b"2.0" if stream.session.major == 2 else b"1.0" if stream.request.version == 10 else b"1.1"
 
 
 def path_of(target: bytes) -> bytes:
@@ -50,8 +55,8 @@ plain("query", gives="str", at="request", source="7.3.6", doc="What follows the 
 plain("url", gives="str", at="request", source="7.3.6", doc="The whole target.")(
     lambda stream: stream.request.target if stream.request is not None else None
 )
-plain("req.ver", "req_ver", gives="str", at="request", source="7.3.6", doc="The request's HTTP version, `1.1`.")(
-    lambda stream: None if stream.request is None else b"1.0" if stream.request.version == 10 else b"1.1"
+plain("req.ver", "req_ver", gives="str", at="request", source="7.3.6", doc="Its HTTP version, `1.1` or `2.0`.")(
+    lambda stream: _version(stream) if stream.request is not None else None
 )
 plain("capture.req.method", gives="str", source="7.3.6", doc="The method as it was received.")(
     lambda stream: stream.method or None
@@ -59,8 +64,8 @@ plain("capture.req.method", gives="str", source="7.3.6", doc="The method as it w
 plain("capture.req.uri", gives="str", source="7.3.6", doc="The target as it was received.")(
     lambda stream: pathq_of(stream.target) or None
 )
-plain("capture.req.ver", gives="str", source="7.3.6", doc="The request's version: HTTP/1.0 or HTTP/1.1.")(
-    lambda stream: None if stream.request is None else b"HTTP/1.0" if stream.request.version == 10 else b"HTTP/1.1"
+plain("capture.req.ver", gives="str", source="7.3.6", doc="The request's version: HTTP/1.0, HTTP/1.1 or HTTP/2.0.")(
+    lambda stream: b"HTTP/" + _version(stream) if stream.request is not None else None
 )
 
 

@@ -168,7 +168,7 @@ def _server_port(stream: Stream) -> int | None:
     if server is None or not isinstance(server.address, tuple):
         return None
     if server.port_offset is not None:
-        return (stream.session.local_port + server.port_offset) & 0xFFFF
+        return (stream.local_port + server.port_offset) & 0xFFFF
     return server.address[1]
 
 
@@ -194,7 +194,7 @@ def captured(stream: Stream, side: str) -> Sequence[bytes | None]:
     declared, found = (
         (config.captures_in, stream.captures_in) if side == "request" else (config.captures_out, stream.captures_out)
     )
-    if not declared or (stream.request is None and config.mode is Mode.HTTP):
+    if not declared or (found is None and stream.request is None and config.mode is Mode.HTTP):
         return ()
     return found if found is not None else [None] * len(declared)
 

@@ -21,6 +21,7 @@ from trilb.net.conn import Broken, Conn
 from trilb.net.hello import Hello
 from trilb.net.poller import Poller
 from trilb.tls.context import Verdict
+from trilb.tls.facts import error_text
 
 _READ = 65536
 _MOST = 65536
@@ -29,7 +30,7 @@ _SEALED = 4096
 """Room above the plain bytes for headers and tags of the records, and for what a handshake left unsaid."""
 _VERIFY_FAILED = 0x86
 """OpenSSL's reason for a handshake in which a certificate was refused."""
-_lib, _ffi = vars(SSL)["_lib"], vars(SSL)["_ffi"]
+_lib = vars(SSL)["_lib"]
 
 
 class TlsConn(Conn):
@@ -253,15 +254,6 @@ class TlsConn(Conn):
     def alpn(self) -> bytes:
         """The protocol agreed on, b"" without."""
         return self._tls.get_alpn_proto_negotiated() if self._tls is not None else b""
-
-
-def error_text(code: int) -> str:
-    """OpenSSL's words for an error's number, as its tools print them; "-" for none."""
-    if not code:
-        return "-"
-    reason, library = _lib.ERR_reason_error_string(code), _lib.ERR_lib_error_string(code)
-    words = [_ffi.string(text).decode() if text != _ffi.NULL else "" for text in (library, reason)]
-    return f"error:{code:08X}:{words[0]}::{words[1]}"
 
 
 def reason_of(error: SSL.Error) -> str:

@@ -146,14 +146,14 @@ def server_side(
     trusted: Sequence[x509.Certificate] | None,
     revoked: Sequence[x509.CertificateRevocationList],
     *,
-    named: Sequence[x509.Certificate] | None = None,
+    more: Sequence[x509.Certificate] = (),
     lifetime: int = 300,
     cache: bool = True,
     dh: str = "",
 ) -> SSL.Context:
     """A context for who accepts; several certificates must differ in the kind of their keys. Raises Refused.
 
-    `named` are the authorities that clients are told of.
+    `more` are believed as well, and clients are not told of them.
     """
     context = _base(SSL.TLS_SERVER_METHOD, tls, CIPHERS)
     if not tls.client_ciphers:
@@ -170,8 +170,8 @@ def server_side(
     if tls.alpn:
         context.set_alpn_select_callback(_alpn(tls.alpn))
     if tls.verify in ("optional", "required"):
-        _trust(context, trusted, revoked)
-        for each in (named or ()) if tls.ca_names else ():
+        _trust(context, None if trusted is None else [*trusted, *more], revoked)
+        for each in (trusted or ()) if tls.ca_names else ():
             context.add_client_ca(each)
         mode = SSL.VERIFY_PEER
         if tls.verify == "required":

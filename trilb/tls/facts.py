@@ -12,6 +12,8 @@ from OpenSSL import SSL
 
 from trilb.tls.names import entry, rfc2253, when, written
 
+_lib, _ffi = vars(SSL)["_lib"], vars(SSL)["_ffi"]
+
 __all__ = ["entry", "rfc2253", "when", "written"]
 
 SIGNATURES = {
@@ -168,3 +170,12 @@ def key_words(certificate: x509.Certificate) -> bytes:
     if isinstance(key, dsa.DSAPublicKey):
         return b"DSA%d" % key.key_size
     return key_algorithm(certificate)
+
+
+def error_text(code: int) -> str:
+    """OpenSSL's words for an error's number, as its tools print them; "-" for none."""
+    if not code:
+        return "-"
+    reason, library = _lib.ERR_reason_error_string(code), _lib.ERR_lib_error_string(code)
+    words = [_ffi.string(text).decode() if text != _ffi.NULL else "" for text in (library, reason)]
+    return f"error:{code:08X}:{words[0]}::{words[1]}"

@@ -199,17 +199,12 @@ class Store:
         if tls.verify in ("optional", "required") and not tls.ca_file:
             raise Refused(f"'verify {tls.verify}' needs a 'ca-file'")
         settings = self.settings
-        trusted = self.trusted(tls.ca_file) if tls.ca_file else []
-        named = trusted
-        if tls.ca_verify_file and trusted is not None:
-            # Those are believed as well, and clients are not told of them.
-            trusted = trusted + (self.trusted(tls.ca_verify_file) or [])
         return context.server_side(
             tls,
             group,
-            trusted,
+            self.trusted(tls.ca_file) if tls.ca_file else [],
             self.revoked(tls.crl_file),
-            named=named,
+            more=(self.trusted(tls.ca_verify_file) or []) if tls.ca_verify_file else [],
             lifetime=settings.tls_lifetime,
             cache=settings.tls_cache > 0,
             dh=settings.tls_dh,

@@ -254,6 +254,50 @@ def tuning(line: Line, section: Global, context: Context) -> None:
         raise Refused("'tune.h1.fast-lane' expects 'on' or 'off'")
 
 
+_H2: dict[str, tuple[str, int, int]] = {
+    "max-concurrent-streams": ("streams", 0, 2**31 - 1),
+    "fe.max-concurrent-streams": ("fe_streams", 0, 2**31 - 1),
+    "fe.max-total-streams": ("total_streams", 0, 2**31 - 1),
+    "fe.glitches-threshold": ("glitches", 0, 2**31 - 1),
+    "header-table-size": ("header_table", 0, 65536),
+    "initial-window-size": ("window", 0, 2**31 - 1),
+    "fe.initial-window-size": ("fe_window", 0, 2**31 - 1),
+    "max-frame-size": ("frame_size", 16384, 16777215),
+    "fe.rxbuf": ("rxbuf", 0, 2**31 - 1),
+}
+"""`tune.h2.NAME`: the field of H2Limits, the least and the most."""
+
+
+@keyword("global", *(f"tune.h2.{name}" for name in _H2))
+def h2_limits(line: Line, section: Global, context: Context) -> None:
+    """`tune.h2.*`: limits of HTTP/2 with clients (section 3.2)."""
+    name = line.words[0]
+    if name.endswith(".max-concurrent-streams") and len(line.words) == 4 and line.words[2] == "rq-load":
+        # How busy the machine is does not change what is advertised: there is one task queue and no threads.
+        value = line.words[1]
+    else:
+        (value,) = only(line, 1, f"{name} <number>")
+    field, least, most = _H2[name.removeprefix("tune.h2.")]
+    number = size(value) if field == "rxbuf" else whole(value, least, most, f"'{name}'")
+    setattr(section.h2, field, number)
+
+
+@keyword("global", "tune.h2.log-errors")
+def h2_log_errors(line: Line, section: Global, context: Context) -> None:
+    """`tune.h2.log-errors none|connection|stream`: which faults of a client on HTTP/2 are logged."""
+    (value,) = only(line, 1, "tune.h2.log-errors { none | connection | stream }")
+    if value not in ("none", "connection", "stream"):
+        raise Refused(f"'tune.h2.log-errors' expects none, connection or stream, not '{value}'")
+    section.h2.log_errors = value
+
+
+@keyword("global", "h2-workaround-bogus-websocket-clients", negatable=True)
+def h2_websockets(line: Line, section: Global, context: Context) -> None:
+    """`h2-workaround-bogus-websocket-clients`: do not offer websockets over HTTP/2 (RFC 8441)."""
+    only(line, 0, line.words[0])
+    section.h2.websockets = context.negated
+
+
 @keyword("global", "tune.stick-counters")
 def stick_counters(line: Line, section: Global, context: Context) -> None:
     """`tune.stick-counters N`: how many entries a session and a request may track at once."""

@@ -201,6 +201,7 @@ SWITCHES: dict[str, str] = {
     "http-buffer-request": _BOTH,
     "nolinger": _BOTH,
     "contstats": _FRONT,
+    "disable-h2-upgrade": _FRONT,
     "idle-close-on-response": _FRONT,
     "http-pretend-keepalive": _BACK,
     "prefer-last-server": _BACK,

@@ -105,7 +105,7 @@ def read_bind(line: Line, context: Context, tls: PeerTls | None = None) -> Bind:
                 raise Refused(refused.text, column=column) from None
             setattr(made, {"user": "uid", "group": "gid"}.get(option, option), value)
             i += 1
-        elif option == "proto" and _value(words, i, option, column) in ("h1", "none"):
+        elif option == "proto" and _value(words, i, option, column) in ("h1", "h2", "none"):
             made.proto = words[i]
             i += 1
         elif option in known.BIND_OPTIONS or option == "ssl":
