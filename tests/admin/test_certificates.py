@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from OpenSSL import SSL
 
@@ -319,8 +320,6 @@ def test_an_ocsp_response_and_its_key(world: World) -> None:
         .responder_id(ocsp.OCSPResponderEncoding.NAME, ca.certificate)
         .sign(ca.key, hashes.SHA256())
     )
-    from cryptography.hazmat.primitives.serialization import Encoding
-
     world.ask(f"set ssl cert {path}.ocsp", base64.b64encode(answer.public_bytes(Encoding.DER)).decode())
     world.ask(f"set ssl cert {path}.issuer", ca.crt)
     world.ask(f"commit ssl cert {path}")
@@ -563,3 +562,39 @@ def test_the_certificate_is_what_was_given(world: World) -> None:
     world.bind(crt=(path,))
     text = world.ask(f"dump ssl cert {path}")
     assert x509.load_pem_x509_certificate(text.encode()) == found.certificate
+
+
+def armoured(der: bytes, kind: str) -> str:
+    return f"-----BEGIN {kind}-----\n{base64.encodebytes(der).decode()}-----END {kind}-----\n"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("flip", [1, 3, 0x10, 0xFF])
+def test_whatever_is_set_is_taken_or_refused(world: World, flip: int) -> None:
+    leaf = pem.leaf("a.example", ca="one")
+    files = {
+        "cert": (world.write("a.pem", leaf.pem), leaf.certificate.public_bytes(Encoding.DER), "CERTIFICATE"),
+        "ca-file": (
+            world.write("ca.pem", pem.authority("one").crt),
+            pem.authority("one").certificate.public_bytes(Encoding.DER),
+            "CERTIFICATE",
+        ),
+        "crl-file": (
+            world.write("crl.pem", pem.revocations("one", 5)),
+            x509.load_pem_x509_crl(pem.revocations("one", 5).encode()).public_bytes(Encoding.DER),
+            "X509 CRL",
+        ),
+    }
+    paths = {kind: path for kind, (path, _, _) in files.items()}
+    world.bind(crt=(paths["cert"],), ca_file=paths["ca-file"], crl_file=paths["crl-file"], verify="optional")
+    for kind, (path, good, label) in files.items():
+        for at in range(0, len(good), 3):
+            bad = bytearray(good)
+            bad[at] ^= flip
+            world.ask(f"set ssl {kind} {path}", armoured(bytes(bad), label) + (leaf.private if kind == "cert" else ""))
+            world.ask(f"show ssl {kind} *{path}")
+            world.ask(f"commit ssl {kind} {path}")
+            world.ask(f"show ssl {kind} {path}")
+            world.ask(f"abort ssl {kind} {path}")
+        assert world.ask(f"set ssl {kind} {path}", Path(path).read_text()).lower().startswith("transaction created")
+        assert "Success!" in world.ask(f"commit ssl {kind} {path}")

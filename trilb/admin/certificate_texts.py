@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 
 from trilb.tls import facts
-from trilb.tls.certificates import Parts
+from trilb.tls.certificates import ODD, Parts
 
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _SIGNATURES = {
@@ -32,9 +32,22 @@ def moment(when: datetime) -> str:
     return f"{_MONTHS[when.month - 1]} {when.day:2d} {when:%H:%M:%S} {when.year} GMT"
 
 
-def name(value: x509.Name) -> str:
-    """`/C=FR/CN=www`, a character for each byte."""
-    return facts.written(value).decode("latin-1")
+def subject(certificate: x509.Certificate) -> str:
+    """Whose it is: `/C=FR/CN=www`, a character for each byte."""
+    return _readable(lambda: facts.written(certificate.subject).decode("latin-1"))
+
+
+def issuer(signed: x509.Certificate | x509.CertificateRevocationList) -> str:
+    """Who signed it."""
+    return _readable(lambda: facts.written(signed.issuer).decode("latin-1"))
+
+
+def _readable(read: Callable[[], str]) -> str:
+    """What is read, or nothing where cryptography cannot read it: OpenSSL may believe an authority all the same."""
+    try:
+        return read()
+    except ODD:
+        return ""
 
 
 def hexadecimal(number: int) -> str:
@@ -49,19 +62,19 @@ def facts_of(certificate: x509.Certificate) -> str:
         found: Sequence[x509.GeneralName] = list(
             certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         )
-    except (x509.ExtensionNotFound, ValueError):
+    except ODD:
         found = ()
     # HAProxy has nothing but a place between commas for those that are no host names.
     names = ", ".join(f"DNS:{each.value}" if isinstance(each, x509.DNSName) else "" for each in found)
     return (
         f"Serial: {hexadecimal(certificate.serial_number)}\n"
-        f"notBefore: {moment(certificate.not_valid_before_utc)}\n"
-        f"notAfter: {moment(certificate.not_valid_after_utc)}\n"
+        f"notBefore: {_readable(lambda: moment(certificate.not_valid_before_utc))}\n"
+        f"notAfter: {_readable(lambda: moment(certificate.not_valid_after_utc))}\n"
         f"Subject Alternative Name: {names}\n"
-        f"Algorithm: {facts.key_words(certificate).decode()}\n"
+        f"Algorithm: {_readable(lambda: facts.key_words(certificate).decode())}\n"
         f"SHA1 FingerPrint: {facts.sha1(certificate).hex().upper()}\n"
-        f"Subject: {name(certificate.subject)}\n"
-        f"Issuer: {name(certificate.issuer)}\n"
+        f"Subject: {subject(certificate)}\n"
+        f"Issuer: {issuer(certificate)}\n"
     )
 
 
@@ -73,8 +86,8 @@ def certificate_file(path: str, status: str, parts: Parts, chain_file: str = "")
             said += f"Chain Filename: {chain_file}\n"
         said += facts_of(parts.leaf)
         for each in parts.chain:
-            said += f"Chain Subject: {name(each.subject)}\nChain Issuer: {name(each.issuer)}\n"
-    return f"{said}OCSP Response Key: {_response_key(parts)}\n"
+            said += f"Chain Subject: {subject(each)}\nChain Issuer: {issuer(each)}\n"
+    return f"{said}OCSP Response Key: {_readable(lambda: _response_key(parts))}\n"
 
 
 def _response_key(parts: Parts) -> str:
@@ -82,10 +95,10 @@ def _response_key(parts: Parts) -> str:
     leaf = parts.leaf
     if not parts.ocsp or leaf is None:
         return ""
-    issuer = parts.issuer or next((each for each in parts.chain if each.subject == leaf.issuer), None)
-    if issuer is None:
+    signer = parts.issuer or next((each for each in parts.chain if each.subject == leaf.issuer), None)
+    if signer is None:
         return ""
-    asked = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, hashes.SHA1()).build()
+    asked = ocsp.OCSPRequestBuilder().add_certificate(leaf, signer, hashes.SHA1()).build()
     number = asked.serial_number
     digits = number.to_bytes(number.bit_length() // 8 + 1, "big")
     algorithm = bytes.fromhex("300906052b0e03021a0500")
@@ -124,7 +137,7 @@ def _revocations(number: int, crl: x509.CertificateRevocationList) -> Iterator[s
         f" \nCertificate Revocation List #{number}:\n"
         f"Version {_version(crl)}\n"
         f"Signature Algorithm: {_SIGNATURES.get(short, short)}\n"
-        f"Issuer: {name(crl.issuer)}\n"
+        f"Issuer: {issuer(crl)}\n"
         f"Last Update: {moment(crl.last_update_utc)}\n"
         f"{following}"
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -22,6 +23,17 @@ from cryptography.x509.oid import NameOID
 from trilb.base.diagnostic import Refused
 from trilb.config.model import CertificateFiles
 
+ODD = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises about a certificate or a list that it cannot read, or a part of one."""
 BUNDLE = ("rsa", "ecdsa", "dsa")
 """Endings of the files of a multi-certificate bundle, in the order in which they are loaded."""
 _SYSTEM_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
@@ -119,10 +131,15 @@ def read_parts(path: str, text: bytes) -> Parts:
     """What a PEM file has of a certificate; its key may come apart. Raises Refused."""
     try:
         found = x509.load_pem_x509_certificates(text)
-    except ValueError:
+    except ODD:
         raise Refused(
             f"unable to load a certificate from '{path}': no PEM certificate in it, or a broken one"
         ) from None
+    for each in found:
+        try:
+            (each.subject, each.issuer, each.not_valid_before_utc, each.not_valid_after_utc, each.public_key())
+        except ODD as error:
+            raise Refused(f"unable to read a certificate of '{path}': {error}") from None
     return Parts(found[0], tuple(found[1:]), read_key(path, text) if _KEY.search(text) else b"")
 
 
@@ -135,7 +152,7 @@ def read_key(path: str, text: bytes) -> bytes:
         key = serialization.load_pem_private_key(match[0], None)
     except TypeError:
         raise Refused(f"the private key of '{path}' has a passphrase; store it without one") from None
-    except (ValueError, UnsupportedAlgorithm):
+    except ODD:
         raise Refused(f"unable to load the private key of '{path}': it is broken or of an unknown kind") from None
     return key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
@@ -147,9 +164,9 @@ def finish(path: str, parts: Parts) -> Certificate:
     if not parts.key:
         raise Refused(f"no private key for '{path}': put it in the file, or in '{path}.key'")
     public = serialization.load_pem_private_key(parts.key, None).public_key()
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    wanted = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     every = (parts.leaf, *parts.chain)
-    leaf = next((c for c in every if c.public_key().public_bytes(*form) == public.public_bytes(*form)), None)
+    leaf = next((each for each in every if _public(each) == wanted), None)
     if leaf is None:
         raise Refused(f"inconsistent certificate and private key in '{path}': the key belongs to another certificate")
     chain = tuple(c for c in every if c is not leaf)
@@ -162,6 +179,14 @@ def finish(path: str, parts: Parts) -> Certificate:
             f"the certificate in '{path}' is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         )
     return made
+
+
+def _public(certificate: x509.Certificate) -> bytes:
+    """The public key as it stands in a certificate, nothing when it is of an unknown kind."""
+    try:
+        return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except ODD:
+        return b""
 
 
 class Issuers:
@@ -194,7 +219,7 @@ def _identifiers_agree(leaf: x509.Certificate, issuer: x509.Certificate) -> bool
     try:
         wanted = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
         has = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except (x509.ExtensionNotFound, ValueError):
+    except ODD:
         return True
     return wanted is None or wanted == has
 
@@ -206,7 +231,7 @@ def authorities(path: str, text: bytes) -> list[x509.Certificate]:
             # Authorities of long ago have serial numbers that nobody would give today.
             warnings.simplefilter("ignore")
             found = x509.load_pem_x509_certificates(text)
-    except ValueError:
+    except ODD:
         found = []
     if not found:
         raise Refused(f"no certificate of an authority in '{path}'")
@@ -216,7 +241,7 @@ def authorities(path: str, text: bytes) -> list[x509.Certificate]:
 def system() -> list[x509.Certificate]:
     """The authorities the system believes, where they are in one of the usual files."""
     for path in _SYSTEM_FILES:
-        if os.path.exists(path):
+        with suppress(Refused):
             return authorities(path, read_file(path))
     return []
 
@@ -226,7 +251,7 @@ def revocations(path: str, text: bytes) -> list[x509.CertificateRevocationList]:
     blocks = re.findall(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", text, re.DOTALL)
     try:
         found = [x509.load_pem_x509_crl(block) for block in blocks]
-    except ValueError:
+    except ODD:
         raise Refused(f"a broken certificate revocation list in '{path}'") from None
     if not found:
         raise Refused(f"no certificate revocation list in '{path}'")
@@ -247,7 +272,7 @@ def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names += alternatives.get_values_for_type(x509.DNSName)
-    except (x509.ExtensionNotFound, ValueError):
+    except ODD:
         pass
     names += [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     return tuple(dict.fromkeys(name.lower() for name in names))

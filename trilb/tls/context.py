@@ -153,7 +153,7 @@ def server_side(
 ) -> SSL.Context:
     """A context for who accepts; several certificates must differ in the kind of their keys. Raises Refused.
 
-    `more` are believed as well, and clients are not told of them.
+    Authorities in `more` are believed as well, but not named to clients (`ca-verify-file`).
     """
     context = _base(SSL.TLS_SERVER_METHOD, tls, CIPHERS)
     if not tls.client_ciphers:

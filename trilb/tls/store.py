@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from cryptography import x509
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Global, ServerLine, Tls
@@ -25,6 +25,7 @@ from trilb.tls.selector import Contexts, Selector, Use
 
 T = TypeVar("T")
 SYSTEM = "@system-ca"
+_OPENSSL = (SSL.Error, crypto.Error)
 
 
 @dataclass(slots=True, eq=False)
@@ -192,7 +193,7 @@ class Store:
         ]
         try:
             return Selector(ready, bool(tls.strict_sni), self._accepting, before)
-        except SSL.Error as error:
+        except _OPENSSL as error:
             raise Refused(f"OpenSSL does not take these settings: {error}") from None
 
     def _accepting(self, tls: Tls, group: list[Certificate]) -> SSL.Context:
@@ -232,7 +233,7 @@ class Store:
             own = self.certificate(tls.crt[0], line.place)[0] if tls.crt else None
             trusted = self.trusted(tls.ca_file) if tls.ca_file else []
             return context.client_side(tls, own, trusted, self.revoked(tls.crl_file))
-        except SSL.Error as error:
+        except _OPENSSL as error:
             raise Refused(
                 f"'server {line.name}' : OpenSSL does not take these settings: {error}", place=line.place
             ) from None
@@ -287,7 +288,7 @@ class Store:
             contexts = [
                 (each, self._connecting(each.tls, each.line)) for each in self.outgoing if uses(each.crt, each.tls)
             ]
-        except Refused:
+        except BaseException:
             kept.clear()
             kept.update(before)
             raise
