@@ -7,6 +7,8 @@ line, separated by `;`. A line that ends in `<<` or `<<END` has a payload: the l
 from __future__ import annotations
 
 import socket
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -58,7 +60,12 @@ async def _limited(
 ) -> None:
     """Serve one client, unless `stats maxconn` are being served already: then it waits."""
     async with limiter:
-        await _client(runtime, level, stream, give)
+        try:
+            await _client(runtime, level, stream, give)
+        except Exception:  # noqa: BLE001
+            # A fault of ours in one command must not end the process: tell the operator, count it, close this client.
+            runtime.process.faults += 1
+            traceback.print_exc(file=sys.stderr)
 
 
 class _Lines:
