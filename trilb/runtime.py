@@ -268,6 +268,7 @@ _ALPN = {"h1": (b"http/1.1",), "h2": (b"h2",)} | dict.fromkeys(("", "none"), (b"
 def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
     """Certificates and contexts of bind and server lines, and what connections to servers begin with."""
     store = runtime.tls
+    store.load()
     for proxy in alive:
         for bind in proxy.binds:
             if bind.ssl:

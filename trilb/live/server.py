@@ -65,6 +65,8 @@ class Opening:
         return (
             name(stream) if name is not None else None,
             self.header(stream) if self.header is not None else None,
+            # One that was opened before its certificates were changed is of no use any more.
+            self.tls.context if self.tls is not None else None,
             (stream.local, stream.local_port) if self.follows else None,
             # Where websockets go another way they do not meet the others.
             self.tls_h1 is not None and stream.request is not None and stream.request.upgrade == b"websocket",
