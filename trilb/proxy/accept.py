@@ -181,5 +181,10 @@ class Acceptor:
                 self.sessions.discard(served)
                 served = self._http(session, conn, served.proto if isinstance(served, TcpSession) else "h2")
                 self.sessions.add(served)
+                if isinstance(served, Http2Session) and session.carried is not None:
+                    # Its first request is a stream like the others: what was before it is over.
+                    for each in session.tracks(session.carried.tracked):
+                        each.end(self.plane.clock.now)
+                    session.carried = None
         finally:
             self.sessions.discard(served)
