@@ -655,7 +655,7 @@ class HttpSession:
         """Ask for a user: the error page, with the challenge in place of any that it has."""
         request = stream.request
         assert request is not None
-        proxied = self.plan.proxy_header and request.target[:1] not in (b"/", b"*")
+        proxied = self.plan.proxy_header and not request.composed and request.target[:1] not in (b"/", b"*")
         status, name = (407, b"proxy-authenticate") if proxied else (401, b"www-authenticate")
         realm = effect.realm
         if realm is None:
@@ -772,7 +772,8 @@ class HttpSession:
         server, backend = stream.server, stream.backend
         if self.plan.uploads and self.body is not None and stream.request is not None:
             spliced = self.upload.moved if isinstance(self.upload, relay.Splice) else 0
-            stream.bytes_in += self.body.payload_bytes + spliced + (stream.request.chunked and self.body.done)
+            last_chunk = stream.request.chunked and self.body.done and not self.client.multiplexed
+            stream.bytes_in += self.body.payload_bytes + spliced + last_chunk
         if stream.tracked is not None or self.session.tracked is not None:
             leave(stream, self.clock.now)
         if server is not None and stream.dispatched:

@@ -473,8 +473,8 @@ class Http2Session:
         stream.target, stream.method = head.target, head.method
         stream.accepted = stream.received = now
         stream.accepted_wall = self.clock.wall
-        # Only the first request waited for: the others came while something was going on, or may have.
-        stream.idle_since = self.session.accepted if event.stream == 1 else now
+        # Nobody waited for a request that comes while others are served.
+        stream.idle_since = self._idle_since if len(self.streams) == 1 else now
         stream.bytes_in = stream.head_size = event.size
         return stream
 
@@ -485,7 +485,7 @@ class Http2Session:
         try:
             if event.head is None:
                 assert event.refusal is not None
-                await self._refuse(http, event.refusal.status)
+                await self._refuse(http, event.refusal.status, event.size)
                 cut = False
                 return
             stream = self._stream(event, event.head)
@@ -506,15 +506,15 @@ class Http2Session:
             conn.finish(cut=cut)
             self._over(conn)
 
-    async def _refuse(self, http: StreamSession, status: int) -> None:
+    async def _refuse(self, http: StreamSession, status: int, size: int) -> None:
         """Answer something that was no request. Raises Broken, Gone."""
         stream = http.bad_stream(status, "P", self.clock.now, self.clock.now)
         raw = self.plan.raw_errors.get(status) or replies.raw(status)
         head, _, body = raw.partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
         stream.bytes_out = 32 + len(lines[0]) - 13 + sum([len(line) - 2 for line in lines[1:]]) + len(body)
-        for step in self.plan.capture:
-            step(stream)
+        stream.bytes_in = size
+        stream.captures_in = [None] * len(self.session.frontend.config.captures_in)
         stream.logged = True
         for write_line in self.plan.log:
             write_line(stream)
