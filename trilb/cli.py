@@ -440,7 +440,7 @@ def _start(options: Options, config: Config) -> int:
     is_worker = READY_FD in os.environ
     wants_master = options.master or (config.globals.master_worker and not options.foreground)
     try:
-        if wants_master and not options.debug and not is_worker:
+        if wants_master and not is_worker:
             return _be_master(options, config, foreground)
         start = worker.Start(
             foreground or is_worker,

@@ -21,7 +21,7 @@ from trilb.balance.registry import algorithms
 from trilb.base import ip
 from trilb.base.address import Address, Family
 from trilb.base.clock import Clock
-from trilb.base.diagnostic import NOWHERE, Refused
+from trilb.base.diagnostic import NOWHERE, Place, Refused
 from trilb.base.hybrid import HybridClock
 from trilb.base.registry import Kind
 from trilb.config.expressions import Scope
@@ -33,12 +33,13 @@ from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import MAINT
+from trilb.live.server import MAINT, Opening, Server
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
 from trilb.net.address import Sockaddr, ipv4, resolve
+from trilb.proxy import opening
 from trilb.proxy.plane import Plane
 from trilb.rules import capture, names
 from trilb.rules import forwarded as forward
@@ -51,6 +52,10 @@ from trilb.samples.references import Store, load
 from trilb.samples.tables import KEY_TYPES
 from trilb.samples.variables import Variable
 from trilb.tables.store import Table
+from trilb.tls.store import Binding
+from trilb.tls.store import Store as TlsStore
+
+Name = Callable[[Stream], bytes | None]
 
 DEFAULT_MAXCONN = 2000
 """A frontend's connections when neither it nor the process says a number (configuration.txt, `maxconn`)."""
@@ -75,6 +80,10 @@ class Runtime:
     hybrid: HybridClock = field(default_factory=HybridClock)
     give_listeners: Callable[[Any], None] | None = None
     """Hands listening sockets over, for `expose-fd listeners`."""
+    tls: TlsStore = field(default_factory=lambda: TlsStore(Global()))
+    bindings: dict[int, Binding] = field(default_factory=dict)
+    """The TLS of bind lines, by their `id()`."""
+    warnings: list[tuple[Place, str]] = field(default_factory=list)
     sections: list[Any] = field(default_factory=list)
     """Peers sections as `show peers` sees them; who serves them adds them."""
 
@@ -207,6 +216,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     plane = Plane(clock, process, limits, lane=settings.fast_lane)
     plane.h2 = _h2_tuning(settings)
     runtime = Runtime(config, plane, process, patterns=patterns(config))
+    runtime.tls = TlsStore(settings, lambda place, text: runtime.warnings.append((place, text)))
     for schema in config.tables.values():
         # Even one that no peers section names is shared: with the process that takes over from this one.
         runtime.tables[schema.name] = Table(schema, runtime.hybrid, shared=True)
@@ -234,6 +244,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
             # A tenth of what the frontends may bring (configuration.txt, `fullconn`).
             reach = [f.maxconn for f in runtime.frontends.values() if _reaches(f.config, backend.name)]
             backend.fullconn = max(1, sum(reach) // 10)
+    _tls(runtime, alive)
     case = {low.encode(): wanted.encode() for low, wanted in settings.case_adjust.items()} or None
     for backend in runtime.backends.values():
         backend.plan = _backend_plan(runtime, backend, case)
@@ -248,6 +259,50 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         if tracks:
             frontend.plan.tracks = frontend.plan.uploads = True
     return runtime
+
+
+_ALPN = {"h1": (b"http/1.1",), "h2": (b"h2",)} | dict.fromkeys(("", "none"), (b"h2", b"http/1.1"))
+"""What HTTP frontends offer, by `proto`, where `alpn` says nothing (configuration.txt, `alpn`)."""
+
+
+def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
+    """Certificates and contexts of bind and server lines, and what connections to servers begin with."""
+    store = runtime.tls
+    for proxy in alive:
+        for bind in proxy.binds:
+            if bind.ssl:
+                runtime.bindings[id(bind)] = store.bind(bind, _ALPN[bind.proto] if proxy.mode is Mode.HTTP else ())
+    for backend in runtime.backends.values():
+        builder = _Builder(runtime, backend.config)
+        for server in backend.servers:
+            server.opening = _opening(store, server, builder)
+
+
+def _opening(store: TlsStore, server: Server, builder: _Builder) -> Opening | None:
+    line = server.line
+    follows = server.transparent or server.port_offset is not None
+    if not line.ssl and not line.send_proxy and line.pool_conn_name is None and not follows:
+        return None
+    made = Opening()
+    made.follows = follows
+    if line.send_proxy:
+        tlvs = tuple((kind, builder.writer(text, "plain")) for kind, text in line.proxy_tlvs)
+        made.header = opening.header(line.send_proxy, line.proxy_options, tlvs)
+    if line.ssl:
+        made.tls = store.server(line)
+        if line.tls.sni is not None:
+            made.name = cast(Name, samples.expression(line.tls.sni, builder, "str"))
+        elif line.tls.sni_auto and builder.proxy.mode is Mode.HTTP:
+            made.name = _host
+    if line.pool_conn_name is not None:
+        made.alias = cast(Name, samples.expression(line.pool_conn_name, builder, "str"))
+    return made
+
+
+def _host(stream: Stream) -> bytes | None:
+    """The host of a request without its port, to ask an HTTPS server for (configuration.txt, `sni-auto`)."""
+    host = stream.request.get(b"host") if stream.request is not None else None
+    return host.partition(b":")[0] or None if host else None
 
 
 def _backend(proxy: Proxy) -> Backend:
@@ -426,6 +481,7 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     builder = _Builder(runtime, config)
     times = config.timeouts
     plan.client_timeout, plan.client_fin = times.client, times.client_fin
+    plan.handshake_timeout = times.client_hs if times.client_hs is not None else times.client
     plan.request_timeout, plan.keep_alive_timeout = times.http_request, times.http_keep_alive
     plan.tarpit = times.tarpit
     plan.errors = error_pages(config.errorfiles, builder)

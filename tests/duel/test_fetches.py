@@ -32,6 +32,7 @@ env(TRILB_NOPE) date,mul(0) rand(1) var(txn.nope) var(txn.set) var(txn.ip) var(t
 var(txn.b) var(txn.bin),hex var(sess.n) txn.nope
 capture.req.hdr(0) capture.req.hdr(1) capture.req.hdr(2) unique-id
 wait_end
+req.ssl_hello_type req.ssl_ver req.ssl_sni req.ssl_alpn req.ssl_ec_ext req.ssl_st_ext
 res.hdr(x) status
 """.split()
 EXPRESSIONS = [word for word in PLAIN if word not in ("txn.nope", "res.hdr(x)", "status")]
@@ -39,7 +40,7 @@ RESPONSES = """
 status res.ver res.hdr(x-s) res.hdr(x-s,1) res.fhdr(x-s) shdr(x-s) res.hdr_cnt(x-s) shdr_cnt(nope) res.hdr_val(x-v)
 res.hdr_ip(x-i) res.hdr_names res.cook(sid) scook(other) res.cook_cnt(sid) res.cook_val(num) srv_name srv_id
 capture.res.hdr(0) capture.res.ver capture.req.uri be_name fe_name txn.none var(txn.set) src
-capture.req.hdr(0) unique-id res.hdrs,length
+capture.req.hdr(0) unique-id res.hdrs,length res.ssl_hello_type
 """.split()
 RESPONSES.remove("txn.none")
 

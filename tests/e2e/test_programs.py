@@ -59,7 +59,7 @@ def test_examples_are_valid(name: str) -> None:
     assert "Configuration file is valid" in done.stdout
 
 
-@pytest.mark.parametrize(("name", "keyword"), [("failover", "option httpchk"), ("production", "bind ssl")])
+@pytest.mark.parametrize(("name", "keyword"), [("failover", "option httpchk"), ("production", "option httpchk")])
 def test_what_is_not_served_refuses_to_start_by_name(name: str, keyword: str) -> None:
     done = run("-d", "-f", str(ROOT / "tests" / "examples" / f"{name}.cfg"))
     assert done.returncode == 1

@@ -80,7 +80,7 @@ def test_it_is_a_table(steps: list[tuple[str, object]], size: int, expire: float
                     assert row >= 0
                 table.touch(row, now)
                 model[what] = now
-                # One after the other, so that the oldest is never a matter of taste.
+                # One after the other, in milliseconds, so that the oldest is never a matter of taste.
                 now += 0.001
     for key in (b"k%d" % n for n in range(31)):
         assert (table.find(key, now) >= 0) == alive(key), key

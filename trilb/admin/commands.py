@@ -90,6 +90,7 @@ def show_info(view: View, words: list[str]) -> str:
     """show info: report information about the running process"""
     process = view.process
     now, uptime = process.clock.now, int(process.clock.wall - process.started_wall)
+    rate, keys = process.tls_rate.read(now), process.tls_key_rate.read(now)
     values: Mapping[str, object] = {
         "Name": "trilb",
         "Version": f"{HAPROXY_VERSION}-trilb{__version__}",
@@ -102,6 +103,16 @@ def show_info(view: View, words: list[str]) -> str:
         "ConnRate": process.conn_rate.read(now),
         "MaxConnRate": process.conn_rate.highest,
         "SessRate": process.conn_rate.read(now),
+        "MaxSslConns": 0,
+        "CurrSslConns": process.tls_now,
+        "CumSslConns": process.tls_tried,
+        "SslRate": rate,
+        "SslRateLimit": 0,
+        "MaxSslRate": process.tls_rate.highest,
+        "SslFrontendKeyRate": keys,
+        "SslFrontendMaxKeyRate": process.tls_key_rate.highest,
+        "SslFrontendSessionReuse_pct": (rate - keys) * 100 // rate if rate else 0,
+        "SslFailedHandshakes": process.tls_failed,
         "Stopping": int(process.stopping),
         "RegexOverruns": regex.overruns,
         "SessionFaults": process.faults,

@@ -29,6 +29,11 @@ def unmapped(address: Packed) -> Packed:
     return address[12:] if len(address) == 16 and address.startswith(_MAPPED) else address
 
 
+def mapped(address: Packed) -> Packed:
+    """Any address as sixteen bytes, an IPv4 one as `::ffff:a.b.c.d`."""
+    return address if len(address) == 16 else _MAPPED + address
+
+
 def text(address: Packed) -> str:
     """The usual spelling of a packed address."""
     if len(address) == 16 and (address.startswith(_MAPPED) or (not any(address[:12]) and any(address[12:14]))):

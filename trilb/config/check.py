@@ -143,7 +143,8 @@ def _profile(name: str, place: Place, config: Config, report: Report) -> None:
 
 
 def _http_in_tcp(proxy: Proxy, report: Report) -> None:
-    if proxy.mode is Mode.TCP:
+    upgrades = any(rule.act.name == "switch-mode" for rule in proxy.rules.get("tcp-request content", ()))
+    if proxy.mode is Mode.TCP and not upgrades:
         for what, there in (
             ("http-request", proxy.rules.get("http-request")),
             ("http-response", proxy.rules.get("http-response")),

@@ -198,6 +198,42 @@ class Side(Flag):
 
 
 @dataclass(slots=True)
+class Tls:
+    """What a line says of TLS; what it does not say is empty, so that defaults can be seen through it.
+
+    Versions are HAProxy's names, SSLv3 to TLSv1.3; `refused` the names of `no-...` options. `alpn` is None when nothing
+    was said, empty for `no-alpn`. `crt_ignore` and `ca_ignore` hold X509_V_ERR numbers, -1 stands for all of them.
+    """
+
+    crt: tuple[str, ...] = ()
+    crt_list: tuple[str, ...] = ()
+    ca_file: str = ""
+    ca_verify_file: str = ""
+    crl_file: str = ""
+    verify: str = ""
+    verify_host: str = ""
+    ciphers: str = ""
+    ciphersuites: str = ""
+    curves: str = ""
+    sigalgs: str = ""
+    client_sigalgs: str = ""
+    min_version: str = ""
+    max_version: str = ""
+    refused: frozenset[str] = frozenset()
+    tickets: bool | None = None
+    strict_sni: bool | None = None
+    client_ciphers: bool | None = None
+    ca_names: bool = True
+    alpn: tuple[bytes, ...] | None = None
+    crt_ignore: frozenset[int] = frozenset()
+    ca_ignore: frozenset[int] = frozenset()
+    sni: Expr | None = None
+    sni_auto: bool = True
+    reuse: bool = True
+    renegotiate: bool = False
+
+
+@dataclass(slots=True)
 class Bind:
     """A `bind` line: one or more addresses with their options."""
 
@@ -206,7 +242,6 @@ class Bind:
     name: str = ""
     id: int = 0
     ssl: bool = False
-    crt: tuple[str, ...] = ()
     maxconn: int = 0
     backlog: int = 0
     mode: int | None = None
@@ -218,6 +253,9 @@ class Bind:
     transparent: bool = False
     accept_proxy: bool = False
     proto: str = ""
+    tls: Tls = field(default_factory=Tls)
+    tls_defaults: Tls = field(default_factory=Tls)
+    """What the global sections above the line said."""
 
 
 @dataclass(slots=True)
@@ -251,6 +289,19 @@ class ServerLine:
     init_address: str = "last,libc"
     hash_key: str = "id"
     track: str = ""
+    ssl: bool = False
+    tls: Tls = field(default_factory=Tls)
+    tls_defaults: Tls = field(default_factory=Tls)
+    check_ssl: bool | None = None
+    check_sni: str = ""
+    check_alpn: tuple[bytes, ...] | None = None
+    proto: str = ""
+    send_proxy: str = ""
+    """"v1" or "v2": the PROXY header its connections begin with."""
+    proxy_options: frozenset[str] = frozenset()
+    proxy_tlvs: tuple[tuple[int, Format], ...] = ()
+    check_send_proxy: bool = False
+    pool_conn_name: Expr | None = None
 
 
 @dataclass(slots=True)
@@ -625,8 +676,19 @@ class Global:
     fast_lane: bool = True
     h2: H2Limits = field(default_factory=H2Limits)
     case_adjust: dict[str, str] = field(default_factory=dict)
-    ssl_bind_ciphers: str = ""
-    ssl_bind_options: tuple[str, ...] = ()
+    tls_bind: Tls = field(default_factory=Tls)
+    """What `ssl-default-bind-...` say."""
+    tls_server: Tls = field(default_factory=Tls)
+    ca_base: str = ""
+    crt_base: str = ""
+    server_verify: str = "required"
+    tls_lifetime: int = 300
+    tls_cache: int = 20000
+    tls_record: int = 0
+    tls_capture: int = 0
+    tls_dh: str = ""
+    tls_extra: frozenset[str] = frozenset(("bundle", "ocsp", "issuer", "key", "sctl"))
+    """Which files beside a certificate are loaded with it (`ssl-load-extra-files`)."""
     insecure_fork: bool = False
     experimental: bool = False
     zero_warning: bool = False

@@ -75,6 +75,7 @@ class FrontendPlan:
         "dontlog_normal",
         "dontlognull",
         "errors",
+        "handshake_timeout",
         "ignore_probes",
         "inspect_delay",
         "keep_alive_timeout",
@@ -135,6 +136,7 @@ class FrontendPlan:
         self.limits = Limits()
         self.client_timeout: float | None = None
         self.client_fin: float | None = None
+        self.handshake_timeout: float | None = None
         self.request_timeout: float | None = None
         self.keep_alive_timeout: float | None = None
         self.tarpit: float | None = None

@@ -25,6 +25,13 @@ class ProcessState:
         "req_rate",
         "started_wall",
         "stopping",
+        "tls_failed",
+        "tls_full",
+        "tls_key_rate",
+        "tls_now",
+        "tls_rate",
+        "tls_reused",
+        "tls_tried",
         "unique",
         "uri_length",
         "vars",
@@ -50,3 +57,11 @@ class ProcessState:
         self.req_rate = Rate()
         self.started_wall = clock.wall
         self.stopping = False
+        self.tls_tried = 0
+        """Handshakes of clients that began."""
+        self.tls_failed = 0
+        self.tls_full = 0
+        self.tls_reused = 0
+        self.tls_now = 0
+        self.tls_rate = Rate()
+        self.tls_key_rate = Rate()

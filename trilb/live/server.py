@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from trilb.config.model import ServerLine
@@ -10,6 +11,8 @@ from trilb.live.counters import Counters
 
 if TYPE_CHECKING:
     from trilb.live.proxy import Backend
+    from trilb.live.stream import Stream
+    from trilb.tls.store import Outgoing
 
 
 class Idle(Protocol):
@@ -24,6 +27,34 @@ class Waiting(Protocol):
     """Somebody in a queue."""
 
     def wake(self, reason: int = 0) -> None: ...
+
+
+class Opening:
+    """How connections to a server begin, where that is more than connecting: a PROXY header, TLS, a name for reuse.
+
+    Each is a closure over the stream the connection is opened for, or None.
+    """
+
+    __slots__ = ("alias", "follows", "header", "name", "tls")
+
+    def __init__(self) -> None:
+        self.header: Callable[[Stream], bytes] | None = None
+        self.tls: Outgoing | None = None
+        self.follows = False
+        """It goes to where the client connected to, in address or port."""
+        self.name: Callable[[Stream], bytes | None] | None = None
+        """The name to ask for (SNI)."""
+        self.alias: Callable[[Stream], bytes | None] | None = None
+        """`pool-conn-name`: what connections are told apart by instead."""
+
+    def key(self, stream: Stream) -> object:
+        """Connections with equal keys may stand for each other (configuration.txt, `http-reuse`)."""
+        name = self.alias or self.name
+        return (
+            name(stream) if name is not None else None,
+            self.header(stream) if self.header is not None else None,
+            (stream.local, stream.local_port) if self.follows else None,
+        )
 
 
 MAINT, DRAIN = 1, 2
@@ -54,6 +85,7 @@ class Server:
         "line",
         "maxconn",
         "name",
+        "opening",
         "port_offset",
         "queue",
         "queue_index",
@@ -76,6 +108,7 @@ class Server:
         self.address: tuple[str, int] | tuple[str, int, int, int] | str | None = None
         self.source: tuple[str, int] | None = None
         self.port_offset: int | None = None
+        self.opening: Opening | None = None
         self.transparent = False
         """It stands for wherever the client connected to (address 0.0.0.0)."""
         self.cookie: bytes | None = line.cookie.encode("latin-1") if line.cookie is not None else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trilb.base.ip import Packed
 
@@ -19,6 +19,7 @@ class Side(Protocol):
 
     inbox: bytes
     reused: bool
+    error: int
 
     def tcp_info(self) -> bytes | None:
         """The kernel's `struct tcp_info`, None when there is none."""
@@ -30,12 +31,38 @@ class Side(Protocol):
         """Set `mark`, `tos` or `ttl`; what the system does not allow is left."""
 
 
+class Secured(Side, Protocol):
+    """A connection with TLS, as rules may look at it."""
+
+    sni: bytes | None
+    tls_error: int
+    hello: Any
+    """The client's first message (net.hello.Hello), None when we connected."""
+
+    @property
+    def secured(self) -> Any:
+        """OpenSSL's connection."""
+
+    @property
+    def verdict(self) -> Any:
+        """What checking the peer's certificate gave (tls.context.Verdict)."""
+
+    @property
+    def resumed(self) -> bool:
+        """Was an earlier session taken up again?"""
+
+    @property
+    def alpn(self) -> bytes:
+        """The protocol agreed on."""
+
+
 class Session:
     """One client connection. Addresses are packed; a unix socket's client is 0.0.0.0 with port 0, as in HAProxy."""
 
     __slots__ = (
         "accepted",
         "accepted_wall",
+        "arrived",
         "carried",
         "client",
         "client_port",
@@ -51,7 +78,9 @@ class Session:
         "proxied",
         "proxy_tlvs",
         "requests",
+        "secured",
         "side",
+        "tls",
         "tracked",
         "vars",
     )
@@ -62,6 +91,8 @@ class Session:
         self.client_port = client_port
         self.local: Packed = b"\0\0\0\0"
         self.local_port = 0
+        self.arrived: tuple[Packed, int, Packed, int] | None = None
+        """Client and our own side of the connection itself, where a session rule has changed them for the session."""
         self.listener: Counters | None = None
         """What is counted for its listening socket alone (`option socket-stats`)."""
         self.listener_name = ""
@@ -74,6 +105,9 @@ class Session:
         self.glitches = 0
         """Odd things an HTTP/2 client did (`fc_glitches`)."""
         self.side: Side | None = None
+        self.tls: Secured | None = None
+        self.secured = 0.0
+        """When the handshake was over; 0.0 without TLS."""
         self.proxied = False
         self.proxy_tlvs: tuple[tuple[int, bytes], ...] = ()
         self.vars: dict[str, bool | int | bytes] | None = None
@@ -81,6 +115,10 @@ class Session:
         self.carried: Trackers | None = None
         """What a stream tracked that goes on as HTTP."""
         self.private: tuple[Server, Idle] | None = None
+
+    def ends(self) -> tuple[Packed, int, Packed, int]:
+        """Client and our own side of the connection itself, with their ports."""
+        return self.arrived or (self.client, self.client_port, self.local, self.local_port)
 
     def keep_private(self, server: Server, conn: Idle) -> None:
         """Keep a server connection for this session alone (`http-reuse never`)."""

@@ -22,10 +22,12 @@ from trilb.samples.logvars import (
     elapsed,
     request_line,
     server_name,
+    transport,
     wait_connect,
     wait_queue,
     wait_response,
 )
+from trilb.tls import facts
 
 Line = Callable[[Stream], bytes]
 
@@ -38,7 +40,27 @@ CLEAR = b" 0/-/-/-/0 -/-/-"
 """What HTTPSLOG adds for a connection without TLS."""
 
 
-def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: bytes = b"") -> Line:
+def secured(stream: Stream) -> bytes:
+    """What HTTPSLOG adds."""
+    tls = stream.session.tls
+    if tls is None:
+        return CLEAR
+    if tls.secured is None:
+        return b" %d/%016X/0/0/0 -/-/-" % (tls.error, tls.tls_error)
+    verdict = tls.verdict
+    return b" %d/%016X/%d/%d/%d %b/%b/%b" % (
+        tls.error,
+        tls.tls_error,
+        verdict.error,
+        verdict.ca_error,
+        tls.resumed,
+        tls.sni or b"-",
+        facts.version(tls),
+        facts.cipher(tls),
+    )
+
+
+def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: Line | None = None) -> Line:
     """The line of `option httplog`; with `option logasap` the running figures carry a `+`.
 
     `captures` tells whether the frontend captures anything; `tail` is what httpslog adds.
@@ -48,7 +70,7 @@ def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: byt
     plus = "+" if asap else ""
     text_of: dict[bytes, str] = {}
     most = process.uri_length
-    end = b'"' + tail
+    end = tail or (lambda stream: b"")
 
     def request(stream: Stream) -> bytes:
         return request_line(stream, most)
@@ -77,7 +99,7 @@ def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: byt
             cookies = f"{(sent or b'-').decode('latin-1')} {(given or b'-').decode('latin-1')}"
         return (
             (
-                f"{client}:{session.client_port} [{dates.get(stream.accepted_wall)}] {frontend.name} "
+                f"{client}:{session.client_port} [{dates.get(stream.accepted_wall)}] {transport(stream)} "
                 f"{backend_name(stream)}/{server_name(stream)} "
                 f"{-1 if bad else elapsed(stream.accepted, stream.received)}/{wait_queue(stream)}/"
                 f"{wait_connect(stream)}/"
@@ -88,7 +110,8 @@ def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: byt
                 f"{stream.queue_server}/{stream.queue_backend} {quote}"
             ).encode("latin-1")
             + last(stream)
-            + end
+            + b'"'
+            + end(stream)
         )
 
     return write
@@ -105,7 +128,7 @@ def tcplog(process: ProcessState, asap: bool) -> Line:
         backend, server = stream.backend, stream.server
         frontend = stream.frontend
         return (
-            f"{ip.text(session.client)}:{session.client_port} [{dates.get(session.accepted_wall)}] {frontend.name} "
+            f"{ip.text(session.client)}:{session.client_port} [{dates.get(session.accepted_wall)}] {transport(stream)} "
             f"{backend_name(stream)}/{server_name(stream)} "
             f"{elapsed(session.accepted, stream.dispatched)}/{wait_connect(stream)}/"
             f"{plus}{int((clock.now - session.accepted) * 1000 + 0.5)} {plus}{stream.bytes_out} "

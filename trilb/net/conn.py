@@ -35,7 +35,6 @@ class Conn:
 
     plain = True
     multiplexed = False
-    alpn = b""
 
     __slots__ = (
         "_poller",
@@ -43,9 +42,11 @@ class Conn:
         "_send",
         "bound",
         "closed",
+        "error",
         "failed",
         "fd",
         "inbox",
+        "key",
         "requests",
         "reused",
         "since",
@@ -65,8 +66,17 @@ class Conn:
         self.reused = False
         self.closed = False
         self.failed = False
+        self.error = 0
+        """What went wrong before it could be used (net.errors)."""
         self.requests = 0
+        self.key: object = None
+        """What it was opened with; only streams that would open it the same way may use it again."""
         self.since = 0.0
+
+    @property
+    def alpn(self) -> bytes:
+        """What a TLS handshake agreed to speak, b"" without."""
+        return b""
 
     def receive(self, size: int = 16384) -> bytes | None:
         """Read what is there."""
@@ -165,7 +175,13 @@ class Conn:
         self.close(reset=bool(ttl))
 
 
-def connect(family: int, address: Sockaddr, poller: Poller, source: tuple[str, int] | None = None) -> tuple[Conn, bool]:
+def connect(
+    family: int,
+    address: Sockaddr,
+    poller: Poller,
+    source: tuple[str, int] | None = None,
+    make: type[Conn] = Conn,
+) -> tuple[Conn, bool]:
     """Begin a connection; returns it and whether it is established already. Raises Broken when refused at once."""
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
@@ -180,7 +196,7 @@ def connect(family: int, address: Sockaddr, poller: Poller, source: tuple[str, i
     except OSError as error:
         sock.close()
         raise Broken(error.strerror) from None
-    return Conn(sock, poller), code == 0
+    return make(sock, poller), code == 0
 
 
 def connect_error(conn: Conn) -> int | None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from trilb.base import ip
+from trilb.base.hashes import crc32c
 from trilb.base.ip import Packed
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -92,6 +93,67 @@ def _version2(data: bytes) -> tuple[Proxied, int] | None:
         # LOCAL: the proxy speaks for itself, a health check for instance.
         return Proxied(tlvs=tlvs), end
     return Proxied(found.client, found.client_port, found.local, found.local_port, tlvs), end
+
+
+_LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
+CRC32C = 3
+_MOST = 0xFFFF
+
+
+def version1(client: Packed, client_port: int, local: Packed, local_port: int) -> bytes:
+    """A header of version 1; addresses of different families are both written as IPv6 (section 2.1)."""
+    if len(client) != len(local):
+        client, local = ip.mapped(client), ip.mapped(local)
+    family = b"4" if len(client) == 4 else b"6"
+    return b"PROXY TCP%b %b %b %d %d\r\n" % (
+        family,
+        ip.text(client).encode(),
+        ip.text(local).encode(),
+        client_port,
+        local_port,
+    )
+
+
+def tlv(kind: int, value: bytes) -> bytes:
+    """A type, a length of two bytes and a value."""
+    return bytes((kind, len(value) >> 8 & 255, len(value) & 255)) + value[:_MOST]
+
+
+def version2(
+    client: Packed, client_port: int, local: Packed, local_port: int, tlvs: bytes = b"", *, checked: bool = False
+) -> bytes:
+    """A header of version 2 for TCP; `checked` puts a CRC32c in front of `tlvs` (section 2.2)."""
+    if len(client) != len(local):
+        client, local = ip.mapped(client), ip.mapped(local)
+    family = 0x11 if len(client) == 4 else 0x21
+    addresses = client + local + client_port.to_bytes(2, "big") + local_port.to_bytes(2, "big")
+    if checked:
+        tlvs = tlv(CRC32C, bytes(4)) + tlvs
+    head = SIGNATURE + bytes((0x21, family)) + (len(addresses) + len(tlvs)).to_bytes(2, "big") + addresses
+    whole = head + tlvs
+    if checked:
+        at = len(head) + 3
+        whole = whole[:at] + crc32c(whole).to_bytes(4, "big") + whole[at + 4 :]
+    return whole
+
+
+def local(version: str) -> bytes:
+    """A header that speaks for nobody: a health check's."""
+    return _LOCAL if version == "v2" else b"PROXY UNKNOWN\r\n"
+
+
+def sound(data: bytes, found: Proxied) -> bool:
+    """Is the CRC32c of a version 2 header right, where it has one? `data` is the header alone."""
+    value = next((value for kind, value in found.tlvs if kind == CRC32C), None)
+    if value is None:
+        return True
+    # Walk to it: the same bytes might stand elsewhere.
+    size = _FAMILIES.get(data[13])
+    at = 16 + (216 if data[13] in (0x31, 0x32) else 0 if size is None else 2 * size + 4)
+    while data[at] != CRC32C:
+        at += 3 + int.from_bytes(data[at + 1 : at + 3], "big")
+    cleared = data[: at + 3] + bytes(4) + data[at + 7 :]
+    return len(value) == 4 and crc32c(cleared) == int.from_bytes(value, "big")
 
 
 def _tlvs(data: bytes) -> tuple[tuple[int, bytes], ...]:

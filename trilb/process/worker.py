@@ -237,6 +237,7 @@ class _Worker:
                         )
                         acceptor.most = bind.maxconn
                         acceptor.accept_proxy = bind.accept_proxy
+                        acceptor.binding = runtime.bindings.get(id(bind))
                         acceptor.proto = bind.proto
                         frontend = runtime.frontends[name]
                         if "socket-stats" in frontend.config.options:

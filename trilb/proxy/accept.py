@@ -21,6 +21,8 @@ from trilb.proxy.http1 import HttpSession
 from trilb.proxy.http2 import Http2Session
 from trilb.proxy.plane import Plane
 from trilb.proxy.tcp import TcpSession
+from trilb.tls.conn import TlsConn
+from trilb.tls.store import Binding
 
 _BATCH = 16
 """Connections accepted in a row before others get a turn."""
@@ -47,6 +49,7 @@ class Acceptor:
         self.stopped = False
         self.most = 0
         self.accept_proxy = False
+        self.binding: Binding | None = None
         self.proto = ""
         self.counters: Counters | None = None
         self.current = 0
@@ -140,11 +143,14 @@ class Acceptor:
         if self.counters is not None:
             session.listener = self.counters
             self.counters.enter(now)
-        conn = Conn(sock, plane.poller)
+        binding = self.binding
+        conn = Conn(sock, plane.poller) if binding is None else TlsConn(sock, plane.poller)
         session.side = conn
-        guarded = self.accept_proxy or frontend.plan.on_connect is not None or frontend.plan.on_session is not None
+        plan = frontend.plan
+        guarded = binding is not None or self.accept_proxy or plan.on_connect is not None or plan.on_session is not None
+        process.tls_now += binding is not None
         try:
-            if not guarded or await admit(plane, session, conn, accept_proxy=self.accept_proxy):
+            if not guarded or await admit(plane, session, conn, binding, accept_proxy=self.accept_proxy):
                 await self._serve(session, conn)
         except Exception:  # noqa: BLE001
             # A fault of ours in one session must not end the others: tell the operator, count it, close this one.
@@ -157,6 +163,7 @@ class Acceptor:
             self.current -= 1
             conn.close()
             process.actconn -= 1
+            process.tls_now -= binding is not None
             frontend.counters.scur -= 1
             if self.counters is not None:
                 self.counters.scur -= 1

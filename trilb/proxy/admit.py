@@ -1,23 +1,20 @@
-"""Before a session: tcp-request connection rules, the PROXY header, tcp-request session rules."""
+"""Before a session: tcp-request connection rules, the PROXY header, TLS, tcp-request session rules."""
 
 from __future__ import annotations
 
 from trilb.live.effects import Drop, ExpectProxy
 from trilb.live.session import Session
 from trilb.live.stream import Stream
-from trilb.net import proxyline
+from trilb.net import errors, proxyline
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
+from trilb.proxy import secure
 from trilb.proxy.plane import Plane
-
-_CLOSED = "Connection closed while waiting for PROXY protocol header"
-_LATE = "Timeout while waiting for PROXY protocol header"
-_TRUNCATED = "Truncated PROXY protocol header received"
-_UNHANDLED = "Received an unhandled protocol in the PROXY protocol header"
-_STRANGE = "Received something which does not look like a PROXY protocol header"
+from trilb.tls.conn import TlsConn
+from trilb.tls.store import Binding
 
 
-async def admit(plane: Plane, session: Session, client: Conn, *, accept_proxy: bool) -> bool:
+async def admit(plane: Plane, session: Session, client: Conn, binding: Binding | None, *, accept_proxy: bool) -> bool:
     """Whether the connection may become a session. A refused one is closed without a word, and counted."""
     frontend = session.frontend
     plan = frontend.plan
@@ -29,6 +26,8 @@ async def admit(plane: Plane, session: Session, client: Conn, *, accept_proxy: b
             return False
         accept_proxy = accept_proxy or isinstance(effect, ExpectProxy)
     if accept_proxy and not await _proxied(plane, session, client):
+        return False
+    if binding is not None and not await _secured(plane, session, client, binding):
         return False
     if plan.on_session is not None:
         effect = plan.on_session(Stream(session, frontend))
@@ -60,15 +59,18 @@ async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:
             if more is None:
                 await waiter.park(client.watch)
             elif not more:
-                return _refused(session, _TRUNCATED if data else _CLOSED, dull=not data)
+                return _refused(session, errors.PROXY_TRUNCATED if data else errors.PROXY_EMPTY, dull=not data)
             else:
                 data += more
     except Broken:
-        return _refused(session, _TRUNCATED if data else _CLOSED, dull=not data)
+        return _refused(session, errors.PROXY_TRUNCATED if data else errors.PROXY_EMPTY, dull=not data)
     except Expired:
-        return _refused(session, _TRUNCATED if data else _LATE, dull=not data)
+        return _refused(session, errors.PROXY_TRUNCATED if data else errors.PROXY_TIMEOUT, dull=not data)
     except proxyline.Malformed:
-        return _refused(session, _UNHANDLED if data.startswith((b"PROXY", proxyline.SIGNATURE)) else _STRANGE)
+        return _refused(
+            session,
+            errors.PROXY_UNHANDLED if data.startswith((b"PROXY", proxyline.SIGNATURE)) else errors.PROXY_STRANGE,
+        )
     finally:
         waiter.finish()
     header, size = found
@@ -81,12 +83,31 @@ async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:
     return True
 
 
-def _refused(session: Session, why: str, *, dull: bool = False) -> bool:
+async def _secured(plane: Plane, session: Session, client: Conn, binding: Binding) -> bool:
+    """Let the client secure its connection."""
+    assert isinstance(client, TlsConn)
+    plan = session.frontend.plan
+    waiter = Waiter(plane.wheel)
+    waiter.arm(plan.handshake_timeout)
+    try:
+        if await secure.accept(plane, session, client, binding, waiter):
+            return True
+        why = client.error or errors.TLS_HANDSHAKE
+    except Expired:
+        why = errors.TLS_TIMEOUT
+    finally:
+        waiter.finish()
+    return _refused(session, why, dull=why == errors.TLS_EMPTY)
+
+
+def _refused(session: Session, why: int, *, dull: bool = False) -> bool:
     """Log a connection that ends here; one without a byte is `dull`, and dontlognull leaves it out."""
     plan = session.frontend.plan
+    if session.side is not None:
+        session.side.error = why
     if plan.log_refused and not (dull and plan.dontlognull):
         stream = Stream(session, session.frontend)
-        stream.status, stream.refusal = 0, why
+        stream.status, stream.refusal = 0, errors.TEXTS[why]
         stream.end("P", "R")
         for log in plan.log_refused:
             log(stream)

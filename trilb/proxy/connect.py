@@ -11,12 +11,13 @@ import os
 import socket
 
 from trilb.base.ip import text as address_text
-from trilb.live.server import Server
+from trilb.live.server import Opening, Server
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn, connect, connect_error
 from trilb.net.poller import Expired, Waiter
-from trilb.proxy import pool, queue
+from trilb.proxy import pool, queue, secure
 from trilb.proxy.plane import Plane
+from trilb.tls.conn import TlsConn
 
 TURN_AROUND = 1.0
 """Seconds before a retry on the same server, unless `timeout connect` is shorter (configuration.txt, `retries`)."""
@@ -71,7 +72,8 @@ async def establish(
         server = stream.server
         assert server is not None
         if not fresh and (server.idle or stream.session.private is not None):
-            conn = pool.take_private(stream.session, server) or pool.take(server, plan.reuse, first)
+            key = server.opening.key(stream) if server.opening is not None else None
+            conn = pool.take_private(stream.session, server, key) or pool.take(server, plan.reuse, first, key)
             if conn is not None:
                 stream.bound = conn.bound
                 server.counters.reuse += 1
@@ -270,30 +272,52 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
     if address is None:
         raise Broken("no address")
     if server.port_offset is not None and isinstance(address, tuple):
-        address = (address[0], (stream.session.local_port + server.port_offset) & 0xFFFF)
+        address = (address[0], (stream.local_port + server.port_offset) & 0xFFFF)
     family = server.family
     if server.transparent and isinstance(address, tuple):
         port = address[1] if server.port_offset is None else stream.local_port + server.port_offset
         address = (address_text(stream.local), port & 0xFFFF)
         family = socket.AF_INET6 if len(stream.local) == 16 else socket.AF_INET
     plan = server.backend.plan
-    conn, ready = connect(family, address, plane.poller, server.source)
+    opening = server.opening
+    make = Conn if opening is None or opening.tls is None else TlsConn
+    conn, ready = connect(family, address, plane.poller, server.source, make)
     stream.bound = conn.bound = conn.sock.getsockname()
     server.counters.conn_tot += 1
     if plan.keepalive:
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if ready:
+    if ready and opening is None:
         return conn
     waiter.arm(own_limit(stream, "connect", plan.connect_timeout))
     try:
-        while True:
+        while not ready:
             check_client(stream, client, "C")
             await waiter.park(conn.watch, client.watch)
             code = connect_error(conn)
-            if code == 0:
-                return conn
-            if code is not None:
+            if code:
                 raise Broken(os.strerror(code))
+            ready = code == 0
+        if opening is not None:
+            await _open(stream, conn, opening, waiter, client)
     except BaseException:
         conn.close()
         raise
+    return conn
+
+
+async def _open(stream: Stream, conn: Conn, opening: Opening, waiter: Waiter, client: Conn) -> None:
+    """Say what goes before the first request: the PROXY header, the TLS handshake. Raises Broken, Expired, Failed."""
+    conn.key = opening.key(stream)
+    if opening.header is not None:
+        header = opening.header(stream)
+        # A new socket has room for it, or it is broken.
+        if conn.send(header) < len(header):
+            raise Broken("no room for the PROXY header")
+    if opening.tls is None:
+        return
+    assert isinstance(conn, TlsConn)
+    secure.begin(conn, opening.tls, opening.name(stream) if opening.name is not None else None)
+    while not conn.handshake():
+        check_client(stream, client, "C")
+        await waiter.park(conn.watch, client.watch)
+    secure.check(conn, opening.tls)

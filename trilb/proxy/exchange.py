@@ -434,7 +434,6 @@ class Exchange:
         assert asked is not None
         reusable = (
             not self.route.server_close
-            and not server.transparent
             and not conn.inbox
             and not conn.failed
             and not head.connection & CLOSE

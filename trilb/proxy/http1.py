@@ -141,7 +141,7 @@ class HttpSession:
         session, plane = self.session, self.plane
         first = session.requests == 0
         data = client.inbox
-        began = session.accepted if first else self.clock.now
+        began = (session.secured or session.accepted) if first else self.clock.now
         idle_since = began
         if first:
             limit = plan.request_timeout or plan.client_timeout

@@ -58,6 +58,8 @@ class StreamConn(Conn):
         self.inbox = b""
         self.reused = self.closed = self.failed = False
         self.requests = 0
+        self.error = 0
+        self.key = None
         self.since = 0.0
         self._arrived = bytearray()
         self._chunked = head is not None and head.chunked

@@ -15,11 +15,13 @@ _MOST = 4096
 """Idle connections kept per server without `pool-max-conn`. Arbitrary; descriptors are finite."""
 
 
-def take(server: Server, reuse: str, first: bool) -> Conn | None:
-    """An idle connection that may carry the next request, or None. Dead ones met on the way are closed."""
+def take(server: Server, reuse: str, first: bool, key: object) -> Conn | None:
+    """An idle connection, opened with that key, that may carry the next request, or None."""
     idle = server.idle
     if not idle or reuse == "never" or (first and reuse == "safe"):
         return None
+    if key is not None:
+        return _take_like(server, key, reused=first and reuse == "aggressive")
     if first and reuse == "aggressive":
         for at in range(len(idle) - 1, -1, -1):
             if idle[at].reused:
@@ -35,11 +37,27 @@ def take(server: Server, reuse: str, first: bool) -> Conn | None:
     return conn
 
 
-def take_private(session: Session, server: Server) -> Conn | None:
+def _take_like(server: Server, key: object, *, reused: bool) -> Conn | None:
+    idle = server.idle
+    for at in range(len(idle) - 1, -1, -1):
+        conn = idle[at]
+        assert isinstance(conn, Conn)
+        if conn.key == key and (conn.reused or not reused):
+            del idle[at]
+            conn.watch.idle = None
+            conn.reused = True
+            return conn
+    return None
+
+
+def take_private(session: Session, server: Server, key: object) -> Conn | None:
     """The connection this session kept to that server, if it is still good (`http-reuse never`)."""
     if session.private is None or session.private[0] is not server:
         return None
     conn = session.private[1]
+    if isinstance(conn, Conn) and conn.key != key:
+        session.close_private()
+        return None
     session.private = None
     assert isinstance(conn, Conn)
     if conn.watch.hangup:

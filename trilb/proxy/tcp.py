@@ -228,6 +228,8 @@ class TcpSession:
         backend.counters.enter(plane.clock.now)
         if await self._inspected(stream, route.content, route.inspect_delay) is not None:
             return False
+        if backend.plan.use_server is not None:
+            stream.server = backend.plan.use_server(stream)
         if backend.plan.stick is not None:
             backend.plan.stick(stream)
         if backend.plan.payload:

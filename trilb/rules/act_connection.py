@@ -26,14 +26,21 @@ def _expr(words: list[str], scope: Scope) -> tuple[object, ...]:
 def _addresses(name: str, doc: str, kind: str, put: Callable[[Stream, object], None], session: bool = False) -> None:
     def factory(expr: Expr, builder: Builder) -> Step:
         value = build.expression(expr, builder, kind)
-        early = builder.family in (CONNECTION, SESSION)
+        family = builder.family
+        early = family in (CONNECTION, SESSION)
 
         def act(stream: Stream) -> None:
             found = value(stream)
             if found is not None:
                 put(stream, found)
+                session = stream.session
+                if family == SESSION and session.arrived is None:
+                    session.arrived = session.ends()
                 if early:
                     _to_session(stream)
+                if family == CONNECTION:
+                    # From now on these are the connection's own, whatever a PROXY header says of the session.
+                    session.arrived = (session.client, session.client_port, session.local, session.local_port)
 
         return act
 

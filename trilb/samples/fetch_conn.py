@@ -9,6 +9,7 @@ from trilb.base.diagnostic import Refused
 from trilb.base.registry import optional
 from trilb.live.session import Side
 from trilb.live.stream import Stream
+from trilb.net.errors import TEXTS
 from trilb.samples.types import Fetch, Value, fetch, plain
 
 
@@ -25,16 +26,16 @@ plain("dst_port", gives="sint", source="7.3.3", doc="The port the client connect
     lambda stream: stream.local_port
 )
 plain("fc_src", gives="addr", source="7.3.3", doc="The client's address on its connection.")(
-    lambda stream: stream.session.client
+    lambda stream: stream.session.ends()[0]
 )
 plain("fc_src_port", gives="sint", source="7.3.3", doc="The client's port on its connection.")(
-    lambda stream: stream.session.client_port
+    lambda stream: stream.session.ends()[1]
 )
 plain("fc_dst", gives="addr", source="7.3.3", doc="The address of ours on the client's connection.")(
-    lambda stream: stream.session.local
+    lambda stream: stream.session.ends()[2]
 )
 plain("fc_dst_port", gives="sint", source="7.3.3", doc="The port of ours on the client's connection.")(
-    lambda stream: stream.session.local_port
+    lambda stream: stream.session.ends()[3]
 )
 plain("src_is_local", gives="bool", source="7.3.3", doc="Whether the client's address is of this machine.")(
     lambda stream: _local(stream.client)
@@ -43,10 +44,10 @@ plain("dst_is_local", gives="bool", source="7.3.3", doc="Whether the destination
     lambda stream: _local(stream.local)
 )
 plain("fc_src_is_local", gives="bool", source="7.3.3", doc="The same of the client's connection.")(
-    lambda stream: _local(stream.session.client)
+    lambda stream: _local(stream.session.ends()[0])
 )
 plain("fc_dst_is_local", gives="bool", source="7.3.3", doc="The same of our side of the client's connection.")(
-    lambda stream: _local(stream.session.local)
+    lambda stream: _local(stream.session.ends()[2])
 )
 plain("dst_conn", gives="sint", source="7.3.3", doc="Connections of the same listening proxy.")(
     lambda stream: stream.frontend.counters.scur
@@ -61,16 +62,16 @@ plain("bc_http_major", gives="sint", source="7.3.3", doc="The major version of H
     lambda stream: 1 if stream.server_side is not None else None
 )
 plain("fc_err", gives="sint", source="7.3.3", doc="The number of the client connection's error, 0 without.")(
-    lambda stream: 0
+    lambda stream: stream.session.side.error if stream.session.side is not None else 0
 )
 plain("fc_err_str", gives="str", source="7.3.3", doc="The text of the client connection's error.")(
-    lambda stream: b"Success"
+    lambda stream: TEXTS[stream.session.side.error if stream.session.side is not None else 0].encode()
 )
 plain("bc_err", gives="sint", source="7.3.3", doc="The number of the server connection's error, 0 without.")(
-    lambda stream: 0 if stream.server_side is not None else None
+    lambda stream: stream.server_side.error if stream.server_side is not None else None
 )
 plain("bc_err_str", gives="str", source="7.3.3", doc="The text of the server connection's error.")(
-    lambda stream: b"Success" if stream.server_side is not None else None
+    lambda stream: TEXTS[stream.server_side.error].encode() if stream.server_side is not None else None
 )
 plain("bc_reused", gives="bool", source="7.3.3", doc="Whether the server connection carried other requests before.")(
     lambda stream: stream.server_side.reused if stream.server_side is not None else None

@@ -57,7 +57,6 @@ plain(
     "http_first_req",
     gives="bool",
     source="7.3.6",
-    at="request",
     doc="Whether it is the first request of the connection.",
 )(lambda stream: stream.session.requests == 0)
 plain("last_rule_file", gives="str", source="7.3.2", doc="The file of the rule that ended the evaluation.")(

@@ -17,6 +17,7 @@ from trilb.config.model import Mode
 from trilb.live.process import ProcessState
 from trilb.live.stream import Stream
 from trilb.samples.logtext import DateCache, header_escape, local_date, url_escape, utc_date
+from trilb.tls import facts
 
 if TYPE_CHECKING:
     from trilb.live.server import Server
@@ -57,6 +58,17 @@ def wait_response(stream: Stream) -> int:
 
 def _began(stream: Stream) -> float:
     return stream.idle_since or stream.session.accepted
+
+
+def transport(stream: Stream) -> str:
+    """The frontend's name as the log has it."""
+    name = stream.frontend.name
+    return name if stream.session.tls is None else f"{name}~"
+
+
+def _handshake(stream: Stream) -> int:
+    session = stream.session
+    return max(0, round((session.secured - session.accepted) * 1000)) if session.secured and not session.requests else 0
 
 
 # -- the request ---------------------------------------------------------------------------------------------------
@@ -156,7 +168,7 @@ def _server_port(stream: Stream) -> int | None:
     if server is None or not isinstance(server.address, tuple):
         return None
     if server.port_offset is not None:
-        return (stream.session.local_port + server.port_offset) & 0xFFFF
+        return (stream.local_port + server.port_offset) & 0xFFFF
     return server.address[1]
 
 
@@ -177,12 +189,12 @@ def _unique(stream: Stream) -> bytes | None:
 
 
 def captured(stream: Stream, side: str) -> Sequence[bytes | None]:
-    """The slots of a side, all of them empty while nothing was captured; none without a request."""
+    """The slots of a side, all of them empty while nothing was captured; none without an HTTP request in mode http."""
     config = stream.frontend.config
     declared, found = (
         (config.captures_in, stream.captures_in) if side == "request" else (config.captures_out, stream.captures_out)
     )
-    if not declared or (found is None and stream.request is None):
+    if not declared or (found is None and stream.request is None and config.mode is Mode.HTTP):
         return ()
     return found if found is not None else [None] * len(declared)
 
@@ -211,12 +223,12 @@ _ROWS: tuple[tuple[str, str, Callable[[Stream, ProcessState], Any], str], ...] =
     ("bp", "port", lambda s, p: _source_port(s), "The port the server connection comes from."),
     ("sp", "port", lambda s, p: _server_port(s), "The server's port."),
     ("f", "str", lambda s, p: s.frontend.name.encode(), "The frontend's name."),
-    ("ft", "str", lambda s, p: s.frontend.name.encode(), "The frontend's name, with `~` behind it when TLS is used."),
+    ("ft", "str", lambda s, p: transport(s).encode(), "The frontend's name, with `~` behind it when TLS is used."),
     ("b", "str", lambda s, p: backend_name(s).encode(), "The backend's name, the frontend's without one."),
     ("s", "str", lambda s, p: server_name(s).encode(), "The server's name."),
     ("ts", "fixed", lambda s, p: (s.cause + s.during).encode(), "Why and when the stream ended."),
     ("Tc", "sint", lambda s, p: wait_connect(s), "Milliseconds to connect to the server."),
-    ("Th", "sint", lambda s, p: 0, "Milliseconds of handshakes (TLS, PROXY protocol)."),
+    ("Th", "sint", lambda s, p: _handshake(s), "Milliseconds of handshakes (TLS, PROXY protocol)."),
     ("Tw", "sint", lambda s, p: wait_queue(s), "Milliseconds in queues."),
     ("ST", "sint", lambda s, p: s.status if s.frontend.config.mode is Mode.HTTP else 0, "The status answered."),
     ("U", "sint", lambda s, p: s.bytes_in, "Bytes received from the client."),
@@ -230,8 +242,18 @@ _ROWS: tuple[tuple[str, str, Callable[[Stream, ProcessState], Any], str], ...] =
     ("H", "str", lambda s, p: p.hostname.encode(), "The host's name."),
     ("ID", "str", lambda s, p: _unique(s), "The unique id (unique-id-format)."),
     ("OG", "str", lambda s, p: p.log_origin, "Where the line was made: txn_close, sess_error, http-req ..."),
-    ("sslc", "str", lambda s, p: None, "The TLS cipher of the client's connection."),
-    ("sslv", "str", lambda s, p: None, "The TLS version of the client's connection."),
+    (
+        "sslc",
+        "str",
+        lambda s, p: facts.cipher(s.session.tls) if s.session.tls and s.session.tls.secured else None,
+        "The TLS cipher of the client's connection.",
+    ),
+    (
+        "sslv",
+        "str",
+        lambda s, p: facts.version(s.session.tls) if s.session.tls and s.session.tls.secured else None,
+        "The TLS version of the client's connection.",
+    ),
     ("hr", "str", lambda s, p: braces(s, "request"), "Captured request headers in braces."),
     ("hs", "str", lambda s, p: braces(s, "response"), "Captured response headers in braces."),
     ("hrl", "list", lambda s, p: _each(s, "request"), "Captured request headers one by one."),

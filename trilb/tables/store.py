@@ -134,6 +134,7 @@ class Table:
         self._order: list[int] = []
         self._head: list[int] = []
         self._head_slot = 0
+        self._head_high = 0.0
         self._make_key = _key_maker(schema)
 
     def _column(self, stored: Stored) -> None:
@@ -316,11 +317,16 @@ class Table:
             self._head_slot = slot
             if not self._head:
                 return -2
+            self._head_high = touched[self._head[0]]
         row = self._head[-1]
         if self.filed[row] != self._head_slot or self.slot(self.touched[row]) != self._head_slot:
             self._head.pop()
             if self.filed[row] == self._head_slot and self.touched[row] != _NEVER:
                 self.file(row, self.touched[row])
+            return -2
+        if self.touched[row] > self._head_high:
+            # Used since the head was taken, as were those that joined its slot: they are compared the next time.
+            self.file(self._head.pop(), self.touched[row])
             return -2
         if len(self._head) > 1 and self.touched[self._head[-2]] < self.touched[row]:
             self._head.sort(key=self.touched.__getitem__, reverse=True)

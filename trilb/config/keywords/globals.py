@@ -6,7 +6,7 @@ import os
 import re
 
 from trilb.base.address import parse as parse_address
-from trilb.base.diagnostic import Refused, nearest
+from trilb.base.diagnostic import Refused
 from trilb.base.registry import variable_name
 from trilb.base.units import seconds, size, whole
 from trilb.config import known
@@ -193,35 +193,6 @@ def hard_stop_after(line: Line, section: Global, context: Context) -> None:
     """`hard-stop-after TIME`: how long a soft stop may last."""
     (value,) = only(line, 1, "hard-stop-after <time>")
     section.hard_stop_after = seconds(value)
-
-
-@keyword("global", "ssl-default-bind-ciphers", "ssl-default-bind-options")
-def ssl_defaults(line: Line, section: Global, context: Context) -> None:
-    """TLS defaults: kept for the TLS listeners."""
-    if len(line.words) < 2:
-        raise Refused(f"'{line.words[0]}' expects an argument")
-    if line.words[0] == "ssl-default-bind-ciphers":
-        section.ssl_bind_ciphers = line.words[1]
-        return
-    simple = {
-        f"{force}-{version}"
-        for force in ("no", "force")
-        for version in ("sslv3", "tlsv10", "tlsv11", "tlsv12", "tlsv13")
-    }
-    simple |= {"no-tls-tickets", "prefer-client-ciphers", "tls-tickets", "no-alpn", "strict-sni"}
-    i = 1
-    while i < len(line.words):
-        option = line.words[i]
-        if option in ("ssl-min-ver", "ssl-max-ver"):
-            i += 1
-            if i >= len(line.words) or line.words[i] not in ("SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"):
-                raise Refused(
-                    f"'{option}' expects SSLv3, TLSv1.0, TLSv1.1, TLSv1.2 or TLSv1.3", column=line.columns[i - 1]
-                )
-        elif option not in simple:
-            raise Refused(f"unknown option '{option}'{nearest(option, simple)}", column=line.columns[i])
-        i += 1
-    section.ssl_bind_options = line.words[1:]
 
 
 @keyword("global", "setenv", "presetenv", "unsetenv", "resetenv")

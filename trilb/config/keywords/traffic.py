@@ -11,11 +11,12 @@ from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
 from trilb.base.units import seconds, whole
 from trilb.config import known
-from trilb.config.expressions import NotServed
+from trilb.config.expressions import NotServed, parse_expr, parse_format
 from trilb.config.keywords.globals import lookup_id, octal
 from trilb.config.keywords.registry import Context, keyword
+from trilb.config.keywords.secure import read_option
 from trilb.config.lexer import Line, expand_address
-from trilb.config.model import Bind, PeerTls, Proxy, ServerLine
+from trilb.config.model import Bind, PeerTls, Proxy, ServerLine, Tls
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+\Z")
 
@@ -45,29 +46,6 @@ _BIND_WITHOUT_EFFECT = {
     "level": 1,
     "allow-0rtt": 0,
 }
-_TLS_VALUES = (
-    "ciphers",
-    "ciphersuites",
-    "curves",
-    "ecdhe",
-    "ssl-min-ver",
-    "ssl-max-ver",
-    "alpn",
-    "npn",
-    "ca-file",
-    "crl-file",
-    "verify",
-    "crt-list",
-    "crt-ignore-err",
-    "ca-ignore-err",
-    "tls-ticket-keys",
-    "sigalgs",
-    "client-sigalgs",
-    "ca-verify-file",
-    "ca-sign-file",
-    "ca-sign-pass",
-    "no-ca-names",
-)
 
 
 @keyword("proxy", "bind", where="FL")
@@ -94,9 +72,11 @@ def read_bind(line: Line, context: Context, tls: PeerTls | None = None) -> Bind:
         raise Refused("'bind' takes stream sockets, not datagrams", column=line.columns[1])
     if any(address.offset for address in addresses):
         raise Refused("'bind' takes plain ports, not offsets", column=line.columns[1])
+    made.tls_defaults = replace(context.config.globals.tls_bind)
     i, words = 2, line.words
     unserved = ""
-    while i < len(words):
+    # An empty word ends the line, as in HAProxy: an option may come from a variable that is empty.
+    while i < len(words) and words[i]:
         option = words[i]
         column = line.columns[i]
         i += 1
@@ -110,10 +90,14 @@ def read_bind(line: Line, context: Context, tls: PeerTls | None = None) -> Bind:
             i += tls_option(tls, words, i - 1, line.columns)
         elif option == "ssl":
             made.ssl = True
-            unserved = unserved or "bind ssl"
-        elif option == "crt":
-            made.crt = (*made.crt, _value(words, i, option, column))
+        elif option in ("crt", "crt-list", "default-crt"):
+            name = "crt_list" if option == "crt-list" else "crt"
+            added = (_value(words, i, option, column),)
+            files = getattr(made.tls, name)
+            setattr(made.tls, name, added + files if option == "default-crt" else files + added)
             i += 1
+        elif taken := _secure(made.tls, "bind", words, i - 1, column):
+            i += taken - 1
         elif option in _BIND_VALUES:
             try:
                 value = _BIND_VALUES[option](_value(words, i, option, column))
@@ -132,6 +116,14 @@ def read_bind(line: Line, context: Context, tls: PeerTls | None = None) -> Bind:
     if unserved:
         context.unserved(unserved, line.place)
     return made
+
+
+def _secure(tls: Tls, where: str, words: tuple[str, ...], i: int, column: int) -> int:
+    """A TLS option; how many words it took, 0 when it is something else."""
+    try:
+        return read_option(tls, where, words, i)
+    except Refused as refused:
+        raise Refused(refused.text, column=column) from None
 
 
 _PEER_TLS = {
@@ -202,8 +194,12 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "init-addr": ("init_address", str),
     "hash-key": ("hash_key", _hash_key),
     "track": ("track", str),
+    "check-sni": ("check_sni", str),
+    "check-alpn": ("check_alpn", lambda text: tuple(name.encode("latin-1") for name in text.split(",") if name)),
 }
-_SERVER_FLAGS: dict[str, tuple[str, bool]] = {
+_PROXY_OPTIONS = frozenset("ssl cert-cn ssl-cipher cert-sig cert-key authority crc32c unique-id".split())
+_TLV = re.compile(r"set-proxy-v2-tlv-fmt\((0[xX][0-9a-fA-F]+|\d+)\)\Z")
+_SERVER_FLAGS: dict[str, tuple[str, bool | str]] = {
     "check": ("check", True),
     "no-check": ("check", False),
     "backup": ("backup", True),
@@ -212,20 +208,27 @@ _SERVER_FLAGS: dict[str, tuple[str, bool]] = {
     "enabled": ("disabled", False),
     "non-stick": ("non_stick", True),
     "stick": ("non_stick", False),
+    "ssl": ("ssl", True),
+    "no-ssl": ("ssl", False),
+    "check-ssl": ("check_ssl", True),
+    "no-check-ssl": ("check_ssl", False),
+    "send-proxy": ("send_proxy", "v1"),
+    "no-send-proxy": ("send_proxy", ""),
+    "send-proxy-v2": ("send_proxy", "v2"),
+    "no-send-proxy-v2": ("send_proxy", ""),
+    "check-send-proxy": ("check_send_proxy", True),
 }
 _SERVER_WITHOUT_EFFECT = {"tfo": 0, "no-tfo": 0, "pool-low-conn": 1, "log-bufsize": 1}
-_SERVER_DEFAULTS_AS_IS = frozenset(
-    ["no-ssl", "no-send-proxy", "no-send-proxy-v2", "no-check-ssl", "no-agent-check", "no-verifyhost"]
-)
+_SERVER_DEFAULTS_AS_IS = frozenset(["no-agent-check"])
 _NOT_IN_DEFAULT = frozenset({"id"})
 
 
 def apply_server_options(
-    made: ServerLine, words: tuple[str, ...], columns: tuple[int, ...], context: Context, default: bool
+    made: ServerLine, words: tuple[str, ...], columns: tuple[int, ...], context: Context, proxy: Proxy, default: bool
 ) -> str:
     """Apply the options of a `server` or `default-server` line; returns the first one not served, or ''."""
     i, unserved = 0, ""
-    while i < len(words):
+    while i < len(words) and words[i]:
         option, column = words[i], columns[i] if i < len(columns) else 0
         i += 1
         if default and option in _NOT_IN_DEFAULT:
@@ -245,6 +248,24 @@ def apply_server_options(
                 raise Refused(f"'{option}': {refused.text}", column=column) from None
             if option == "id":
                 made.forced_id = True
+        elif taken := _secure(made.tls, "server", words, i - 1, column) or _proxy_header(
+            made, words, i - 1, context, proxy, column
+        ):
+            i += taken - 1
+        elif option == "crt":
+            made.tls.crt = (_value(words, i, option, column),)
+            i += 1
+        elif option in ("sni", "pool-conn-name"):
+            text = _value(words, i, option, column)
+            i += 1
+            made_expr, _, _ = parse_expr(text, context.scope(proxy, made.place))
+            if option == "sni":
+                made.tls.sni = made_expr
+            else:
+                made.pool_conn_name = made_expr
+        elif option == "proto" and _value(words, i, option, column) in ("h1", "none"):
+            made.proto = words[i]
+            i += 1
         elif option == "redirect" or option in _SERVER_DEFAULTS_AS_IS:
             continue
         elif option in _SERVER_WITHOUT_EFFECT:
@@ -257,6 +278,35 @@ def apply_server_options(
                 f"unknown option '{option}'{nearest(option, [*known.SERVER_OPTIONS, *_SERVER_VALUES])}", column=column
             )
     return unserved
+
+
+def _proxy_header(made: ServerLine, words: tuple[str, ...], i: int, context: Context, proxy: Proxy, column: int) -> int:
+    """An option about the PROXY header towards the server; how many words it took, 0 when it is something else."""
+    option = words[i]
+    if option.removeprefix("no-") in ("send-proxy-v2-ssl", "send-proxy-v2-ssl-cn"):
+        wanted = {"ssl", "cert-cn"} if option.endswith("-cn") else {"ssl"}
+        if option.startswith("no-"):
+            made.proxy_options -= wanted
+        else:
+            made.send_proxy = "v2"
+            made.proxy_options |= wanted
+        return 1
+    if option == "proxy-v2-options":
+        names = _value(words, i + 1, option, column).split(",")
+        for name in names:
+            if name not in _PROXY_OPTIONS:
+                raise Refused(f"'{option}' knows no '{name}'{nearest(name, _PROXY_OPTIONS)}", column=column)
+        made.proxy_options |= frozenset(names)
+        return 2
+    match = _TLV.match(option)
+    if match is None:
+        return 0
+    number = int(match[1], 0)
+    if not 0 <= number <= 255:
+        raise Refused("the number of a TLV is one of 0 to 255", column=column)
+    text = parse_format(words[i + 1] if i + 1 < len(words) else "", context.scope(proxy, made.place))
+    made.proxy_tlvs = (*made.proxy_tlvs, (number, text))
+    return 2
 
 
 @keyword("proxy", "server", where="LB")
@@ -289,12 +339,12 @@ def server(line: Line, proxy: Proxy, context: Context) -> None:
             f"{proxy.kind} '{proxy.name}' : server '{name}' is already defined; give it another name",
             column=line.columns[1],
         )
-    made = ServerLine(name, address, line.place)
+    made = ServerLine(name, address, line.place, tls_defaults=replace(context.config.globals.tls_server))
     unserved = ""
     for words in proxy.default_server:
-        unserved = apply_server_options(made, words, (), context, True) or unserved
+        unserved = apply_server_options(made, words, (), context, proxy, True) or unserved
     made.id, made.forced_id = 0, False
-    unserved = apply_server_options(made, line.words[3:], line.columns[3:], context, False) or unserved
+    unserved = apply_server_options(made, line.words[3:], line.columns[3:], context, proxy, False) or unserved
     proxy.servers.append(made)
     if unserved:
         context.unserved(unserved, line.place)
@@ -304,7 +354,7 @@ def server(line: Line, proxy: Proxy, context: Context) -> None:
 def default_server(line: Line, proxy: Proxy, context: Context) -> None:
     """`default-server OPTIONS`: what the server lines after it begin with."""
     scratch = ServerLine("", Address(Family.ANY, ""), line.place)
-    unserved = apply_server_options(scratch, line.words[1:], line.columns[1:], context, True)
+    unserved = apply_server_options(scratch, line.words[1:], line.columns[1:], context, proxy, True)
     proxy.default_server = [*proxy.default_server, line.words[1:]]
     if unserved:
         context.unserved(unserved.replace("server", "default-server", 1), line.place)

@@ -1,0 +1,235 @@
+"""From what a line says to an OpenSSL context. Cold: done at load and when a certificate is changed.
+
+Defaults are today's: TLS 1.2 and above and, unless ciphers are named, only those with
+authenticated encryption, forward secrecy first; a file that wants older ones says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL, crypto
+
+from trilb.base.diagnostic import Refused
+from trilb.config.model import Tls
+from trilb.tls.certificates import Certificate
+
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
+    "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:AES128-GCM-SHA256:AES256-GCM-SHA384"
+)
+_NUMBERS = {
+    "SSLv3": SSL.SSL3_VERSION,
+    "TLSv1.0": SSL.TLS1_VERSION,
+    "TLSv1.1": SSL.TLS1_1_VERSION,
+    "TLSv1.2": SSL.TLS1_2_VERSION,
+    "TLSv1.3": SSL.TLS1_3_VERSION,
+}
+_REFUSE = {
+    "SSLv3": SSL.OP_NO_SSLv3,
+    "TLSv1.0": SSL.OP_NO_TLSv1,
+    "TLSv1.1": SSL.OP_NO_TLSv1_1,
+    "TLSv1.2": SSL.OP_NO_TLSv1_2,
+    "TLSv1.3": SSL.OP_NO_TLSv1_3,
+}
+_EMPTY = Tls()
+_OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_SINGLE_DH_USE
+EVERY_ERROR = -1
+_lib = vars(SSL)["_lib"]
+"""The bindings under pyOpenSSL, for the few functions that it has no method for."""
+
+
+def over(line: Tls, defaults: Tls) -> Tls:
+    """A line's settings, with the defaults where it says nothing."""
+    said = {f.name: getattr(line, f.name) for f in fields(Tls) if getattr(line, f.name) != getattr(_EMPTY, f.name)}
+    if "min_version" in said and "max_version" not in said:
+        said["max_version"] = ""
+    return replace(defaults, **said, refused=defaults.refused | line.refused)
+
+
+class Verdict:
+    """What checking the peer's certificate gave, as `ssl_c_verify`, `ssl_c_err` and `ssl_c_ca_err` tell it."""
+
+    __slots__ = ("ca_depth", "ca_error", "error", "last", "refused_depth")
+
+    def __init__(self) -> None:
+        self.error = 0
+        self.ca_error = 0
+        self.ca_depth = 0
+        self.last = 0
+        self.refused_depth = 0
+        """How far above the peer's own certificate the one stands that was refused."""
+
+
+def _base(method: int, tls: Tls, ciphers: str) -> SSL.Context:
+    context = SSL.Context(method)
+    context.set_options(_OPTIONS)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.set_min_proto_version(_NUMBERS[tls.min_version or "TLSv1.2"])
+    if tls.max_version:
+        context.set_max_proto_version(_NUMBERS[tls.max_version])
+    for name in tls.refused:
+        context.set_options(_REFUSE[name])
+    wanted = tls.ciphers or ciphers
+    old = _NUMBERS[tls.min_version or "TLSv1.2"] < SSL.TLS1_2_VERSION
+    if wanted:
+        # OpenSSL speaks TLS 1.0 and 1.1 at security level 0 only; a file that asks for them means it.
+        _try("ciphers", wanted, lambda: context.set_cipher_list((wanted + (":@SECLEVEL=0" if old else "")).encode()))
+    if tls.ciphersuites:
+        _try("ciphersuites", tls.ciphersuites, lambda: context.set_tls13_ciphersuites(tls.ciphersuites.encode()))
+    if tls.curves:
+        _set_list(context, "SSL_CTX_set1_curves_list", "curves", tls.curves)
+    if tls.sigalgs:
+        _set_list(context, "SSL_CTX_set1_sigalgs_list", "sigalgs", tls.sigalgs)
+    return context
+
+
+def _try(option: str, value: str, do: Callable[[], object]) -> None:
+    try:
+        do()
+    except SSL.Error:
+        raise Refused(f"'{option}' : OpenSSL knows nothing usable in '{value}'") from None
+
+
+def _set_list(context: SSL.Context, function: str, option: str, value: str) -> None:
+    """Give OpenSSL a list of names."""
+    if getattr(_lib, function)(context._context, value.encode("latin-1")) != 1:
+        _lib.ERR_clear_error()
+        raise Refused(f"'{option}' : OpenSSL knows nothing usable in '{value}'")
+
+
+def _identity(context: SSL.Context, certificate: Certificate) -> None:
+    # Chains belong to their certificate only when OpenSSL reads them from a file; a file in memory will do.
+    number = os.memfd_create("certificate")
+    try:
+        os.write(number, certificate.pem())
+        context.use_certificate_chain_file(f"/proc/self/fd/{number}")
+        key = load_pem_private_key(certificate.key, None)
+        context.use_privatekey(key)  # type: ignore[arg-type]
+    except SSL.Error as error:
+        reason = error.args[0][0][2] if error.args and error.args[0] else "unknown reason"
+        raise Refused(f"OpenSSL does not take the certificate '{certificate.path}': {reason}") from None
+    finally:
+        os.close(number)
+
+
+def _trust(
+    context: SSL.Context,
+    trusted: Sequence[x509.Certificate] | None,
+    revoked: Sequence[x509.CertificateRevocationList],
+) -> None:
+    """Whom to believe; None for those the system believes."""
+    if trusted is None:
+        context.set_default_verify_paths()
+        return
+    store = context.get_cert_store()
+    assert store is not None
+    for each in trusted:
+        store.add_cert(crypto.X509.from_cryptography(each))
+    for crl in revoked:
+        store.add_crl(crl)
+    if revoked:
+        store.set_flags(crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL)
+
+
+def server_side(
+    tls: Tls,
+    certificates: Sequence[Certificate],
+    trusted: Sequence[x509.Certificate] | None,
+    revoked: Sequence[x509.CertificateRevocationList],
+    *,
+    more: Sequence[x509.Certificate] = (),
+    lifetime: int = 300,
+    cache: bool = True,
+    dh: str = "",
+) -> SSL.Context:
+    """A context for who accepts; several certificates must differ in the kind of their keys. Raises Refused.
+
+    Authorities in `more` are believed as well, but not named to clients (`ca-verify-file`).
+    """
+    context = _base(SSL.TLS_SERVER_METHOD, tls, CIPHERS)
+    if not tls.client_ciphers:
+        context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
+    for certificate in certificates:
+        _identity(context, certificate)
+    context.set_session_id(b"trilb")
+    context.set_timeout(lifetime)
+    context.set_session_cache_mode(SSL.SESS_CACHE_SERVER if cache else SSL.SESS_CACHE_OFF)
+    if tls.tickets is False:
+        context.set_options(SSL.OP_NO_TICKET)
+    if dh:
+        _try("ssl-dh-param-file", dh, lambda: context.load_tmp_dh(dh.encode()))
+    if tls.alpn:
+        context.set_alpn_select_callback(_alpn(tls.alpn))
+    if tls.verify in ("optional", "required"):
+        _trust(context, None if trusted is None else [*trusted, *more], revoked)
+        if tls.ca_names and trusted:
+            context.set_client_ca_list([crypto.X509.from_cryptography(each).get_subject() for each in trusted])
+        mode = SSL.VERIFY_PEER
+        if tls.verify == "required":
+            mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        context.set_verify(mode, _verifier(tls.crt_ignore, tls.ca_ignore))
+    return context
+
+
+def client_side(
+    tls: Tls,
+    certificate: Certificate | None,
+    trusted: Sequence[x509.Certificate] | None,
+    revoked: Sequence[x509.CertificateRevocationList],
+) -> SSL.Context:
+    """A context for who connects. Raises Refused."""
+    context = _base(SSL.TLS_CLIENT_METHOD, tls, "")
+    if certificate is not None:
+        _identity(context, certificate)
+    if tls.tickets is False:
+        context.set_options(SSL.OP_NO_TICKET)
+    if tls.alpn:
+        context.set_alpn_protos(list(tls.alpn))
+    if tls.verify != "none":
+        _trust(context, trusted, revoked)
+        context.set_verify(SSL.VERIFY_PEER, _verifier(frozenset(), frozenset()))
+    return context
+
+
+def _alpn(offered: tuple[bytes, ...]) -> Callable[[SSL.Connection, list[bytes]], bytes | SSL._NoOverlappingProtocols]:
+    def choose(connection: SSL.Connection, wanted: list[bytes]) -> bytes | SSL._NoOverlappingProtocols:
+        for name in offered:
+            if name in wanted:
+                return name
+        return SSL.NO_OVERLAPPING_PROTOCOLS
+
+    return choose
+
+
+def _verifier(
+    leaf: frozenset[int], authority: frozenset[int]
+) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
+    """Who decides about each certificate of a chain: errors that are to be ignored are only noted."""
+
+    def verify(connection: SSL.Connection, certificate: crypto.X509, number: int, depth: int, good: int) -> bool:
+        if good:
+            return True
+        verdict = connection.get_app_data()
+        if verdict is None:
+            verdict = Verdict()
+            connection.set_app_data(verdict)
+        verdict.last = number
+        if depth:
+            if not verdict.ca_error:
+                verdict.ca_error, verdict.ca_depth = number, depth
+            ignored = authority
+        else:
+            verdict.error = verdict.error or number
+            ignored = leaf
+        if number in ignored or EVERY_ERROR in ignored:
+            return True
+        verdict.refused_depth = depth
+        return False
+
+    return verify

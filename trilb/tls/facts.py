@@ -1,0 +1,181 @@
+"""What there is to know of a secured connection and of its certificates, as values for rules and logs."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+
+from trilb.tls.names import entry, rfc2253, when, written
+
+_lib, _ffi = vars(SSL)["_lib"], vars(SSL)["_ffi"]
+
+__all__ = ["entry", "rfc2253", "when", "written"]
+
+_SIGNATURES = {
+    "1.2.840.113549.1.1.4": b"RSA-MD5",
+    "1.2.840.113549.1.1.5": b"RSA-SHA1",
+    "1.2.840.113549.1.1.10": b"RSASSA-PSS",
+    "1.2.840.113549.1.1.11": b"RSA-SHA256",
+    "1.2.840.113549.1.1.12": b"RSA-SHA384",
+    "1.2.840.113549.1.1.13": b"RSA-SHA512",
+    "1.2.840.113549.1.1.14": b"RSA-SHA224",
+    "1.2.840.10045.4.1": b"ecdsa-with-SHA1",
+    "1.2.840.10045.4.3.1": b"ecdsa-with-SHA224",
+    "1.2.840.10045.4.3.2": b"ecdsa-with-SHA256",
+    "1.2.840.10045.4.3.3": b"ecdsa-with-SHA384",
+    "1.2.840.10045.4.3.4": b"ecdsa-with-SHA512",
+    "1.2.840.10040.4.3": b"DSA-SHA1",
+    "2.16.840.1.101.3.4.3.2": b"dsa_with_SHA256",
+    "1.3.101.112": b"ED25519",
+    "1.3.101.113": b"ED448",
+}
+"""OpenSSL's short names of signature algorithms, by their object identifiers."""
+_KEYS = {
+    "1.2.840.113549.1.1.1": b"rsaEncryption",
+    "1.2.840.10045.2.1": b"id-ecPublicKey",
+    "1.2.840.10040.4.1": b"dsaEncryption",
+    "1.3.101.112": b"ED25519",
+    "1.3.101.113": b"ED448",
+}
+
+
+_GROUPS = {"x25519": "X25519", "x448": "X448", "secp256r1": "prime256v1"}
+"""Groups whose usual name is another one than that of their registration."""
+
+
+class Secured(Protocol):
+    """A connection that speaks TLS."""
+
+    @property
+    def secured(self) -> Any: ...
+
+
+def _tls(conn: Secured) -> SSL.Connection:
+    found = conn.secured
+    assert isinstance(found, SSL.Connection)
+    return found
+
+
+def version(conn: Secured) -> bytes:
+    """`TLSv1.3`."""
+    return _tls(conn).get_protocol_version_name().encode()
+
+
+def cipher(conn: Secured) -> bytes:
+    """OpenSSL's name of the cipher."""
+    return (_tls(conn).get_cipher_name() or "(NONE)").encode()
+
+
+def bits(conn: Secured) -> int:
+    """Secret bits of the cipher's key."""
+    return _tls(conn).get_cipher_bits() or 0
+
+
+def group(conn: Secured) -> bytes | None:
+    """The group of the key exchange."""
+    name = _tls(conn).get_group_name()
+    return _GROUPS.get(name, name).encode() if name else None
+
+
+def session_key(conn: Secured) -> bytes | None:
+    """The master secret."""
+    return _tls(conn).master_key()
+
+
+def client_random(conn: Secured) -> bytes | None:
+    """The client's random."""
+    return _tls(conn).client_random()
+
+
+def server_random(conn: Secured) -> bytes | None:
+    """The server's random."""
+    return _tls(conn).server_random()
+
+
+def unique(conn: Secured, *, accepting: bool) -> bytes | None:
+    """The first Finished message (RFC 5929): the client's, or the server's in a resumed session."""
+    tls = _tls(conn)
+    resumed = bool(getattr(conn, "resumed", False))
+    return tls.get_finished() if accepting == resumed else tls.get_peer_finished()
+
+
+def peer(conn: Secured) -> x509.Certificate | None:
+    """The certificate the other side showed."""
+    return _tls(conn).get_peer_certificate(as_cryptography=True)
+
+
+def own(conn: Secured) -> x509.Certificate | None:
+    """The certificate we showed."""
+    return _tls(conn).get_certificate(as_cryptography=True)
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    """The certificate as it travels."""
+    return certificate.public_bytes(Encoding.DER)
+
+
+def chain(conn: Secured) -> bytes | None:
+    """All certificates the other side showed, one after another."""
+    certificates = _tls(conn).get_peer_cert_chain(as_cryptography=True)
+    leaf = peer(conn)
+    if leaf is None:
+        return None
+    # OpenSSL gives who accepts the chain without the leaf, in most versions.
+    shown = [der(leaf)]
+    shown += [each for each in map(der, certificates or ()) if each != shown[0]]
+    return b"".join(shown)
+
+
+def root(conn: Secured) -> x509.Certificate | None:
+    """The authority the other side's certificate was traced to."""
+    found = _tls(conn).get_verified_chain(as_cryptography=True)
+    return found[-1] if found else None
+
+
+def sha1(certificate: x509.Certificate) -> bytes:
+    """The certificate's fingerprint."""
+    return certificate.fingerprint(SHA1())
+
+
+def serial(certificate: x509.Certificate) -> bytes:
+    """The serial number, big endian."""
+    number = certificate.serial_number
+    return number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+
+
+def signature_algorithm(certificate: x509.Certificate) -> bytes:
+    """OpenSSL's short name of the algorithm the certificate was signed with."""
+    oid = certificate.signature_algorithm_oid.dotted_string
+    return _SIGNATURES.get(oid, oid.encode())
+
+
+def key_algorithm(certificate: x509.Certificate) -> bytes:
+    """OpenSSL's name of the kind of key."""
+    oid = certificate.public_key_algorithm_oid.dotted_string
+    return _KEYS.get(oid, oid.encode())
+
+
+def key_words(certificate: x509.Certificate) -> bytes:
+    """Kind and size of the key: `RSA2048`, `EC256`."""
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return b"RSA%d" % key.key_size
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return b"EC%d" % key.key_size
+    if isinstance(key, dsa.DSAPublicKey):
+        return b"DSA%d" % key.key_size
+    return key_algorithm(certificate)
+
+
+def error_text(code: int) -> str:
+    """OpenSSL's words for an error's number, as its tools print them; "-" for none."""
+    if not code:
+        return "-"
+    reason, library = _lib.ERR_reason_error_string(code), _lib.ERR_lib_error_string(code)
+    words = [_ffi.string(text).decode() if text != _ffi.NULL else "" for text in (library, reason)]
+    return f"error:{code:08X}:{words[0]}::{words[1]}"

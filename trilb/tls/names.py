@@ -1,0 +1,66 @@
+"""Host names and distinguished names of certificates, as HAProxy matches and writes them. No I/O in here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+_SHORT = {
+    NameOID.COMMON_NAME: "CN",
+    NameOID.SURNAME: "SN",
+    NameOID.SERIAL_NUMBER: "serialNumber",
+    NameOID.COUNTRY_NAME: "C",
+    NameOID.LOCALITY_NAME: "L",
+    NameOID.STATE_OR_PROVINCE_NAME: "ST",
+    NameOID.STREET_ADDRESS: "street",
+    NameOID.ORGANIZATION_NAME: "O",
+    NameOID.ORGANIZATIONAL_UNIT_NAME: "OU",
+    NameOID.TITLE: "title",
+    NameOID.GIVEN_NAME: "GN",
+    NameOID.INITIALS: "initials",
+    NameOID.EMAIL_ADDRESS: "emailAddress",
+    NameOID.DOMAIN_COMPONENT: "DC",
+    NameOID.USER_ID: "UID",
+    NameOID.DN_QUALIFIER: "dnQualifier",
+    NameOID.PSEUDONYM: "pseudonym",
+    NameOID.UNSTRUCTURED_NAME: "unstructuredName",
+}
+
+
+def _pairs(name: x509.Name) -> list[tuple[str, str]]:
+    return [(_SHORT.get(each.oid, each.oid.dotted_string), str(each.value)) for each in name]
+
+
+def written(name: x509.Name) -> bytes:
+    """A whole distinguished name: `/C=FR/O=Example/CN=www`."""
+    return "".join(f"/{key}={value}" for key, value in _pairs(name)).encode()
+
+
+def entry(name: x509.Name, wanted: str, number: int) -> bytes | None:
+    """The value of the `number`th entry called `wanted`, from 1; negative ones count from the end, 0 is the first."""
+    found = [value for key, value in _pairs(name) if key == wanted]
+    at = number - 1 if number > 0 else number if number < 0 else 0
+    try:
+        return found[at].encode()
+    except IndexError:
+        return None
+
+
+def rfc2253(name: x509.Name) -> bytes:
+    """The name as LDAP writes it, the last entry first."""
+    return name.rfc4514_string().encode()
+
+
+def when(moment: datetime) -> bytes:
+    """A certificate's time as ASN.1 writes it: YYMMDDhhmmssZ."""
+    return moment.strftime("%y%m%d%H%M%SZ" if 1950 <= moment.year < 2050 else "%Y%m%d%H%M%SZ").encode()
+
+
+def matches(names: Iterable[str], host: str) -> bool:
+    """Is one of a certificate's names for that host? `*.` stands for one label (configuration.txt, `verifyhost`)."""
+    host = host.lower().rstrip(".")
+    tail = host.partition(".")[2]
+    return any(name == host or (name.startswith("*.") and bool(tail) and name[2:] == tail) for name in names)
