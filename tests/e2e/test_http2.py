@@ -133,7 +133,7 @@ def _body(request: bytes) -> bytes:
     if b"chunked" not in head:
         return body
     out = b""
-    while body:
+    while body and not body.startswith(b"0\r\n"):
         size, _, body = body.partition(b"\r\n")
         out, body = out + body[: int(size, 16)], body[int(size, 16) + 2 :]
     return out
