@@ -343,7 +343,9 @@ class Http2Session:
         """Until when the client may stay silent: the times of an idle connection, or of one that does not read."""
         plan = self.plan
         if self.h2.out:
-            return self._moved + plan.client_timeout if plan.client_timeout else 0.0
+            # Streams that wait for it time out first, so that the log tells whose fault it was.
+            grace = 1.0 if self.streams else 0.0
+            return self._moved + plan.client_timeout + grace if plan.client_timeout else 0.0
         if self.streams:
             return 0.0
         if not self.h2.accepted:
