@@ -344,6 +344,18 @@ def test_reset_while_waiting() -> None:
         assert client.ask(get(b"/local")).status == 200
 
 
+def test_reset_with_the_request() -> None:
+    """A request that is given up with the same breath is logged, and no server hears of it."""
+    with running(_answer) as lb, lb.client() as client:
+        number = client.h2.get_next_available_stream_id()
+        client.h2.send_headers(number, get(b"/"), end_stream=True)
+        client.h2.reset_stream(number)
+        client.flush()
+        assert " CR" in lb.syslog.take(1)[0]
+        client.pump(lambda: False, 0.2)
+        assert not lb.origin.requests + lb.other.requests
+
+
 def test_reset_in_the_middle() -> None:
     """Giving up a download or an upload leaves the connection as it was."""
     with running(_answer) as lb, lb.client(auto=False) as client:

@@ -36,7 +36,8 @@ _READ = 32768
 _OUT_MOST = 131072
 """Bytes waiting for the client from which streams must wait, and nothing more is read. Arbitrary: some round trips."""
 _LINGER = 1.0
-CANCEL, INTERNAL_ERROR = 8, 2
+INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 2, 7, 8
+"""Codes of RST_STREAM (RFC 9113, section 7)."""
 
 
 class StreamConn(Conn):
@@ -302,6 +303,7 @@ class Http2Session:
             if data and self._take(data):
                 await self._part()
                 return
+            data = None
             moved = self._flush()
             if self.plane.stopping and not h2.draining:
                 h2.drain()
@@ -311,7 +313,6 @@ class Http2Session:
                 h2.goaway()
                 await self._part()
                 return
-            data = None
             if client.watch.ready and len(h2.out) < _OUT_MOST:
                 data = client.receive(_READ)
                 if data == b"":
@@ -466,6 +467,10 @@ class Http2Session:
     # -- requests ------------------------------------------------------------------------------------------------
 
     def _begin(self, event: Request) -> None:
+        if len(self.streams) >= 2 * self.plane.h2.max_streams:
+            # Streams that were reset may take a while to end: no more than as many again.
+            self.h2.reset(event.stream, REFUSED_STREAM)
+            return
         conn = StreamConn(self, event.stream, event.head, ended=event.ended)
         self.streams[event.stream] = conn
         self._nursery.start_soon(self._serve, conn, event, name=self.session.frontend.name)
@@ -494,6 +499,10 @@ class Http2Session:
                 return
             stream = self._stream(event, event.head)
             try:
+                if conn.failed:
+                    # Given up before anybody looked at it: no server shall.
+                    stream.end("C", "R")
+                    return
                 await http.run(stream)
                 cut = stream.during == "D"
             finally:
