@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from trilb.admin import page
@@ -290,6 +290,10 @@ def _opening(store: TlsStore, server: Server, builder: _Builder) -> Opening | No
         made.header = opening.header(line.send_proxy, line.proxy_options, tlvs)
     if line.ssl:
         made.tls = store.server(line)
+        downgrades = line.ws == "h1" or (line.ws == "auto" and b"http/1.1" in (line.tls.alpn or ()))
+        if b"h2" in (line.tls.alpn or ()) and downgrades:
+            h1 = replace(line, tls=replace(line.tls, alpn=(b"http/1.1",)))
+            made.tls_h1 = store.server(h1)
         if line.tls.sni is not None:
             made.name = cast(Name, samples.expression(line.tls.sni, builder, "str"))
         elif line.tls.sni_auto and builder.proxy.mode is Mode.HTTP:

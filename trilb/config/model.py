@@ -296,6 +296,7 @@ class ServerLine:
     check_sni: str = ""
     check_alpn: tuple[bytes, ...] | None = None
     proto: str = ""
+    ws: str = "auto"
     send_proxy: str = ""
     """"v1" or "v2": the PROXY header its connections begin with."""
     proxy_options: frozenset[str] = frozenset()

@@ -136,11 +136,11 @@ class Failed:
 Event = Request | Data | Trailers | Reset | Opened | Rejected | Leaving | Failed
 
 
-def _unchecked(*_: object) -> None:
+def unchecked(*_: object) -> None:
     """In place of the library's content-length check, whose failure ends the connection; ours ends the stream."""
 
 
-class _PlainEncoder(Encoder):
+class PlainEncoder(Encoder):
     """Header compression without Huffman codes: they save little and cost more than the rest of an answer in Python."""
 
     def encode(self, headers: Any, huffman: bool = False) -> bytes:
@@ -162,7 +162,7 @@ class _Engine(H2Connection):
             )
         )
         self._most = tuning.max_streams
-        self.encoder = _PlainEncoder()
+        self.encoder = PlainEncoder()
         self._closed_streams = SizeLimitDict(size_limit=_CLOSED_REMEMBERED)
         # hpack counts 32 bytes a field on top; whether the head is acceptable is the policy's question.
         self.decoder.max_header_list_size = 2 * limits.raw + 32 * 2 * limits.fields
@@ -174,8 +174,8 @@ class _Engine(H2Connection):
 
     def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
         stream = super()._begin_new_stream(stream_id, allowed_ids)
-        stream._initialize_content_length = _unchecked  # type: ignore[method-assign, assignment]
-        stream._track_content_length = _unchecked  # type: ignore[method-assign, assignment]
+        stream._initialize_content_length = unchecked  # type: ignore[method-assign, assignment]
+        stream._track_content_length = unchecked  # type: ignore[method-assign, assignment]
         return stream
 
 

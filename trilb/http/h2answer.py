@@ -35,6 +35,8 @@ class Content:
 Part = Fields | Content
 
 _HEAD, _LENGTH, _CLOSE, _SIZE, _CHUNK, _AFTER, _TRAILER, _DONE = range(8)
+COUNTED, UNTIL_CLOSED, CHUNKS, DONE = _LENGTH, _CLOSE, _SIZE, _DONE
+"""What follows a head: a body with a length, until the end, in chunks, none."""
 
 
 class Answer:

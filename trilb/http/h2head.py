@@ -212,6 +212,52 @@ def response_fields(status: int, fields: list[Field], *, upgraded: bool) -> list
     return out
 
 
+def answer_fields(fields: list[Field], limits: Limits) -> tuple[int, list[Field]]:
+    """A server's status and fields. Raises Malformed."""
+    if not fields or fields[0][0] != b":status" or not re.match(rb"[1-9][0-9][0-9]\Z", fields[0][1]):
+        raise Malformed("no status")
+    status = int(fields[0][1])
+    if len(fields) > 2 * limits.fields or status == 101:
+        raise Malformed("too many fields, or a status that HTTP/2 does not have")
+    size = 0
+    for name, value in fields[1:]:
+        if not _NAME.match(name) or _FORBIDDEN.search(value) or name in _CONNECTION:
+            raise Malformed("invalid field")
+        size += 8 + len(name) + len(value)
+    if size > limits.bytes + 1024:
+        raise Malformed("head too large")
+    return status, [(name, value.strip(b" \t")) for name, value in fields[1:]]
+
+
+def ask_fields(method: bytes, target: bytes, fields: list[Field], *, scheme: bytes, upgrade: bytes) -> list[Field]:
+    """A request's fields towards a server, from what HTTP/1 writes.
+
+    An origin-form target keeps its `host` field and an absolute one becomes an authority, as HAProxy does it; what
+    asks for another protocol becomes an extended CONNECT (RFC 8441).
+    """
+    host = next((value for name, value in fields if name == b"host"), b"")
+    authority = b""
+    if b"://" in target and not target.startswith(b"/"):
+        scheme, _, rest = target.partition(b"://")
+        authority, slash, path = rest.partition(b"/")
+        target = slash + path or (b"*" if method == b"OPTIONS" else b"/")
+    if upgrade:
+        method, authority = b"CONNECT", authority or host
+    out: list[Field] = [(b":method", method)]
+    if method == b"CONNECT" and not upgrade:
+        out.append((b":authority", target))
+    else:
+        out.append((b":scheme", scheme))
+        if authority:
+            out.append((b":authority", authority))
+        out.append((b":path", target))
+    if upgrade:
+        out.append((b":protocol", upgrade))
+    named = authority or (method == b"CONNECT" and not upgrade)
+    out += [field for field in fields if field[0] not in _CONNECTION and not (named and field[0] == b"host")]
+    return out
+
+
 def accept_of(key: bytes) -> bytes:
     """What a websocket server must answer to a key (RFC 6455, 4.2.2)."""
     return b64encode(sha1(key + _WEBSOCKET, usedforsecurity=False).digest())

@@ -23,6 +23,16 @@ class Idle(Protocol):
     def close(self) -> None: ...
 
 
+class Multiplexed(Protocol):
+    """A connection for many requests at once."""
+
+    since: float
+
+    def idle(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
 class Waiting(Protocol):
     """Somebody in a queue."""
 
@@ -35,11 +45,13 @@ class Opening:
     Each is a closure over the stream the connection is opened for, or None.
     """
 
-    __slots__ = ("alias", "follows", "header", "name", "tls")
+    __slots__ = ("alias", "follows", "header", "name", "tls", "tls_h1")
 
     def __init__(self) -> None:
         self.header: Callable[[Stream], bytes] | None = None
         self.tls: Outgoing | None = None
+        self.tls_h1: Outgoing | None = None
+        """For requests that are to be spoken in HTTP/1 (`ws h1`)."""
         self.follows = False
         """It goes to where the client connected to, in address or port."""
         self.name: Callable[[Stream], bytes | None] | None = None
@@ -54,6 +66,8 @@ class Opening:
             name(stream) if name is not None else None,
             self.header(stream) if self.header is not None else None,
             (stream.local, stream.local_port) if self.follows else None,
+            # Where websockets go another way they do not meet the others.
+            self.tls_h1 is not None and stream.request is not None and stream.request.upgrade == b"websocket",
         )
 
 
@@ -84,6 +98,7 @@ class Server:
         "last_check",
         "line",
         "maxconn",
+        "muxes",
         "name",
         "opening",
         "port_offset",
@@ -120,6 +135,8 @@ class Server:
         self.queue: deque[Waiting] = deque()
         self.queue_index = 0
         self.idle: list[Idle] = []
+        self.muxes: list[Multiplexed] = []
+        """Connections that carry many requests at once."""
         self.counters = Counters()
         self.followers: list[Server] = []
         self.last_check = ""

@@ -40,7 +40,7 @@ class Watch:
     `hangup`: the peer has ended; `broken`: by a reset.
     """
 
-    __slots__ = ("broken", "edge", "fd", "hangup", "idle", "ready", "waiter")
+    __slots__ = ("broken", "call", "edge", "fd", "hangup", "idle", "ready", "waiter")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -50,6 +50,8 @@ class Watch:
         self.broken = False
         self.waiter: Waiter | None = None
         self.idle: Callable[[], None] | None = None
+        self.call: Callable[[], None] | None = None
+        """Called for every event, by the poller's task: it must not wait, nor raise."""
 
 
 class Waiter:
@@ -176,6 +178,8 @@ class Poller:
                     waiter = watch.waiter
                     if waiter is not None:
                         waiter.wake()
+                    elif watch.call is not None:
+                        watch.call()
                     elif watch.idle is not None:
                         if events & _READABLE:
                             watch.idle()

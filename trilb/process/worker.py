@@ -328,6 +328,8 @@ class _Worker:
             await trio.sleep(_PURGE)
             for backend in self.runtime.backends.values():
                 for server in backend.servers:
+                    if server.muxes:
+                        pool.retire(server, plane.clock.now)
                     if server.idle:
                         for conn in pool.stale(server, plane.clock.now):
                             conn.close()

@@ -11,11 +11,13 @@ import os
 import socket
 
 from trilb.base.ip import text as address_text
+from trilb.http.h2client import ClientConnection
 from trilb.live.server import Opening, Server
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn, connect, connect_error
 from trilb.net.poller import Expired, Waiter
 from trilb.proxy import pool, queue, secure
+from trilb.proxy.mux import Mux
 from trilb.proxy.plane import Plane
 from trilb.tls.conn import TlsConn
 
@@ -71,8 +73,14 @@ async def establish(
     while True:
         server = stream.server
         assert server is not None
+        if server.muxes and not fresh and not wants_h1(stream, server):
+            shared = pool.shared(server, stream.session, plan.reuse, first, _key(server, stream))
+            if shared is not None:
+                server.counters.reuse += 1
+                stream.connected = plane.clock.now
+                return shared.stream(stream.session)
         if not fresh and (server.idle or stream.session.private is not None):
-            key = server.opening.key(stream) if server.opening is not None else None
+            key = _key(server, stream)
             conn = pool.take_private(stream.session, server, key) or pool.take(server, plan.reuse, first, key)
             if conn is not None:
                 stream.bound = conn.bound
@@ -87,12 +95,44 @@ async def establish(
             cause = "s"
         else:
             stream.connected = plane.clock.now
-            return conn
+            return _multiplexed(plane, stream, server, conn)
         if stream.retries >= retries_of(stream, plan.retries) or "conn-failure" not in plan.retry_on:
             server.counters.econ += 1
             backend.counters.econ += 1
             raise Failed(503, cause, "C")
         await retry(plane, stream, waiter, client, wait=cause == "S")
+
+
+def _key(server: Server, stream: Stream) -> object:
+    return server.opening.key(stream) if server.opening is not None else None
+
+
+def _multiplexed(plane: Plane, stream: Stream, server: Server, conn: Conn) -> Conn:
+    """The connection itself, or a stream on it when it speaks HTTP/2."""
+    if stream.request is None or not _speaks_2(stream, server, conn):
+        return conn
+    tuning = plane.h2
+    h2 = ClientConnection(plane.limits, max(tuning.window, 65535), tuning.header_table, tuning.frame_size)
+    mux = Mux(server, conn, h2, stream.session)
+    server.muxes.append(mux)
+    return mux.stream(stream.session)
+
+
+def _speaks_2(stream: Stream, server: Server, conn: Conn) -> bool:
+    if conn.alpn:
+        return conn.alpn == b"h2"
+    line = server.line
+    if wants_h1(stream, server):
+        return False
+    return line.proto == "h2"
+
+
+def wants_h1(stream: Stream, server: Server) -> bool:
+    """Is this a websocket's request that the server is to get in HTTP/1 (`ws`)?"""
+    line = server.line
+    if line.ws == "h2" or stream.request is None or stream.request.upgrade != b"websocket":
+        return False
+    return line.ws == "h1" or (bool(line.tls.alpn) and b"http/1.1" in (line.tls.alpn or ()))
 
 
 async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, wait: bool) -> None:
@@ -316,8 +356,11 @@ async def _open(stream: Stream, conn: Conn, opening: Opening, waiter: Waiter, cl
     if opening.tls is None:
         return
     assert isinstance(conn, TlsConn)
-    secure.begin(conn, opening.tls, opening.name(stream) if opening.name is not None else None)
+    tls = opening.tls
+    if opening.tls_h1 is not None and stream.server is not None and wants_h1(stream, stream.server):
+        tls = opening.tls_h1
+    secure.begin(conn, tls, opening.name(stream) if opening.name is not None else None)
     while not conn.handshake():
         check_client(stream, client, "C")
         await waiter.park(conn.watch, client.watch)
-    secure.check(conn, opening.tls)
+    secure.check(conn, tls)

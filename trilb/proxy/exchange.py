@@ -433,7 +433,8 @@ class Exchange:
         assert server is not None
         assert asked is not None
         reusable = (
-            not self.route.server_close
+            not conn.multiplexed
+            and not self.route.server_close
             and not conn.inbox
             and not conn.failed
             and not head.connection & CLOSE

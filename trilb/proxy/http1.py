@@ -41,6 +41,7 @@ from trilb.proxy import connect, relay
 from trilb.proxy.connect import Failed
 from trilb.proxy.exchange import Exchange, size_of
 from trilb.proxy.inspect import inspect
+from trilb.proxy.mux import ServerStream
 from trilb.proxy.plane import Plane
 from trilb.proxy.tracks import count_head, leave
 from trilb.samples.fetch_uri import pathq_of
@@ -423,6 +424,8 @@ class HttpSession:
             except Failed as failed:
                 return await self._failed(stream, failed, route.errors)
             stream.server_side = server
+            if isinstance(server, ServerStream):
+                server.prepare(head, stream.target)
             for log in self.plan.log_connect:
                 log(stream)
             exchange = Exchange(self, stream, route, server, raw, body)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from trilb.live.server import Server
 from trilb.live.session import Session
 from trilb.net.conn import Conn
+from trilb.proxy.mux import Mux
 
 _MOST = 4096
 """Idle connections kept per server without `pool-max-conn`. Arbitrary; descriptors are finite."""
@@ -86,6 +87,21 @@ def put(server: Server, conn: Conn, now: float) -> bool:
     return True
 
 
+def shared(server: Server, session: Session, reuse: str, first: bool, key: object) -> Mux | None:
+    """A connection for many requests at once that may carry this one as well, or None."""
+    for mux in server.muxes:
+        assert isinstance(mux, Mux)
+        if mux.conn.key != key or not mux.available():
+            continue
+        if (
+            mux.session is session
+            or reuse == "always"
+            or (reuse != "never" and (not first or (reuse == "aggressive" and mux.reused)))
+        ):
+            return mux
+    return None
+
+
 def stale(server: Server, now: float) -> list[Conn]:
     """Take out connections idle for longer than `pool-purge-delay`; the caller closes them."""
     limit = now - server.line.pool_purge_delay
@@ -93,3 +109,14 @@ def stale(server: Server, now: float) -> list[Conn]:
     if old:
         server.idle[:] = [conn for conn in server.idle if conn not in old]
     return old
+
+
+def retire(server: Server, now: float) -> None:
+    """Close shared connections that carried nothing for longer than `pool-purge-delay`."""
+    for mux in list(server.muxes):
+        if not mux.idle():
+            mux.since = 0.0
+        elif not mux.since:
+            mux.since = now
+        elif mux.since < now - server.line.pool_purge_delay:
+            mux.close()

@@ -263,8 +263,13 @@ def apply_server_options(
                 made.tls.sni = made_expr
             else:
                 made.pool_conn_name = made_expr
-        elif option == "proto" and _value(words, i, option, column) in ("h1", "none"):
+        elif option == "proto" and _value(words, i, option, column) in ("h1", "h2", "none"):
             made.proto = words[i]
+            i += 1
+        elif option == "ws":
+            made.ws = _value(words, i, option, column)
+            if made.ws not in ("auto", "h1", "h2"):
+                raise Refused(f"'ws' expects auto, h1 or h2, not '{made.ws}'", column=columns[i])
             i += 1
         elif option == "redirect" or option in _SERVER_DEFAULTS_AS_IS:
             continue

@@ -1,0 +1,296 @@
+"""HTTP/2 towards servers, sans-IO: requests become frames, the bytes of a connection become responses.
+
+The other half of `h2`, and of the same mind: any bytes give events, never an exception; a wrong response costs its
+stream, a wrong frame the connection. Servers are trusted more than strangers, but what they can make us keep is
+bounded all the same: header blocks by `Limits`, bodies by the windows.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import h2.events
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+
+from trilb.http.h2 import PlainEncoder, unchecked
+from trilb.http.h2head import Malformed, answer_fields, trailer_fields
+from trilb.http.head import Field
+from trilb.http.policy import Limits
+
+_LAST_NUMBER = (1 << 31) - 3
+_FRAME_HEAD, _GOAWAY = 9, 7
+_MOST_STREAMS = 100
+"""Requests at once on one connection, whatever the server allows (configuration.txt, tune.h2.be.max-concurrent...)."""
+
+
+@dataclass(slots=True)
+class Response:
+    """A response head; an interim one when `status` is below 200."""
+
+    stream: int
+    status: int
+    fields: list[Field]
+    ended: bool
+
+
+@dataclass(slots=True)
+class Content:
+    """Bytes of a body; `credit` is what to give back with `consumed` once they are used."""
+
+    stream: int
+    data: bytes
+    credit: int
+    ended: bool
+
+
+@dataclass(slots=True)
+class Trailers:
+    """The end of a body, with fields behind it."""
+
+    stream: int
+    fields: list[Field]
+
+
+@dataclass(slots=True)
+class Gone:
+    """The stream is over before its time. `unserved` says that the server did nothing of what was asked."""
+
+    stream: int
+    code: int
+    unserved: bool
+
+
+@dataclass(slots=True)
+class Opened:
+    """More may be sent: on a stream, or (0) on all."""
+
+    stream: int
+
+
+@dataclass(slots=True)
+class Failed:
+    """The connection is beyond repair."""
+
+    reason: str
+
+
+Event = Response | Content | Trailers | Gone | Opened | Failed
+
+
+class ClientConnection:
+    """The client's end of an HTTP/2 connection.
+
+    `out` is what to send; `settled` tells that the server's first SETTINGS came, `websockets` that it knows extended
+    CONNECT (RFC 8441); `failed` that nothing goes any more, `leaving` that no new stream may be opened.
+    """
+
+    def __init__(self, limits: Limits, window: int, header_table: int, frame_size: int) -> None:
+        self.out = bytearray()
+        self.failed = self.leaving = self.settled = self.websockets = False
+        self.streams: dict[int, bool] = {}
+        """Open streams, with whether our side has ended."""
+        self._limits = limits
+        self._buffer = b""
+        self._engine = H2Connection(
+            H2Configuration(
+                client_side=True,
+                header_encoding=None,
+                validate_inbound_headers=False,
+                normalize_inbound_headers=False,
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+        self._engine.encoder = PlainEncoder()
+        self._engine.decoder.max_header_list_size = 2 * limits.raw + 32 * 2 * limits.fields
+        self._engine.local_settings = Settings(
+            client=True,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.HEADER_TABLE_SIZE: header_table,
+                SettingCodes.INITIAL_WINDOW_SIZE: window,
+                SettingCodes.MAX_FRAME_SIZE: frame_size,
+                SettingCodes.MAX_HEADER_LIST_SIZE: limits.raw,
+            },
+        )
+        self._engine.initiate_connection()
+        self._engine.increment_flow_control_window(max(window, 65535) * 16)
+        self._take_out()
+
+    # -- requests ----------------------------------------------------------------------------------------------
+
+    def room_for_one(self) -> bool:
+        """May another stream be opened?"""
+        if self.failed or self.leaving or self._engine.highest_outbound_stream_id >= _LAST_NUMBER:
+            return False
+        allowed = self._engine.remote_settings.max_concurrent_streams
+        return len(self.streams) < min(allowed if allowed is not None else _MOST_STREAMS, _MOST_STREAMS)
+
+    def open(self, fields: list[Field], *, ended: bool) -> int:
+        """Send a request head; the number of its stream."""
+        number = self._engine.get_next_available_stream_id()
+        self._engine.send_headers(number, fields, end_stream=ended)
+        # Lengths are compared by who reads the body; the library would end the connection.
+        stream = self._engine.streams[number]
+        stream._initialize_content_length = unchecked  # type: ignore[method-assign, assignment]
+        stream._track_content_length = unchecked  # type: ignore[method-assign, assignment]
+        self.streams[number] = ended
+        self._take_out()
+        return number
+
+    def room(self, number: int) -> int:
+        """How many bytes of a body the windows allow on a stream."""
+        return max(0, self._engine.local_flow_control_window(number)) if number in self.streams else 0
+
+    def send_data(self, number: int, data: bytes, *, ended: bool) -> None:
+        """Send a piece of a body that fits into `room`."""
+        most = self._engine.max_outbound_frame_size
+        for at in range(0, len(data), most) if data else (0,):
+            self._engine.send_data(number, data[at : at + most], end_stream=ended and at + most >= len(data))
+        self._end(number, ended)
+
+    def send_trailers(self, number: int, fields: list[Field]) -> None:
+        """Send trailers, the end of the request."""
+        self._engine.send_headers(number, fields, end_stream=True)
+        self._end(number, True)
+
+    def _end(self, number: int, ended: bool) -> None:
+        if ended and number in self.streams:
+            self.streams[number] = True
+        self._take_out()
+
+    def consumed(self, number: int, credit: int) -> None:
+        """Bytes of a body were used: the server may send as many again."""
+        if credit and not self.failed:
+            self._engine.acknowledge_received_data(credit, number)
+            self._take_out()
+
+    def reset(self, number: int, code: int = ErrorCodes.CANCEL) -> None:
+        """Give a stream up, if it is open still."""
+        if self.streams.pop(number, None) is not None and not self.failed:
+            with suppress(ProtocolError):  # it may have ended on both sides in the meantime
+                self._engine.reset_stream(number, code)
+            self._take_out()
+
+    def goaway(self) -> None:
+        """Say farewell."""
+        if not self.failed:
+            self._engine.close_connection()
+            self._take_out()
+
+    # -- from the server -----------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take bytes; what they mean."""
+        events: list[Event] = []
+        if self.failed:
+            return events
+        buffer = self._buffer + data if self._buffer else data
+        at = 0
+        try:
+            while len(buffer) - at >= _FRAME_HEAD:
+                end = at + _FRAME_HEAD + int.from_bytes(buffer[at : at + 3], "big")
+                if end - at - _FRAME_HEAD > self._engine.max_inbound_frame_size:
+                    raise ProtocolError("frame too large")
+                if end > len(buffer):
+                    break
+                if buffer[at + 3] == _GOAWAY:
+                    self._leave(buffer[at + _FRAME_HEAD : end], events)
+                else:
+                    for event in self._engine.receive_data(buffer[at:end]):
+                        self._event(event, events)
+                at = end
+            self._buffer = buffer[at:]
+        except ProtocolError as error:
+            self._take_out()
+            self.failed = True
+            events.append(Failed(str(error) or type(error).__name__))
+            return events
+        self._take_out()
+        return events
+
+    def _event(self, event: h2.events.Event, events: list[Event]) -> None:
+        if isinstance(event, (h2.events.ResponseReceived, h2.events.InformationalResponseReceived)):
+            self._response(event, events)
+        elif isinstance(event, h2.events.DataReceived):
+            number, credit = event.stream_id or 0, event.flow_controlled_length or 0
+            ended = event.stream_ended is not None
+            if number not in self.streams:
+                self._engine.acknowledge_received_data(credit, number)
+                return
+            events.append(Content(number, bytes(event.data or b""), credit, ended))
+            self._over(number, ended)
+        elif isinstance(event, h2.events.TrailersReceived):
+            number = event.stream_id or 0
+            if number in self.streams:
+                try:
+                    events.append(Trailers(number, trailer_fields(_fields(event.headers))))
+                except Malformed:
+                    self._wrong(number, events)
+                    return
+                self._over(number, True)
+        elif isinstance(event, h2.events.StreamReset):
+            number = event.stream_id or 0
+            if self.streams.pop(number, None) is not None:
+                code = int(event.error_code or 0)
+                events.append(Gone(number, code, unserved=code == ErrorCodes.REFUSED_STREAM))
+        elif isinstance(event, h2.events.WindowUpdated):
+            events.append(Opened(event.stream_id or 0))
+        elif isinstance(event, h2.events.RemoteSettingsChanged):
+            self.settled = True
+            connect = event.changed_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL)
+            if connect is not None:
+                # Once said it stays said (RFC 8441, section 3).
+                self.websockets = self.websockets or bool(connect.new_value)
+            events.append(Opened(0))
+
+    def _response(
+        self, event: h2.events.ResponseReceived | h2.events.InformationalResponseReceived, events: list[Event]
+    ) -> None:
+        number = event.stream_id or 0
+        if number not in self.streams:
+            return
+        ended = getattr(event, "stream_ended", None) is not None
+        try:
+            status, fields = answer_fields(_fields(event.headers), self._limits)
+        except Malformed:
+            self._wrong(number, events)
+            return
+        events.append(Response(number, status, fields, ended))
+        self._over(number, ended)
+
+    def _over(self, number: int, ended: bool) -> None:
+        """The server's side has ended: nothing more is wanted of ours."""
+        if ended:
+            done = self.streams.pop(number)
+            if not done:
+                self._engine.reset_stream(number, ErrorCodes.NO_ERROR)
+
+    def _wrong(self, number: int, events: list[Event]) -> None:
+        self.reset(number, ErrorCodes.PROTOCOL_ERROR)
+        events.append(Gone(number, int(ErrorCodes.PROTOCOL_ERROR), unserved=False))
+
+    def _leave(self, payload: bytes, events: list[Event]) -> None:
+        """GOAWAY: no new streams; those above the last one it names were not served, the others run on.
+
+        The library is not told: it would neither send nor take anything more.
+        """
+        if len(payload) < 8:
+            raise ProtocolError("malformed GOAWAY")
+        self.leaving = True
+        last, code = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big")
+        for number in [number for number in self.streams if number > last]:
+            del self.streams[number]
+            events.append(Gone(number, code, unserved=True))
+
+    def _take_out(self) -> None:
+        self.out += self._engine.data_to_send()
+
+
+def _fields(found: object) -> list[Field]:
+    return [(bytes(name), bytes(value)) for name, value in found or ()]  # type: ignore[attr-defined]
