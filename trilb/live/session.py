@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from trilb.live.counters import Counters
     from trilb.live.proxy import Frontend
     from trilb.live.server import Idle, Server
+    from trilb.live.stream import Stream
     from trilb.tables.tracking import Tracked, Trackers
 
 
@@ -80,6 +81,7 @@ class Session:
         "requests",
         "secured",
         "side",
+        "switched",
         "tls",
         "tracked",
         "vars",
@@ -112,6 +114,8 @@ class Session:
         self.proxy_tlvs: tuple[tuple[int, bytes], ...] = ()
         self.vars: dict[str, bool | int | bytes] | None = None
         self.tracked: Trackers | None = None
+        self.switched: Stream | None = None
+        """The TCP stream that goes on as HTTP, until the first request takes over what its rules did."""
         self.carried: Trackers | None = None
         """What a stream tracked that goes on as HTTP."""
         self.private: tuple[Server, Idle] | None = None

@@ -179,6 +179,9 @@ class Acceptor:
             while await served.serve():
                 # It turned out to speak HTTP, or HTTP/2: the bytes seen so far are in the connection's inbox.
                 self.sessions.discard(served)
+                if self.proto == "none":
+                    # The socket carries bytes and nothing else.
+                    return
                 served = self._http(session, conn, served.proto if isinstance(served, TcpSession) else "h2")
                 self.sessions.add(served)
         finally:

@@ -315,7 +315,7 @@ class HttpSession:
             log(stream)
         for log in self.plan.log_request:
             log(stream)
-        if self.plan.content is not None:
+        if self.plan.content is not None and not self._switched(stream):
             effect = await self._inspect(stream, self.plan.content, self.plan.inspect_delay)
             if effect is not None:
                 return await self.obey(stream, effect, self.plan.errors)
@@ -601,6 +601,14 @@ class HttpSession:
             return Abort(408, "c")
         except Broken:
             return Abort(400, "C")
+
+    def _switched(self, stream: Stream) -> bool:
+        """Did content rules look at the request already, in mode tcp? What they set stays."""
+        before, self.session.switched = self.session.switched, None
+        if before is None:
+            return False
+        stream.req_vars, stream.txn_vars = before.req_vars, before.txn_vars
+        return True
 
     async def _inspect(self, stream: Stream, rules: Step, delay: float) -> Effect | None:
         """Run content rules over a request whose head is here; some wait for its body, at most for `delay` seconds."""

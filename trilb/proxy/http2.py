@@ -265,6 +265,8 @@ class Http2Session:
         self.waiter = Waiter(plane.wheel)
         self.inflight = False
         session.major = 2
+        # A TCP stream that turned to HTTP/2 is over: each request is looked at by all rules.
+        session.switched = None
         self.h2 = ServerConnection(plane.h2, self.plan.limits)
         self.streams: dict[int, StreamConn] = {}
         self._blocked: dict[int, StreamConn] = {}
