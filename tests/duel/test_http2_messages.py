@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 CONFIG = """
 global
     log 127.0.0.1:{syslog} local0
+userlist users
+    user joe insecure-password secret
 defaults
     mode http
     log global
@@ -45,6 +47,15 @@ frontend fe
     http-request set-header host other if { path /sethost }
     http-request set-header x-hdrs %[req.hdrs,hex] if { path /hdrs }
     http-request set-header x-body %[req.body] if { path /body }
+    http-request auth if { path /auth } !{ http_auth(users) }
+    http-request replace-path (.*)/rp(.*) \\1/other\\2 if { path_beg /rp }
+    http-request replace-pathq /rq(.*) /other\\1 if { path_beg /rq }
+    http-request replace-uri (.*)/ru(.*) \\1/other\\2 if { path_beg /ru }
+    http-request replace-uri .*/rx(.*) /other\\1 if { path_beg /rx }
+    http-request set-pathq /new?a=b if { path /setpathq }
+    http-request del-header host if { path /delhost }
+    http-request set-method PUT if { path /setmethod }
+    monitor-uri /monitor
     use_backend dead if { path /refused }
     use_backend cookies if { path /cookies }
     default_backend be
@@ -117,7 +128,8 @@ def _summary(got: Got) -> object:
 
 PATHS = (
     "/ /p?q=1 /chunked /trailers /close /old /204 /304 /hop /hints /deny /return /redirect /prefix /scheme /setpath "
-    "/seturi /setabsolute /setquery /sethost /hdrs /refused /cookies /junk"
+    "/seturi /setabsolute /setquery /sethost /hdrs /refused /cookies /junk "
+    "/auth /rp?x /rq?x /ru?x /rx?x /setpathq?x /delhost /setmethod"
 ).split()
 
 
@@ -125,6 +137,13 @@ PATHS = (
 def test_answers(pair: Duel, path: str) -> None:
     """GET of everything."""
     pair.same(lambda side: converse(side, get(path.encode(), (b"x-a", b"1"), host=b"A.example"), None, ()))
+
+
+def test_authorization(pair: Duel) -> None:
+    """An absolute URI makes no proxy of us: the credentials are in `authorization`."""
+    joe = (b"authorization", b"Basic am9lOnNlY3JldA==")
+    pair.same(lambda side: converse(side, get(b"/auth", joe), None, ()))
+    pair.same(lambda side: converse(side, get(b"/auth", (b"proxy-authorization", joe[1])), None, ()))
 
 
 @pytest.mark.parametrize("path", ["/", "/deny", "/return", "/204", "/refused"])

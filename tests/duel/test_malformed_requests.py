@@ -217,7 +217,7 @@ REQUEST_LINE = [
     Row("http/0.9 post", b"POST /\r\n\r\n"),
     *(Row(f"version {v}", request(version=v.encode())) for v in VERSIONS),
     # reg-tests h1_to_h2_upgrade and tcp_to_http_upgrade: 405 where the preface is not an upgrade; 2.6: 400
-    Row("pri", b"PRI * HTTP/2.0\r\n\r\n", "close", status3=405),
+    Row("pri", b"PRI * HTTP/2.0\r\n\r\nnot the preface", "close", status3=405),
     Row("preface to h1", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "close", port="port_h1", status3=405),
 ]
 

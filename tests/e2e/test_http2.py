@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import trustme
+from hpack import Encoder
 
 from tests.support.h2wire import PREFACE, SETTINGS, H2Client, frame, get
 from tests.support.origin import Held, Origin, Respond, reply
@@ -133,7 +138,7 @@ def _body(request: bytes) -> bytes:
     if b"chunked" not in head:
         return body
     out = b""
-    while body:
+    while body and not body.startswith(b"0\r\n"):
         size, _, body = body.partition(b"\r\n")
         out, body = out + body[: int(size, 16)], body[int(size, 16) + 2 :]
     return out
@@ -339,6 +344,18 @@ def test_reset_while_waiting() -> None:
         assert client.ask(get(b"/local")).status == 200
 
 
+def test_reset_with_the_request() -> None:
+    """A request that is given up with the same breath is logged, and no server hears of it."""
+    with running(_answer) as lb, lb.client() as client:
+        number = client.h2.get_next_available_stream_id()
+        client.h2.send_headers(number, get(b"/"), end_stream=True)
+        client.h2.reset_stream(number)
+        client.flush()
+        assert " CR" in lb.syslog.take(1)[0]
+        client.pump(lambda: False, 0.2)
+        assert not lb.origin.requests + lb.other.requests
+
+
 def test_reset_in_the_middle() -> None:
     """Giving up a download or an upload leaves the connection as it was."""
     with running(_answer) as lb, lb.client(auto=False) as client:
@@ -390,6 +407,100 @@ def test_client_that_never_reads() -> None:
         got = client.finish(number, 5)
         assert got.reset is not None
         assert " cD" in lb.syslog.take(1)[0]
+
+
+def test_client_that_stops_reading_its_socket() -> None:
+    """Windows wide open, but nobody reads: the stream times out, then the connection is given up."""
+    with running(_answer, client="500ms") as lb, lb.client(window=1 << 30) as client:
+        client.h2.increment_flow_control_window(1 << 30)
+        client.flush()
+        for _ in range(8):
+            client.begin(get(b"/big"))
+        assert " cD" in lb.syslog.take_match(r" -- | [cCsS]D")
+        wait_until(lambda: "CurrConns: 0\n" in _command(lb.program.dir / "cli", "show info"))
+
+
+def test_tls(tmp_path: Path) -> None:
+    """ALPN chooses HTTP/2 behind TLS, and HTTP/1 for who asks for that."""
+    curl = [_tool("curl"), "-sSk", "-w", " %{http_version}"]
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    pem = tmp_path / "a.pem"
+    pem.write_bytes(certificate.private_key_and_cert_chain_pem.bytes())
+    port = free_port()
+    with running(_answer, frontend=f"    bind 127.0.0.1:{port} ssl crt {pem} alpn h2,http/1.1"):
+        url = f"https://127.0.0.1:{port}"
+        assert _run(*curl, "--http2", f"{url}/local") == b"local 2"
+        assert _run(*curl, "--http1.1", f"{url}/local") == b"local 1.1"
+        assert _run(*curl, "--http2", f"{url}/big") == BIG + b" 2"
+        digest = hashlib.sha256(BIG).hexdigest().encode()
+        assert _run(*curl, "--http2", "--data-binary", "@-", f"{url}/sum", data=BIG) == digest + b" 2"
+
+
+def _noise(draw: random.Random) -> bytes:
+    """A connection of requests and other frames, right and wrong."""
+    encoder, out, number = Encoder(), PREFACE + SETTINGS, 1
+    paths = b"/big /chunked /never /close /cut /trailers /sum /204 /local /deny /silent no-slash".split()
+    for _ in range(draw.randrange(1, 25)):
+        before = max(1, number - 2 * draw.randrange(1, 3))
+        kind = draw.choice([0, 0, 1, 1, 1, 1, 3, 4, 6, 8, draw.randrange(12)])
+        if kind == 1:
+            fields = get(draw.choice(paths), *draw.sample(_ODD, draw.choice([0, 0, 0, 1, 2])))
+            out += frame(1, draw.choice([4, 5, 5]), number, encoder.encode(fields))
+            number += 2
+        elif kind == 0:
+            out += frame(0, draw.choice([0, 0, 1]), before, draw.randbytes(draw.choice([0, 1, 100, 16000])))
+        elif kind == 3:
+            out += frame(3, 0, before, bytes(4))
+        elif kind == 8:
+            out += frame(8, 0, draw.choice([0, before]), draw.choice([b"\0\0\x10\0", bytes(4)]))
+        elif kind == 4:
+            out += frame(4, 0, 0, draw.choice([b"\0\4\0\0\0\0", b"\0\4\0\1\0\0", b"\0\1\0\0\0\0"]))
+        elif kind == 6:
+            out += frame(6, 0, 0, bytes(8))
+        else:
+            out += frame(kind, draw.randrange(256), draw.randrange(number + 3), draw.randbytes(draw.randrange(30)))
+    return out
+
+
+_ODD = [
+    (b"content-length", b"5"),
+    (b"cookie", b"a=1"),
+    (b"te", b"trailers"),
+    (b"expect", b"100-continue"),
+    (b"connection", b"close"),
+    (b"Upper", b"x"),
+    (b":protocol", b"websocket"),
+    (b"x", b"a\r\nb"),
+]
+
+
+def test_noise() -> None:
+    """Hundreds of connections of noise: no fault, nothing left behind, and the next client is served."""
+    draw = random.Random(2)
+    with running(_answer, client="300ms") as lb:
+        held: list[H2Client] = []
+        for _ in range(600):
+            client = lb.client(start=False)
+            client.raw(_noise(draw))
+            held.append(client)
+            if len(held) > 20:
+                held.pop(0).sock.close()
+        for client in held:
+            client.sock.close()
+        with lb.client() as client:
+            assert client.ask(get(b"/local")).status == 200
+        wait_until(lambda: "CurrConns: 0\n" in _command(lb.program.dir / "cli", "show info"))
+        assert "SessionFaults: 0\n" in _command(lb.program.dir / "cli", "show info")
+
+
+def _command(path: Path, words: str) -> str:
+    with socket.socket(socket.AF_UNIX) as cli:
+        cli.connect(str(path))
+        cli.sendall(words.encode() + b"\n")
+        out = b""
+        while data := cli.recv(65536):
+            out += data
+    return out.decode()
 
 
 def test_server_that_says_nothing() -> None:

@@ -18,6 +18,7 @@ from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import DRAIN, MAINT
 from trilb.live.stream import Stream
+from trilb.samples.fetch_uri import pathq_of
 
 _STYLE = (
     "body{font:14px/1.4 system-ui,sans-serif;margin:2em;color:#222}table{border-collapse:collapse;margin:0 0 2em}"
@@ -69,7 +70,7 @@ def step(stats: Stats, view: View, admin: list[Callable[[Stream], bool]]) -> Ste
     def run(stream: Stream) -> Effect | None:
         head = stream.request
         assert head is not None
-        target = head.target
+        target = pathq_of(head.target)
         if not target.startswith(uri):
             return None
         rest = target[len(uri) :]

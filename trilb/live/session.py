@@ -81,6 +81,7 @@ class Session:
         "requests",
         "secured",
         "side",
+        "switched",
         "tls",
         "tracked",
         "vars",
@@ -113,8 +114,10 @@ class Session:
         self.proxy_tlvs: tuple[tuple[int, bytes], ...] = ()
         self.vars: dict[str, bool | int | bytes] | None = None
         self.tracked: Trackers | None = None
-        self.carried: Stream | None = None
-        """A TCP connection's stream that goes on as HTTP: what it tracked and set is the first request's."""
+        self.switched: Stream | None = None
+        """The TCP stream that goes on as HTTP, until the first request takes over what its rules did."""
+        self.carried: Trackers | None = None
+        """What a stream tracked that goes on as HTTP."""
         self.private: tuple[Server, Idle] | None = None
 
     def ends(self) -> tuple[Packed, int, Packed, int]:

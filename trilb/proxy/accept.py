@@ -158,7 +158,7 @@ class Acceptor:
             traceback.print_exc(file=sys.stderr)
         finally:
             if session.tracked is not None or session.carried is not None:
-                for each in session.tracks(session.carried.tracked if session.carried is not None else None):
+                for each in session.tracks(session.carried):
                     each.end(clock.now)
             self.current -= 1
             conn.close()
@@ -179,12 +179,10 @@ class Acceptor:
             while await served.serve():
                 # It turned out to speak HTTP, or HTTP/2: the bytes seen so far are in the connection's inbox.
                 self.sessions.discard(served)
+                if self.proto == "none":
+                    # The socket carries bytes and nothing else.
+                    return
                 served = self._http(session, conn, served.proto if isinstance(served, TcpSession) else "h2")
                 self.sessions.add(served)
-                if isinstance(served, Http2Session) and session.carried is not None:
-                    # Its first request is a stream like the others: what was before it is over.
-                    for each in session.tracks(session.carried.tracked):
-                        each.end(self.plane.clock.now)
-                    session.carried = None
         finally:
             self.sessions.discard(served)

@@ -305,10 +305,8 @@ class HttpSession:
             stream.logged = True
             failed = any(when(stream) for when in self.plan.monitor_fail)
             return await self.error(stream, 503 if failed else 200, self.plan.errors)
-        before = self.session.carried
-        if before is not None:
-            self.session.carried = None
-            stream.tracked, stream.txn_vars, stream.req_vars = before.tracked, before.txn_vars, before.req_vars
+        if self.session.carried is not None:
+            stream.tracked, self.session.carried = self.session.carried, None
         if self.plan.tracks:
             count_head(stream)
         for step in self.plan.capture:
@@ -317,7 +315,7 @@ class HttpSession:
             log(stream)
         for log in self.plan.log_request:
             log(stream)
-        if self.plan.content is not None and before is None:
+        if self.plan.content is not None and not self._switched(stream):
             effect = await self._inspect(stream, self.plan.content, self.plan.inspect_delay)
             if effect is not None:
                 return await self.obey(stream, effect, self.plan.errors)
@@ -604,6 +602,14 @@ class HttpSession:
         except Broken:
             return Abort(400, "C")
 
+    def _switched(self, stream: Stream) -> bool:
+        """Did content rules look at the request already, in mode tcp? What they set stays."""
+        before, self.session.switched = self.session.switched, None
+        if before is None:
+            return False
+        stream.req_vars, stream.txn_vars = before.req_vars, before.txn_vars
+        return True
+
     async def _inspect(self, stream: Stream, rules: Step, delay: float) -> Effect | None:
         """Run content rules over a request whose head is here; some wait for its body, at most for `delay` seconds."""
         request, client = stream.request, self.client
@@ -660,7 +666,7 @@ class HttpSession:
         """Ask for a user: the error page, with the challenge in place of any that it has."""
         request = stream.request
         assert request is not None
-        proxied = self.plan.proxy_header and request.target[:1] not in (b"/", b"*")
+        proxied = self.plan.proxy_header and not request.composed and request.target[:1] not in (b"/", b"*")
         status, name = (407, b"proxy-authenticate") if proxied else (401, b"www-authenticate")
         realm = effect.realm
         if realm is None:
@@ -777,7 +783,8 @@ class HttpSession:
         server, backend = stream.server, stream.backend
         if self.plan.uploads and self.body is not None and stream.request is not None:
             spliced = self.upload.moved if isinstance(self.upload, relay.Splice) else 0
-            stream.bytes_in += self.body.payload_bytes + spliced + (stream.request.chunked and self.body.done)
+            last_chunk = stream.request.chunked and self.body.done and not self.client.multiplexed
+            stream.bytes_in += self.body.payload_bytes + spliced + last_chunk
         if stream.tracked is not None or self.session.tracked is not None:
             leave(stream, self.clock.now)
         if server is not None and stream.dispatched:

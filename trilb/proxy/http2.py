@@ -36,7 +36,8 @@ _READ = 32768
 _OUT_MOST = 131072
 """Bytes waiting for the client from which streams must wait, and nothing more is read. Arbitrary: some round trips."""
 _LINGER = 1.0
-CANCEL, INTERNAL_ERROR = 8, 2
+INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 2, 7, 8
+"""Codes of RST_STREAM (RFC 9113, section 7)."""
 
 
 class StreamConn(Conn):
@@ -264,6 +265,8 @@ class Http2Session:
         self.waiter = Waiter(plane.wheel)
         self.inflight = False
         session.major = 2
+        # A TCP stream that turned to HTTP/2 is over: each request is looked at by all rules.
+        session.switched = None
         self.h2 = ServerConnection(plane.h2, self.plan.limits)
         self.streams: dict[int, StreamConn] = {}
         self._blocked: dict[int, StreamConn] = {}
@@ -302,6 +305,7 @@ class Http2Session:
             if data and self._take(data):
                 await self._part()
                 return
+            data = None
             moved = self._flush()
             if self.plane.stopping and not h2.draining:
                 h2.drain()
@@ -311,7 +315,6 @@ class Http2Session:
                 h2.goaway()
                 await self._part()
                 return
-            data = None
             if client.watch.ready and len(h2.out) < _OUT_MOST:
                 data = client.receive(_READ)
                 if data == b"":
@@ -343,7 +346,9 @@ class Http2Session:
         """Until when the client may stay silent: the times of an idle connection, or of one that does not read."""
         plan = self.plan
         if self.h2.out:
-            return self._moved + plan.client_timeout if plan.client_timeout else 0.0
+            # Streams that wait for it time out first, so that the log tells whose fault it was.
+            grace = 1.0 if self.streams else 0.0
+            return self._moved + plan.client_timeout + grace if plan.client_timeout else 0.0
         if self.streams:
             return 0.0
         if not self.h2.accepted:
@@ -464,6 +469,10 @@ class Http2Session:
     # -- requests ------------------------------------------------------------------------------------------------
 
     def _begin(self, event: Request) -> None:
+        if len(self.streams) >= 2 * self.plane.h2.max_streams:
+            # Streams that were reset may take a while to end: no more than as many again.
+            self.h2.reset(event.stream, REFUSED_STREAM)
+            return
         conn = StreamConn(self, event.stream, event.head, ended=event.ended)
         self.streams[event.stream] = conn
         self._nursery.start_soon(self._serve, conn, event, name=self.session.frontend.name)
@@ -475,8 +484,8 @@ class Http2Session:
         stream.target, stream.method = head.target, head.method
         stream.accepted = stream.received = now
         stream.accepted_wall = self.clock.wall
-        # Only the first request waited for: the others came while something was going on, or may have.
-        stream.idle_since = self.session.accepted if event.stream == 1 else now
+        # Nobody waited for a request that comes while others are served.
+        stream.idle_since = self._idle_since if len(self.streams) == 1 else now
         stream.bytes_in = stream.head_size = event.size
         return stream
 
@@ -487,11 +496,15 @@ class Http2Session:
         try:
             if event.head is None:
                 assert event.refusal is not None
-                await self._refuse(http, event.refusal.status)
+                await self._refuse(http, event.refusal.status, event.size)
                 cut = False
                 return
             stream = self._stream(event, event.head)
             try:
+                if conn.failed:
+                    # Given up before anybody looked at it: no server shall.
+                    stream.end("C", "R")
+                    return
                 await http.run(stream)
                 cut = stream.during == "D"
             finally:
@@ -508,15 +521,15 @@ class Http2Session:
             conn.finish(cut=cut)
             self._over(conn)
 
-    async def _refuse(self, http: StreamSession, status: int) -> None:
+    async def _refuse(self, http: StreamSession, status: int, size: int) -> None:
         """Answer something that was no request. Raises Broken, Gone."""
         stream = http.bad_stream(status, "P", self.clock.now, self.clock.now)
         raw = self.plan.raw_errors.get(status) or replies.raw(status)
         head, _, body = raw.partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
         stream.bytes_out = 32 + len(lines[0]) - 13 + sum([len(line) - 2 for line in lines[1:]]) + len(body)
-        for step in self.plan.capture:
-            step(stream)
+        stream.bytes_in = size
+        stream.captures_in = [None] * len(self.session.frontend.config.captures_in)
         stream.logged = True
         for write_line in self.plan.log:
             write_line(stream)

@@ -174,7 +174,7 @@ class TcpSession:
         finally:
             self.waiter.finish()
             if upgraded:
-                self.session.carried = stream
+                self.session.carried, self.session.switched = stream.tracked, stream
             else:
                 self._finish(stream)
         return upgraded

@@ -161,7 +161,17 @@ def _replace(
 @action("replace-uri", on=(REQUEST,), source="4.4", parse=_two)
 def replace_uri(regex: Regex, text: Format, builder: Builder) -> Step:
     """Rewrite the whole target if it matches; the new one may refer to groups."""
-    return _replace(lambda target: target, lambda target, value: value or target, regex, text, builder)
+    edit = _replace(lambda target: target, lambda target, value: value or target, regex, text, builder)
+
+    def act(stream: Stream) -> Effect | None:
+        head = stream.request
+        assert head is not None
+        before = head.target
+        effect = edit(stream)
+        head.composed = head.composed and head.target == before
+        return effect
+
+    return act
 
 
 @action("replace-path", on=(REQUEST,), source="4.4", parse=_two)

@@ -15,10 +15,9 @@ def header_step(headers: list[tuple[str, int]], slots: list[int], side: str) -> 
     wanted = tuple((name.encode("latin-1"), index, slots[index]) for name, index in headers)
 
     def request(stream: Stream) -> None:
+        assert stream.request is not None
         stream.captures_in = [None] * count
-        if stream.request is not None:
-            # One that was refused has none, but its slots show in the log.
-            _fill(stream.request, stream.captures_in, wanted)
+        _fill(stream.request, stream.captures_in, wanted)
 
     def response(stream: Stream) -> None:
         assert stream.response is not None

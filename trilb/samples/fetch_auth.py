@@ -18,7 +18,7 @@ def _authorization(stream: Stream) -> tuple[bytes, bytes]:
     request = stream.request
     if request is None:
         return b"", b""
-    proxy = not request.target.startswith((b"/", b"*"))
+    proxy = not request.composed and not request.target.startswith((b"/", b"*"))
     value = request.get(b"proxy-authorization" if proxy else b"authorization")
     if value is None:
         return b"", b""

@@ -64,8 +64,8 @@ plain("capture.req.method", gives="str", source="7.3.6", doc="The method as it w
 plain("capture.req.uri", gives="str", source="7.3.6", doc="The target as it was received.")(
     lambda stream: pathq_of(stream.target) or None
 )
-plain("capture.req.ver", gives="str", source="7.3.6", doc="The request's version: HTTP/1.0, HTTP/1.1 or HTTP/2.0.")(
-    lambda stream: b"HTTP/" + _version(stream) if stream.request is not None else None
+plain("capture.req.ver", gives="str", source="7.3.6", doc="The request's version: HTTP/1.0 or HTTP/1.1.")(
+    lambda stream: None if stream.request is None else b"HTTP/1.0" if stream.request.version == 10 else b"HTTP/1.1"
 )
 
 

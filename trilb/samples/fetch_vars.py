@@ -101,8 +101,8 @@ plain("bytes_out", "res.bytes_out", gives="sint", source="7.3.2", doc="Bytes sen
     lambda stream: stream.bytes_out
 )
 plain("internal.strm.is_htx", gives="bool", source="7.3.7", doc="Whether the stream is one of HTTP.")(
-    # A TCP proxy may know the request by looking at it; it has not been read.
-    lambda stream: stream.head_size > 0
+    # A TCP proxy may have recognised a request; it is one of HTTP when it has been received as such.
+    lambda stream: stream.request is not None and stream.received > 0.0
 )
 plain("prio_class", gives="sint", source="7.3.2", doc="The class `set-priority-class` gave.")(
     lambda stream: stream.priority_class
