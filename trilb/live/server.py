@@ -73,6 +73,19 @@ class Opening:
         )
 
 
+class Probe:
+    """How a health check's connection begins, where that is more than connecting."""
+
+    __slots__ = ("header", "name", "tls")
+
+    def __init__(self, header: bytes, tls: Outgoing | None, name: bytes | None) -> None:
+        self.header = header
+        """A PROXY header that speaks for nobody (`check-send-proxy`)."""
+        self.tls = tls
+        self.name = name
+        """`check-sni`."""
+
+
 MAINT, DRAIN = 1, 2
 """Bits of Server.admin."""
 
@@ -104,6 +117,7 @@ class Server:
         "name",
         "opening",
         "port_offset",
+        "probe",
         "queue",
         "queue_index",
         "running",
@@ -126,6 +140,7 @@ class Server:
         self.source: tuple[str, int] | None = None
         self.port_offset: int | None = None
         self.opening: Opening | None = None
+        self.probe: Probe | None = None
         self.transparent = False
         """It stands for wherever the client connected to (address 0.0.0.0)."""
         self.cookie: bytes | None = line.cookie.encode("latin-1") if line.cookie is not None else None

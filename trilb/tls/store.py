@@ -47,6 +47,8 @@ class Binding:
     selector: Selector
     place: Place
     lists: tuple[str, ...] = ()
+    record: int = 0
+    """Bytes of a record at most, 0 for what TLS allows (`tune.ssl.maxrecord`)."""
 
 
 @dataclass(slots=True)
@@ -181,7 +183,7 @@ class Store:
             selector = self._selector(lines, tls, line.place)
         except Refused as refused:
             raise Refused(f"'bind ... ssl' : {refused.text}", place=line.place) from None
-        made = Binding(tls, lines, selector, line.place, tuple(each.name for each in lists))
+        made = Binding(tls, lines, selector, line.place, tuple(each.name for each in lists), self.settings.tls_record)
         self.bindings.append(made)
         return made
 
