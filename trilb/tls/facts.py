@@ -120,15 +120,9 @@ def der(certificate: x509.Certificate) -> bytes:
 
 
 def chain(conn: Secured) -> bytes | None:
-    """All certificates the other side showed, one after another."""
+    """The certificates the other side showed, one after another; a client's without its own, as OpenSSL has it."""
     certificates = _tls(conn).get_peer_cert_chain(as_cryptography=True)
-    leaf = peer(conn)
-    if leaf is None:
-        return None
-    # OpenSSL gives who accepts the chain without the leaf, in most versions.
-    shown = [der(leaf)]
-    shown += [each for each in map(der, certificates or ()) if each != shown[0]]
-    return b"".join(shown)
+    return b"".join(map(der, certificates)) if certificates else None
 
 
 def root(conn: Secured) -> x509.Certificate | None:
