@@ -79,7 +79,7 @@ async def _try(poller: Poller, server: Server, waiter: Waiter, timeout: float | 
     except Expired:
         return ("L6TOUT" if secured else "L4TOUT"), ""
     finally:
-        # Nobody waits for the end of a check: no port is to linger for it. (A reset would cut a handshake's last words.)
+        # Nobody waits for the end of a check: no port is to linger for it. A reset would cut a handshake short, though.
         with suppress(OSError):
             if not secured:
                 conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

@@ -64,7 +64,7 @@ def rfc2253(name: x509.Name) -> bytes:
 
 def when(moment: datetime) -> bytes:
     """A certificate's time as ASN.1 writes it: YYMMDDhhmmssZ."""
-    return moment.strftime("%y%m%d%H%M%SZ" if 1950 <= moment.year < 2050 else "%Y%m%d%H%M%SZ").encode()
+    return moment.strftime("%y%m%d%H%M%SZ" if 1950 <= moment.year < 2100 else "%Y%m%d%H%M%SZ").encode()
 
 
 def matches(names: Iterable[str], host: str) -> bool:
