@@ -365,7 +365,8 @@ def _build(config: Config, report: Report) -> None:
     from trilb.runtime import build
 
     try:
-        build(config)
+        for place, text in build(config).warnings:
+            report.warn(place, text)
         prepare(config)
     except Refused as refused:
         report.alert(refused.place or NOWHERE, refused.text)
@@ -448,6 +449,7 @@ def _start(options: Options, config: Config) -> int:
             tuple(options.terminate),
             options.listeners_from,
             options.notifies,
+            lambda place, text: _say(Severity.WARNING, str(Diagnostic(Severity.WARNING, place, text))),
         )
         worker.run(config, start)
     except Refused as refused:

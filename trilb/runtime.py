@@ -33,11 +33,12 @@ from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import MAINT, Opening, Server
+from trilb.live.server import MAINT, Opening, Probe, Server
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
+from trilb.net import proxyline
 from trilb.net.address import Sockaddr, ipv4, resolve
 from trilb.proxy import opening
 from trilb.proxy.plane import Plane
@@ -268,6 +269,7 @@ _ALPN = {"h1": (b"http/1.1",), "h2": (b"h2",)} | dict.fromkeys(("", "none"), (b"
 def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
     """Certificates and contexts of bind and server lines, and what connections to servers begin with."""
     store = runtime.tls
+    store.load()
     for proxy in alive:
         for bind in proxy.binds:
             if bind.ssl:
@@ -276,6 +278,25 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
         builder = _Builder(runtime, backend.config)
         for server in backend.servers:
             server.opening = _opening(store, server, builder)
+            server.probe = _probe(store, server)
+
+
+def _probe(store: TlsStore, server: Server) -> Probe | None:
+    """What a check's connection begins with; TLS where the server speaks it, unless its check goes elsewhere."""
+    line = server.line
+    if not line.check:
+        return None
+    elsewhere = bool(line.check_port or line.check_address)
+    secured = line.check_ssl if line.check_ssl is not None else line.ssl and not elsewhere
+    headed = line.check_send_proxy or (bool(line.send_proxy) and not elsewhere)
+    if not secured and not headed:
+        return None
+    outgoing = None
+    if secured:
+        alpn = line.check_alpn if line.check_alpn is not None else ()
+        outgoing = store.server(replace(line, tls=replace(line.tls, alpn=alpn)))
+    header = proxyline.local(line.send_proxy or "v1") if headed else b""
+    return Probe(header, outgoing, line.check_sni.encode("latin-1") or None)
 
 
 def _opening(store: TlsStore, server: Server, builder: _Builder) -> Opening | None:

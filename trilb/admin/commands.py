@@ -23,6 +23,8 @@ from trilb.samples import regex
 from trilb.samples.references import Store
 from trilb.samples.types import Addr, Bin
 from trilb.tables.store import Table
+from trilb.tls.store import Binding
+from trilb.tls.store import Store as TlsStore
 
 
 class View(Protocol):
@@ -34,6 +36,9 @@ class View(Protocol):
     backends: dict[str, Backend]
     patterns: Store
     tables: dict[str, Table]
+    tls: TlsStore
+    bindings: dict[int, Binding]
+    """The TLS of bind lines, by their `id()`."""
     sections: list[Any]
     """Peers sections, each a `SectionView` of admin/cmd_peers.py."""
 

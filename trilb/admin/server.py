@@ -7,11 +7,16 @@ line, separated by `;`. A line that ends in `<<` or `<<END` has a payload: the l
 from __future__ import annotations
 
 import socket
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import trio
 
+from trilb.admin import cmd_authorities as _cmd_authorities  # noqa: F401
+from trilb.admin import cmd_certificates as _cmd_certificates  # noqa: F401
+from trilb.admin import cmd_crt_lists as _cmd_crt_lists  # noqa: F401
 from trilb.admin import cmd_maps as _cmd_maps  # noqa: F401 (its import enters the commands)
 from trilb.admin import cmd_peers as _cmd_peers  # noqa: F401
 from trilb.admin import cmd_tables as _cmd_tables  # noqa: F401
@@ -55,7 +60,12 @@ async def _limited(
 ) -> None:
     """Serve one client, unless `stats maxconn` are being served already: then it waits."""
     async with limiter:
-        await _client(runtime, level, stream, give)
+        try:
+            await _client(runtime, level, stream, give)
+        except Exception:  # noqa: BLE001
+            # A fault of ours in one command must not end the process: tell the operator, count it, close this client.
+            runtime.process.faults += 1
+            traceback.print_exc(file=sys.stderr)
 
 
 class _Lines:

@@ -561,6 +561,27 @@ class UserList:
     groups: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """The files a certificate is made of; those without a name are not looked for."""
+
+    crt: str
+    key: str = ""
+    ocsp: str = ""
+    issuer: str = ""
+    place: Place = NOWHERE
+
+
+@dataclass(slots=True)
+class CertificateStore:
+    """A `crt-store` section."""
+
+    name: str
+    place: Place
+    crt_base: str = ""
+    key_base: str = ""
+
+
 @dataclass(slots=True)
 class ErrorSection:
     """An `http-errors` section: whole answers by status."""
@@ -688,6 +709,12 @@ class Global:
     tls_record: int = 0
     tls_capture: int = 0
     tls_dh: str = ""
+    key_base: str = ""
+    tls_loads: dict[str, CertificateFiles] = field(default_factory=dict)
+    """What crt-store sections have, by the names that lines use."""
+    tls_strip: bool = False
+    """Whether `.crt` goes from a certificate's name before the names of the files beside it are made of it."""
+    tls_issuers: str = ""
     tls_extra: frozenset[str] = frozenset(("bundle", "ocsp", "issuer", "key", "sctl"))
     """Which files beside a certificate are loaded with it (`ssl-load-extra-files`)."""
     insecure_fork: bool = False

@@ -1,18 +1,23 @@
-"""The checks themselves: a TCP connection to each checked server, one task a server (the room's only I/O)."""
+"""The checks themselves: a connection to each checked server, secured where it speaks TLS, one task a server.
+
+The room's only I/O.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
 from trilb.health.state import Change, interval, observe
 from trilb.live.server import MAINT, Server
-from trilb.net.conn import Broken, connect, connect_error
+from trilb.net.conn import Broken, Conn, connect, connect_error
 from trilb.net.poller import Expired, Poller, Waiter
 from trilb.net.timers import Wheel
+from trilb.tls.conn import TlsConn
 
 Tell = Callable[[Server, Change, str, str], None]
 
@@ -28,8 +33,9 @@ async def watch(poller: Poller, wheel: Wheel, server: Server, offset: float, tim
                 reason, info = await _try(poller, server, waiter, timeout)
                 change = observe(server, not reason, wheel.clock.now)
                 took = int((wheel.clock.now - begun) * 1000)
-                server.last_check = f"{reason or 'L4OK'} in {took}ms"
-                tell(server, change, reason, info)
+                good = "L6OK" if server.probe is not None and server.probe.tls is not None else "L4OK"
+                server.last_check = f"{reason or good} in {took}ms"
+                tell(server, change, reason or good, info)
             await trio.sleep(interval(server))
     finally:
         waiter.finish()
@@ -43,23 +49,38 @@ async def _try(poller: Poller, server: Server, waiter: Waiter, timeout: float | 
         return "L4CON", "no address"
     if isinstance(address, tuple) and (line.check_port or line.check_address):
         address = (line.check_address or address[0], line.check_port or address[1])
+    probe = server.probe
+    make = TlsConn if probe is not None and probe.tls is not None else Conn
     try:
-        conn, ready = connect(server.family, address, poller)
+        conn, ready = connect(server.family, address, poller, None, make)
     except Broken as broken:
         return "L4CON", str(broken)
+    secured = False
     try:
-        if ready:
-            return "", ""
         waiter.arm(min(timeout, line.inter) if timeout else line.inter)
-        while True:
+        while not ready:
             await waiter.park(conn.watch)
             code = connect_error(conn)
-            if code == 0:
-                conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                return "", ""
-            if code is not None:
+            if code:
                 return "L4CON", os.strerror(code)
+            ready = code == 0
+        if probe is None:
+            return "", ""
+        if probe.header:
+            conn.send(probe.header)
+        if probe.tls is not None and isinstance(conn, TlsConn):
+            secured = True
+            conn.begin(probe.tls.context, server_name=probe.name)
+            while not conn.handshake():
+                await waiter.park(conn.watch)
+        return "", ""
+    except Broken as broken:
+        return ("L6RSP" if secured else "L4CON"), str(broken)
     except Expired:
-        return "L4TOUT", ""
+        return ("L6TOUT" if secured else "L4TOUT"), ""
     finally:
+        # Nobody waits for the end of a check: no port is to linger for it. (A reset would cut a handshake's last words.)
+        with suppress(OSError):
+            if not secured:
+                conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         conn.close()

@@ -177,4 +177,31 @@ class ChunkedBody:
         return self.done
 
 
-Body = LengthBody | CloseBody | ChunkedBody
+class UnwantedBody:
+    """A body that the client did not ask for (HEAD made GET by a rule): read to its end, and not passed on."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: LengthBody | CloseBody | ChunkedBody) -> None:
+        self.inner = inner
+
+    @property
+    def done(self) -> bool:
+        """Was all of it seen?"""
+        return self.inner.done
+
+    @property
+    def payload_bytes(self) -> int:
+        """Nothing of it goes on."""
+        return 0
+
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        """Take what belongs to the body."""
+        return b"", self.inner.feed(data)[1]
+
+    def end(self) -> bool:
+        """The sender closed: was the body complete?"""
+        return self.inner.end()
+
+
+Body = LengthBody | CloseBody | ChunkedBody | UnwantedBody

@@ -119,7 +119,7 @@ class ClientConnection:
             },
         )
         self._engine.initiate_connection()
-        self._engine.increment_flow_control_window(max(window, 65535) * 16)
+        self._window = max(window, 65535) * 16
         self._take_out()
 
     # -- requests ----------------------------------------------------------------------------------------------
@@ -149,6 +149,8 @@ class ClientConnection:
 
     def send_data(self, number: int, data: bytes, *, ended: bool) -> None:
         """Send a piece of a body that fits into `room`."""
+        if self.streams.get(number, True):
+            return  # nobody wants it any more
         most = self._engine.max_outbound_frame_size
         for at in range(0, len(data), most) if data else (0,):
             self._engine.send_data(number, data[at : at + most], end_stream=ended and at + most >= len(data))
@@ -156,6 +158,8 @@ class ClientConnection:
 
     def send_trailers(self, number: int, fields: list[Field]) -> None:
         """Send trailers, the end of the request."""
+        if self.streams.get(number, True):
+            return
         self._engine.send_headers(number, fields, end_stream=True)
         self._end(number, True)
 
@@ -167,7 +171,8 @@ class ClientConnection:
     def consumed(self, number: int, credit: int) -> None:
         """Bytes of a body were used: the server may send as many again."""
         if credit and not self.failed:
-            self._engine.acknowledge_received_data(credit, number)
+            with suppress(ProtocolError):  # the stream may be gone: then only the connection's window is given back
+                self._engine.acknowledge_received_data(credit, number)
             self._take_out()
 
     def reset(self, number: int, code: int = ErrorCodes.CANCEL) -> None:
@@ -221,7 +226,7 @@ class ClientConnection:
             number, credit = event.stream_id or 0, event.flow_controlled_length or 0
             ended = event.stream_ended is not None
             if number not in self.streams:
-                self._engine.acknowledge_received_data(credit, number)
+                self.consumed(number, credit)
                 return
             events.append(Content(number, bytes(event.data or b""), credit, ended))
             self._over(number, ended)
@@ -261,6 +266,10 @@ class ClientConnection:
         except Malformed:
             self._wrong(number, events)
             return
+        if self._window:
+            # Many bodies at once share the connection's window.
+            self._engine.increment_flow_control_window(self._window)
+            self._window = 0
         events.append(Response(number, status, fields, ended))
         self._over(number, ended)
 
@@ -269,7 +278,8 @@ class ClientConnection:
         if ended:
             done = self.streams.pop(number)
             if not done:
-                self._engine.reset_stream(number, ErrorCodes.NO_ERROR)
+                with suppress(ProtocolError):
+                    self._engine.reset_stream(number, ErrorCodes.NO_ERROR)
 
     def _wrong(self, number: int, events: list[Event]) -> None:
         self.reset(number, ErrorCodes.PROTOCOL_ERROR)

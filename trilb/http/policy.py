@@ -167,9 +167,6 @@ def _request_framing(head: Head, special: list[Field], relaxed: bool) -> None:
         drop |= {b"upgrade", b"http2-settings"}
         rest = [e for e in rest if e.lower() not in (b"upgrade", b"http2-settings")]
         head.upgrade = b""
-    elif head.upgrade and (head.chunked or head.length):
-        drop.add(b"upgrade")
-        head.upgrade = b""
     if head.upgrade == b"websocket" and not relaxed and not head.get(b"sec-websocket-key"):
         raise Refusal(400, "websocket upgrade without a key")
     _rebuild(head, drop, length if length >= 0 else None, rest)

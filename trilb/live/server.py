@@ -65,10 +65,25 @@ class Opening:
         return (
             name(stream) if name is not None else None,
             self.header(stream) if self.header is not None else None,
+            # One that was opened before its certificates were changed is of no use any more.
+            self.tls.context if self.tls is not None else None,
             (stream.local, stream.local_port) if self.follows else None,
             # Where websockets go another way they do not meet the others.
             self.tls_h1 is not None and stream.request is not None and stream.request.upgrade == b"websocket",
         )
+
+
+class Probe:
+    """How a health check's connection begins, where that is more than connecting."""
+
+    __slots__ = ("header", "name", "tls")
+
+    def __init__(self, header: bytes, tls: Outgoing | None, name: bytes | None) -> None:
+        self.header = header
+        """A PROXY header that speaks for nobody (`check-send-proxy`)."""
+        self.tls = tls
+        self.name = name
+        """`check-sni`."""
 
 
 MAINT, DRAIN = 1, 2
@@ -102,6 +117,7 @@ class Server:
         "name",
         "opening",
         "port_offset",
+        "probe",
         "queue",
         "queue_index",
         "running",
@@ -124,6 +140,7 @@ class Server:
         self.source: tuple[str, int] | None = None
         self.port_offset: int | None = None
         self.opening: Opening | None = None
+        self.probe: Probe | None = None
         self.transparent = False
         """It stands for wherever the client connected to (address 0.0.0.0)."""
         self.cookie: bytes | None = line.cookie.encode("latin-1") if line.cookie is not None else None

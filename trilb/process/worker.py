@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ import trio
 
 from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
-from trilb.base.diagnostic import Refused
+from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Config, Socket
 from trilb.health.run import watch
 from trilb.health.state import Change
@@ -58,6 +59,7 @@ class Start:
     terminate: tuple[int, ...] = ()
     listeners_from: str = ""
     notifies: bool = False
+    warn: Callable[[Place, str], None] = lambda place, text: None
 
 
 def run(config: Config, start: Start) -> None:
@@ -106,6 +108,8 @@ def _run(config: Config, start: Start) -> None:
     if settings.pidfile and not ready.master:
         write_pidfile(settings.pidfile)
     runtime = build(config, Clock())
+    for place, text in runtime.warnings:
+        start.warn(place, text)
     sharing.build(runtime)
     sharing.prepare_files()
     drop(settings, uid, gid)
@@ -376,7 +380,13 @@ class _Worker:
             server.idle.clear()
         queue.dispatch_all(backend)
         kind = "Backup Server" if server.line.backup else "Server"
-        words = {"L4CON": "Layer4 connection problem", "L4TOUT": "Layer4 timeout"}.get(reason, "Layer4 check passed")
+        words = {
+            "L4CON": "Layer4 connection problem",
+            "L4TOUT": "Layer4 timeout",
+            "L6RSP": "Layer6 invalid response",
+            "L6TOUT": "Layer6 timeout",
+            "L6OK": "Layer6 check passed",
+        }.get(reason, "Layer4 check passed")
         duration = server.last_check.rpartition(" ")[2]
         active = sum(s.effective > 0 and not s.line.backup for s in backend.servers)
         backups = sum(s.effective > 0 and s.line.backup for s in backend.servers)

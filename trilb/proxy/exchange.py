@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trilb.http import lane, policy, record, write
 from trilb.http.dechunk import dechunk
-from trilb.http.framing import Body, ChunkedBody, CloseBody, LengthBody
+from trilb.http.framing import Body, ChunkedBody, CloseBody, LengthBody, UnwantedBody
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Head, Refusal
 from trilb.live.effects import Allow, Deny, Effect, Pause, WaitBody
 from trilb.live.plan import Errors, Route, Step
@@ -258,7 +258,9 @@ class Exchange:
         if stream.tracked is not None or stream.session.tracked is not None:
             process = http.plane.process
             judge(stream, head.status, process.error_codes, process.failure_codes, http.clock.now)
-        if head.status == 101 and not http.agrees(asked, head):
+        # Before the request is complete nobody knows where the other protocol begins.
+        whole = self.flow is None or self.flow.done
+        if head.status == 101 and not (whole and http.agrees(asked, head)):
             return await self._refuse_answer(502)
         if plan.tcp_response is not None:
             stream.position, stream.inspected_server = 0, self.conn.inbox
@@ -292,13 +294,15 @@ class Exchange:
             return await self._tunnel(head, counted)
         if head.status in (204,):
             head.fields = [f for f in head.fields if f[0] not in (b"content-length", b"transfer-encoding")]
-        body: Body
+        body: LengthBody | CloseBody | ChunkedBody | UnwantedBody
         if head.chunked:
             body = ChunkedBody(502)
         elif head.length >= 0:
             body = LengthBody(head.length)
         else:
             body = CloseBody()
+        if stream.method == b"HEAD" and asked.method != b"HEAD" and stream.request is asked:
+            body = UnwantedBody(body)
         uploading = self.flow is not None and not self.flow.done
         keep = (
             http.client_keeps(asked)

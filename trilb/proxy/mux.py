@@ -328,6 +328,9 @@ class ServerStream(Conn):
         head = raw.partition(b"\r\n\r\n")[0].lower()
         if b"\r\nupgrade: " not in head:
             return True
+        if not head.startswith(b"get ") or b"\r\ncontent-length: " in head or b"\r\ntransfer-encoding: " in head:
+            self.failed = True
+            raise Broken("an upgrade with a body has no counterpart in HTTP/2")
         h2 = self.mux.h2
         if not h2.settled:
             self.mux.waiting.add(self)

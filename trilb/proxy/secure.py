@@ -39,6 +39,8 @@ async def accept(plane: Plane, session: Session, client: TlsConn, binding: Bindi
             return False
         client.sni = name
         client.hello = found
+        if binding.record:
+            client.record = binding.record
         client.begin(context, accepting=True)
         while not client.handshake():
             await waiter.park(client.watch)

@@ -47,6 +47,7 @@ class TlsConn(Conn):
         self._out: bytes | memoryview = b""
         self._owed = 0
         self.record = _MOST
+        """Bytes of a record at most (`tune.ssl.maxrecord`)."""
         self.sni: bytes | None = None
         """What the client asked for, or what we asked the server for."""
         self.tls_error = 0

@@ -70,7 +70,10 @@ def _base(method: int, tls: Tls, ciphers: str) -> SSL.Context:
     context = SSL.Context(method)
     context.set_options(_OPTIONS)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.set_min_proto_version(_NUMBERS[tls.min_version or "TLSv1.2"])
+    # OpenSSL is built without SSL 3.0 nowadays and refuses its number; then TLS 1.0 is the lowest.
+    context.set_min_proto_version(max(_NUMBERS[tls.min_version or "TLSv1.2"], SSL.TLS1_VERSION))
+    if tls.max_version == "SSLv3":
+        raise Refused("'ssl-max-ver SSLv3' : OpenSSL has no SSL 3.0 any more")
     if tls.max_version:
         context.set_max_proto_version(_NUMBERS[tls.max_version])
     for name in tls.refused:
@@ -168,8 +171,8 @@ def server_side(
         context.set_alpn_select_callback(_alpn(tls.alpn))
     if tls.verify in ("optional", "required"):
         _trust(context, None if trusted is None else [*trusted, *more], revoked)
-        if tls.ca_names and trusted:
-            context.set_client_ca_list([crypto.X509.from_cryptography(each).get_subject() for each in trusted])
+        for each in (trusted or ()) if tls.ca_names else ():
+            context.add_client_ca(each)
         mode = SSL.VERIFY_PEER
         if tls.verify == "required":
             mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT

@@ -16,7 +16,7 @@ _lib, _ffi = vars(SSL)["_lib"], vars(SSL)["_ffi"]
 
 __all__ = ["entry", "rfc2253", "when", "written"]
 
-_SIGNATURES = {
+SIGNATURES = {
     "1.2.840.113549.1.1.4": b"RSA-MD5",
     "1.2.840.113549.1.1.5": b"RSA-SHA1",
     "1.2.840.113549.1.1.10": b"RSASSA-PSS",
@@ -151,7 +151,7 @@ def serial(certificate: x509.Certificate) -> bytes:
 def signature_algorithm(certificate: x509.Certificate) -> bytes:
     """OpenSSL's short name of the algorithm the certificate was signed with."""
     oid = certificate.signature_algorithm_oid.dotted_string
-    return _SIGNATURES.get(oid, oid.encode())
+    return SIGNATURES.get(oid, oid.encode())
 
 
 def key_algorithm(certificate: x509.Certificate) -> bytes:

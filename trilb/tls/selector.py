@@ -6,7 +6,7 @@ client can use, an ECDSA one where it may choose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from OpenSSL import SSL
@@ -22,6 +22,8 @@ class Use:
     certificate: Certificate
     tls: Tls
     filters: tuple[str, ...] = ()
+    given: str = ""
+    """How the line names it: several have one name in a bundle."""
 
     def names(self) -> tuple[str, ...]:
         """What it is chosen for, without the excluded ones."""
@@ -30,22 +32,35 @@ class Use:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A context with what it was made of; they are kept, so that their ids stay theirs."""
+
+    context: SSL.Context
+    tls: Tls
+    group: list[Certificate]
+
+
 Make = Callable[[Tls, list[Certificate]], SSL.Context]
+Contexts = Mapping[tuple[int, ...], Made]
 
 
 class Selector:
     """The certificates of a bind line, ready to be chosen from."""
 
-    def __init__(self, uses: list[Use], strict: bool, make: Make) -> None:
+    def __init__(self, uses: list[Use], strict: bool, make: Make, before: Contexts | None = None) -> None:
+        """`before` has contexts to be used again; sessions that clients took up with them stay good."""
         self.strict = strict
         self.uses = uses
-        made: dict[tuple[int, ...], SSL.Context] = {}
+        self.made: dict[tuple[int, ...], Made] = {}
 
         def context(group: list[Use]) -> SSL.Context:
-            key = tuple(id(use) for use in group)
-            if key not in made:
-                made[key] = make(group[0].tls, [use.certificate for use in group])
-            return made[key]
+            tls, files = group[0].tls, [use.certificate for use in group]
+            key = (id(tls), *map(id, files))
+            if key not in self.made:
+                known = before.get(key) if before is not None else None
+                self.made[key] = known or Made(make(tls, files), tls, files)
+            return self.made[key].context
 
         exact: dict[str, list[Use]] = {}
         wild: dict[str, list[Use]] = {}
@@ -66,13 +81,13 @@ class Selector:
                     _join(group, use)
         self._exact = {name: context(group) if group else None for name, group in exact.items()}
         self._wild = {tail: context(group) for tail, group in wild.items()}
-        first = uses[0]
-        siblings = [first]
-        for use in uses[1:]:
-            same = use.certificate.bundle and use.certificate.bundle == first.certificate.bundle
+        siblings: list[Use] = []
+        for use in uses:
+            same = not siblings or (use.given and use.given == siblings[0].given)
             if same and all(other.certificate.kind != use.certificate.kind for other in siblings):
                 siblings.append(use)
-        self.default = context(siblings)
+        self.defaults = siblings
+        self.default = context(siblings) if siblings else None
 
     def choose(self, name: bytes | None) -> SSL.Context | None:
         """The context for the name a client asks for; None to refuse it (`strict-sni`)."""

@@ -1,38 +1,41 @@
 """Every certificate and list of authorities in use, by file, and what is made of them.
 
 Lines name files; the store reads each once, makes the contexts, and makes them anew when the runtime socket changes a
-file's contents. Who accepts asks its Binding, which always holds the selector of the moment.
+file's contents. Who accepts asks its Binding, which always holds the selector of the moment. Once loaded, nothing is
+read from disk any more: a change names what is known, and changes everything that uses it or nothing.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from cryptography import x509
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from trilb.base.diagnostic import Place, Refused
-from trilb.config.keywords.secure import read_option
 from trilb.config.model import Bind, Global, ServerLine, Tls
 from trilb.tls import certificates, context
-from trilb.tls.certificates import Certificate
-from trilb.tls.selector import Selector, Use
+from trilb.tls.certificates import Certificate, Issuers, Parts
+from trilb.tls.lists import CrtList, Listed, read_directory, read_list, under
+from trilb.tls.pending import Change
+from trilb.tls.selector import Contexts, Selector, Use
 
+T = TypeVar("T")
 SYSTEM = "@system-ca"
+_OPENSSL = (SSL.Error, crypto.Error)
 
 
-@dataclass(slots=True)
-class Listed:
-    """A line of a crt-list."""
+@dataclass(slots=True, eq=False)
+class Line:
+    """A `crt`, or a line of a list, as a bind line uses it."""
 
     path: str
     tls: Tls
-    filters: tuple[str, ...]
-    number: int
-    options: str = ""
+    filters: tuple[str, ...] = ()
+    listed: Listed | None = None
 
 
 @dataclass(slots=True)
@@ -40,20 +43,23 @@ class Binding:
     """A bind line's TLS at work."""
 
     tls: Tls
-    uses: list[tuple[str, Tls, tuple[str, ...]]]
-    """Files with their settings and filters, in order."""
+    lines: list[Line]
     selector: Selector
     place: Place
     lists: tuple[str, ...] = ()
+    record: int = 0
+    """Bytes of a record at most, 0 for what TLS allows (`tune.ssl.maxrecord`)."""
 
 
 @dataclass(slots=True)
 class Outgoing:
     """A server line's TLS at work."""
 
+    line: ServerLine
     tls: Tls
     context: SSL.Context
     crt: str
+    """The file of its own certificate."""
     sessions: dict[bytes | None, SSL.Session] = field(default_factory=dict)
     """The last session by the name asked for, to be taken up again."""
 
@@ -64,32 +70,62 @@ class Store:
     def __init__(self, settings: Global, warn: Callable[[Place, str], None] = lambda place, text: None) -> None:
         self.settings = settings
         self.warn = warn
-        self.certificates: dict[str, list[Certificate]] = {}
+        self.certificates: dict[str, Certificate | None] = {}
+        """None for one that was made while serving and is empty yet."""
+        self.bundles: dict[str, tuple[str, ...]] = {}
+        """The files that a name stands for."""
         self.authorities: dict[str, list[x509.Certificate]] = {}
         self.revocations: dict[str, list[x509.CertificateRevocationList]] = {}
-        self.lists: dict[str, list[Listed]] = {}
+        self.lists: dict[str, CrtList] = {}
         self.bindings: list[Binding] = []
         self.outgoing: list[Outgoing] = []
+        self.changed_certificate: Change[Parts] | None = None
+        self.changed_authorities: Change[list[x509.Certificate]] | None = None
+        self.changed_revocations: Change[list[x509.CertificateRevocationList]] | None = None
+        self._issuers: Issuers | None = None
 
     # -- files -------------------------------------------------------------------------------------------------
 
     def certificate(self, name: str, place: Place) -> list[Certificate]:
         """A `crt` by its name; several for a bundle."""
-        path = _under(self.settings.crt_base, name)
-        if path not in self.certificates:
-            found = certificates.load(path, self.settings.tls_extra)
+        path = under(self.settings.crt_base, name)
+        if path in self.certificates and path not in self.bundles:
+            self.bundles[path] = (path,)
+        if path not in self.bundles:
+            files = self.settings.tls_loads.get(path)
+            if files is not None:
+                found = [certificates.load_parts(path, files, key_wins=True)]
+            else:
+                found = certificates.load(path, self.settings.tls_extra, strip=self.settings.tls_strip)
             for each in found:
                 for text in each.warnings:
                     self.warn(place, text)
-            self.certificates[path] = found
-        return self.certificates[path]
+                self.complete(each)
+                self.certificates.setdefault(each.path, each)
+            self.bundles[path] = tuple(each.path for each in found)
+        return [each for each in map(self.certificates.get, self.bundles[path]) if each is not None]
+
+    def load(self) -> None:
+        """Read what crt-store sections name, used or not."""
+        for name, files in self.settings.tls_loads.items():
+            try:
+                self.certificate(name, files.place)
+            except Refused as refused:
+                raise Refused(f"'load' : {refused.text}", place=files.place) from None
+
+    def complete(self, certificate: Certificate) -> None:
+        """Give a certificate without a chain the one that `issuers-chain-path` has for it."""
+        if self.settings.tls_issuers:
+            if self._issuers is None:
+                self._issuers = Issuers(self.settings.tls_issuers)
+            self._issuers.complete(certificate)
 
     def trusted(self, name: str) -> list[x509.Certificate] | None:
         """A `ca-file` by its name: a file, a directory of them, or None for the system's own."""
-        if name == SYSTEM:
-            return None
-        path = _under(self.settings.ca_base, name)
+        path = self.authority_path(name)
         if path not in self.authorities:
+            if path == SYSTEM:
+                return None
             files = sorted(os.path.join(path, each) for each in os.listdir(path)) if os.path.isdir(path) else [path]
             found: list[x509.Certificate] = []
             for file in files:
@@ -97,21 +133,30 @@ class Store:
             self.authorities[path] = found
         return self.authorities[path]
 
+    def authority_path(self, name: str) -> str:
+        """Under what name a CA or CRL file is kept."""
+        return under(self.settings.ca_base, name) if name else ""
+
     def revoked(self, name: str) -> list[x509.CertificateRevocationList]:
         """A `crl-file` by its name."""
         if not name:
             return []
-        path = _under(self.settings.ca_base, name)
+        path = self.authority_path(name)
         if path not in self.revocations:
             self.revocations[path] = certificates.revocations(path, certificates.read_file(path))
         return self.revocations[path]
 
-    def listed(self, name: str) -> list[Listed]:
-        """A `crt-list` by its name."""
-        if name not in self.lists:
-            text = certificates.read_file(name).decode("latin-1")
-            self.lists[name] = read_list(name, text)
-        return self.lists[name]
+    def listed(self, name: str) -> CrtList:
+        """A `crt-list`, or a directory, by its name."""
+        key = _trim(name)
+        if key not in self.lists:
+            directory = os.path.isdir(name)
+            self.lists[key] = read_directory(name) if directory else read_list(name, self.settings.crt_base)
+        return self.lists[key]
+
+    def find_list(self, name: str) -> CrtList | None:
+        """A list in use, with or without slashes behind its name."""
+        return self.lists.get(_trim(name))
 
     # -- who accepts -------------------------------------------------------------------------------------------
 
@@ -120,33 +165,38 @@ class Store:
         tls = context.over(line.tls, line.tls_defaults)
         if tls.alpn is None:
             tls.alpn = alpn
-        uses: list[tuple[str, Tls, tuple[str, ...]]] = []
+        lines: list[Line] = []
+        lists: list[CrtList] = []
         for name in line.tls.crt:
-            path = _under(self.settings.crt_base, name)
+            path = under(self.settings.crt_base, name)
             if os.path.isdir(path):
-                inside = [each for each in sorted(os.listdir(path)) if not certificates.is_part(each)]
-                uses += [(os.path.join(path, each), tls, ()) for each in inside]
+                lists.append(self.listed(path))
+                lines += [Line(each.path, tls, (), each) for each in lists[-1].lines]
             else:
-                uses.append((path, tls, ()))
+                lines.append(Line(path, tls))
         for name in line.tls.crt_list:
-            for each in self.listed(name):
-                uses.append((each.path, context.over(each.tls, tls), each.filters))
-        if not uses:
+            lists.append(self.listed(name))
+            lines += [Line(each.path, context.over(each.tls, tls), each.filters, each) for each in lists[-1].lines]
+        if not lines:
             raise Refused("'bind ... ssl' needs a certificate: give 'crt' or 'crt-list'", place=line.place)
         try:
-            made = Binding(tls, uses, self._selector(uses, tls, line.place), line.place, line.tls.crt_list)
+            selector = self._selector(lines, tls, line.place)
         except Refused as refused:
             raise Refused(f"'bind ... ssl' : {refused.text}", place=line.place) from None
+        made = Binding(tls, lines, selector, line.place, tuple(each.name for each in lists), self.settings.tls_record)
         self.bindings.append(made)
         return made
 
-    def _selector(self, uses: list[tuple[str, Tls, tuple[str, ...]]], tls: Tls, place: Place) -> Selector:
+    def _selector(self, lines: list[Line], tls: Tls, place: Place, before: Contexts | None = None) -> Selector:
         ready = [
-            Use(certificate, settings, filters)
-            for path, settings, filters in uses
-            for certificate in self.certificate(path, place)
+            Use(certificate, line.tls, line.filters, line.path)
+            for line in lines
+            for certificate in self.certificate(line.path, place)
         ]
-        return Selector(ready, bool(tls.strict_sni), self._accepting)
+        try:
+            return Selector(ready, bool(tls.strict_sni), self._accepting, before)
+        except _OPENSSL as error:
+            raise Refused(f"OpenSSL does not take these settings: {error}") from None
 
     def _accepting(self, tls: Tls, group: list[Certificate]) -> SSL.Context:
         if tls.verify in ("optional", "required") and not tls.ca_file:
@@ -169,7 +219,8 @@ class Store:
         """The context of a server line."""
         tls = context.over(line.tls, line.tls_defaults)
         tls.verify = tls.verify or self.settings.server_verify
-        made = Outgoing(tls, self._connecting(tls, line), tls.crt[0] if tls.crt else "")
+        crt = under(self.settings.crt_base, tls.crt[0]) if tls.crt else ""
+        made = Outgoing(line, tls, self._connecting(tls, line), crt)
         self.outgoing.append(made)
         return made
 
@@ -184,108 +235,128 @@ class Store:
             own = self.certificate(tls.crt[0], line.place)[0] if tls.crt else None
             trusted = self.trusted(tls.ca_file) if tls.ca_file else []
             return context.client_side(tls, own, trusted, self.revoked(tls.crl_file))
+        except _OPENSSL as error:
+            raise Refused(
+                f"'server {line.name}' : OpenSSL does not take these settings: {error}", place=line.place
+            ) from None
         except Refused as refused:
             raise Refused(f"'server {line.name}' : {refused.text}", place=line.place) from None
 
     # -- changes -----------------------------------------------------------------------------------------------
 
-    def replace(self, path: str, found: list[Certificate]) -> int:
-        """Put other certificates under a name, and make anew what uses it; how many lines do. All or nothing."""
-        before = self.certificates.get(path)
-        self.certificates[path] = found
+    def replace(self, path: str, found: Certificate) -> int:
+        """Put another certificate under a name, and make anew what uses it; how many uses there are."""
+
+        def holds(name: str, tls: Tls) -> bool:
+            return path in self.bundles.get(name, (name,))
+
+        return self._change(self.certificates, path, found, holds, lambda tls: False)
+
+    def replace_authorities(self, path: str, found: list[x509.Certificate]) -> int:
+        """Put other authorities under a name, and make anew what believes them; how many uses there are."""
+
+        def believes(tls: Tls) -> bool:
+            return path in (self.authority_path(tls.ca_file), self.authority_path(tls.ca_verify_file))
+
+        return self._change(self.authorities, path, found, lambda name, tls: believes(tls), believes)
+
+    def replace_revocations(self, path: str, found: list[x509.CertificateRevocationList]) -> int:
+        """Put other revocation lists under a name, and make anew what heeds them; how many uses there are."""
+
+        def heeds(tls: Tls) -> bool:
+            return self.authority_path(tls.crl_file) == path
+
+        return self._change(self.revocations, path, found, lambda name, tls: heeds(tls), heeds)
+
+    def _change(
+        self,
+        kept: dict[str, T],
+        path: str,
+        found: T,
+        uses: Callable[[str, Tls], bool],
+        stale: Callable[[Tls], bool],
+    ) -> int:
+        """Keep `found`, make anew the contexts that are stale, and let all who use it have them. All or nothing."""
+        before = dict(kept)
+        kept[path] = found
+        count = 0
         try:
-            bindings = [b for b in self.bindings if any(use[0] == path for use in b.uses)]
-            selectors = [self._selector(b.uses, b.tls, b.place) for b in bindings]
-            outgoing = [o for o in self.outgoing if o.crt and _under(self.settings.crt_base, o.crt) == path]
-            trusted = [self.trusted(o.tls.ca_file) if o.tls.ca_file else [] for o in outgoing]
+            selectors = []
+            for binding in self.bindings:
+                if lines := sum(uses(line.path, line.tls) for line in binding.lines):
+                    count += lines
+                    good = {key: made for key, made in binding.selector.made.items() if not stale(made.tls)}
+                    selectors.append((binding, self._selector(binding.lines, binding.tls, binding.place, good)))
             contexts = [
-                context.client_side(o.tls, found[0], ca, self.revoked(o.tls.crl_file))
-                for o, ca in zip(outgoing, trusted, strict=True)
+                (each, self._connecting(each.tls, each.line)) for each in self.outgoing if uses(each.crt, each.tls)
             ]
-        except Refused:
-            if before is None:
-                del self.certificates[path]
-            else:
-                self.certificates[path] = before
+        except BaseException:
+            kept.clear()
+            kept.update(before)
             raise
-        for binding, selector in zip(bindings, selectors, strict=True):
+        for binding, selector in selectors:
             binding.selector = selector
-        for each, made in zip(outgoing, contexts, strict=True):
+        for each, made in contexts:
             each.context = made
             each.sessions.clear()
-        return len(bindings) + len(outgoing)
+        return count + len(contexts)
 
-    def extend(self, name: str, line: Listed) -> None:
-        """Add a line to a crt-list that is in use."""
-        bindings = [b for b in self.bindings if name in b.lists]
+    def extend(self, listed: CrtList, line: Listed) -> int:
+        """Add a line to a list that is in use; how many bind lines have it. Raises Refused for unknown files."""
+        for option, name, known in (
+            ("ca-file", line.tls.ca_file, self.authorities),
+            ("ca-verify-file", line.tls.ca_verify_file, self.authorities),
+            ("crl-file", line.tls.crl_file, self.revocations),
+        ):
+            path = self.authority_path(name)
+            if name and path not in known and path != SYSTEM:
+                raise Refused(f"'{option}' : unable to load {path}")
         made = []
-        for binding in bindings:
-            uses = [*binding.uses, (line.path, context.over(line.tls, binding.tls), line.filters)]
-            made.append((uses, self._selector(uses, binding.tls, binding.place)))
-        self.lists[name].append(line)
-        for binding, (uses, selector) in zip(bindings, made, strict=True):
-            binding.uses, binding.selector = uses, selector
+        for binding in self._having(listed):
+            new = Line(line.path, context.over(line.tls, binding.tls), line.filters, line)
+            lines = [*binding.lines, new]
+            made.append((binding, lines, self._selector(lines, binding.tls, binding.place, binding.selector.made)))
+        listed.lines.append(line)
+        listed.length += 1
+        for binding, lines, selector in made:
+            binding.lines, binding.selector = lines, selector
+        return len(made)
 
-    def shorten(self, name: str, line: Listed) -> None:
-        """Take a line out of a crt-list that is in use. Raises Refused when it is the last one."""
+    def defaults(self, listed: CrtList, line: Listed) -> list[Binding]:
+        """The bind lines whose default certificate a line of a list is."""
+        return [b for b in self._having(listed) if not b.selector.strict and b.lines[0].listed is line]
+
+    def shorten(self, listed: CrtList, line: Listed) -> None:
+        """Take a line out of a list that is in use; it must be nobody's default."""
         made = []
-        for binding in [b for b in self.bindings if name in b.lists]:
-            uses = list(binding.uses)
-            for use in uses:
-                if use[0] == line.path and use[2] == line.filters:
-                    uses.remove(use)
-                    break
-            if not uses:
-                raise Refused("it is the only certificate of a bind line")
-            made.append((binding, uses, self._selector(uses, binding.tls, binding.place)))
-        self.lists[name].remove(line)
-        for binding, uses, selector in made:
-            binding.uses, binding.selector = uses, selector
+        for binding in self._having(listed):
+            lines = [each for each in binding.lines if each.listed is not line]
+            made.append((binding, lines, self._selector(lines, binding.tls, binding.place, binding.selector.made)))
+        listed.lines.remove(line)
+        for binding, lines, selector in made:
+            binding.lines, binding.selector = lines, selector
 
-    def used(self, path: str) -> int:
-        """How many lines use a certificate."""
-        return sum(any(use[0] == path for use in b.uses) for b in self.bindings) + sum(
-            bool(o.crt) and _under(self.settings.crt_base, o.crt) == path for o in self.outgoing
+    def _having(self, listed: CrtList) -> Iterable[Binding]:
+        return [binding for binding in self.bindings if listed.name in binding.lists]
+
+    # -- who uses what -----------------------------------------------------------------------------------------
+
+    def uses_certificate(self, path: str) -> bool:
+        """Is a certificate used by any line?"""
+        names = [line.path for b in self.bindings for line in b.lines] + [o.crt for o in self.outgoing if o.crt]
+        names += [line.path for each in self.lists.values() for line in each.lines]
+        return any(path in self.bundles.get(name, (name,)) for name in names)
+
+    def uses_authority(self, path: str) -> bool:
+        """Does any line name a CA or CRL file?"""
+        every = [b.tls for b in self.bindings] + [line.tls for b in self.bindings for line in b.lines]
+        every += [o.tls for o in self.outgoing]
+        return any(
+            path == self.authority_path(name)
+            for tls in every
+            for name in (tls.ca_file, tls.ca_verify_file, tls.crl_file)
         )
 
 
-def _under(base: str, name: str) -> str:
-    return name if not base or name.startswith(("/", "@")) else os.path.join(base, name)
-
-
-def read_list(name: str, text: str) -> list[Listed]:
-    """The lines of a crt-list: FILE [options] [filters]. Raises Refused with file and line."""
-    found: list[Listed] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
-        if line and not line.startswith("#"):
-            try:
-                found.append(read_listed(line, number))
-            except Refused as refused:
-                raise Refused(f"crt-list '{name}' line {number}: {refused.text}") from None
-    if not found:
-        raise Refused(f"crt-list '{name}' names no certificate")
-    return found
-
-
-def read_listed(line: str, number: int) -> Listed:
-    """One line of a crt-list. Raises Refused."""
-    path, _, rest = line.partition(" ")
-    rest = rest.strip()
-    tls = Tls()
-    options = ""
-    if rest.startswith("["):
-        options, closed, rest = rest[1:].partition("]")
-        if not closed:
-            raise Refused("the options begin with '[' and end nowhere")
-        words = tuple(shlex.split(options))
-        i = 0
-        while i < len(words):
-            if words[i] == "allow-0rtt":
-                i += 1
-                continue
-            taken = read_option(tls, "crt-list", words, i)
-            if not taken:
-                raise Refused(f"unknown option '{words[i]}'")
-            i += taken
-    return Listed(path, replace(tls), tuple(rest.split()), number, options.strip())
+def _trim(name: str) -> str:
+    return name.rstrip("/") or "/"

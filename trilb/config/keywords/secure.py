@@ -267,6 +267,19 @@ def extra_files(line: Line, section: Global, context: Context) -> None:
     section.tls_extra = kinds if "all" in words else words - {"none"}
 
 
+@keyword("global", "ssl-load-extra-del-ext")
+def strip_extension(line: Line, section: Global, context: Context) -> None:
+    """`ssl-load-extra-del-ext`: beside NAME.crt are NAME.key, NAME.ocsp ..., not NAME.crt.key."""
+    only(line, 0, "ssl-load-extra-del-ext")
+    section.tls_strip = True
+
+
+@keyword("global", "issuers-chain-path")
+def issuers(line: Line, section: Global, context: Context) -> None:
+    """`issuers-chain-path DIR`: chains for certificates that come without one."""
+    (section.tls_issuers,) = only(line, 1, "issuers-chain-path <dir>")
+
+
 @keyword("global", "ssl-dh-param-file")
 def dh_file(line: Line, section: Global, context: Context) -> None:
     """`ssl-dh-param-file FILE`: Diffie-Hellman parameters of listeners that offer DHE ciphers."""
