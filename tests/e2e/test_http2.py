@@ -176,15 +176,21 @@ def test_switched_from_tcp(shared: Running) -> None:
     port, forced, h1 = free_port(), free_port(), free_port()
     fronts = "".join(
         f"frontend t{number}\n    mode tcp\n    bind 127.0.0.1:{number}\n    timeout client 2s\n"
-        f"    tcp-request inspect-delay 1s\n    tcp-request content switch-mode http{rest} if HTTP\n"
-        "    tcp-request content reject\n    http-request return status 200\n"
+        "    tcp-request inspect-delay 1s\n"
+        "    tcp-request content set-var(txn.seen) internal.strm.is_htx,iif(http,tcp)\n"
+        f"    tcp-request content switch-mode http{rest} if HTTP\n    tcp-request content reject\n"
+        "    http-request return status 200 content-type text/plain lf-string %[var(txn.seen)]\n"
         for number, rest in ((port, ""), (forced, " proto h2"), (h1, " proto h1"))
     )
     with Program.trilb(fronts, a=port, b=forced, c=h1):
         for each in (port, forced):
             with H2Client(each) as client:
-                assert client.ask(get(b"/")).status == 200
-        assert exchange(port, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").startswith(b"HTTP/1.1 200")
+                # The TCP stream is over: the rules see requests, each by itself.
+                assert client.ask(get(b"/")).body == b"http"
+        # HTTP/1 goes on in the same stream, which the rules have seen.
+        twice = exchange(port, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 2)
+        assert twice.startswith(b"HTTP/1.1 200")
+        assert [part[:4] for part in twice.split(b"\r\n\r\n")[1:]] == [b"tcpH", b"http"]
         assert exchange(h1, PREFACE, until=1).startswith(b"HTTP/1.1 405")
 
 

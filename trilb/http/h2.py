@@ -161,7 +161,6 @@ class _Engine(H2Connection):
                 normalize_outbound_headers=False,
             )
         )
-        self._most = tuning.max_streams
         self.encoder = PlainEncoder()
         self._closed_streams = SizeLimitDict(size_limit=_CLOSED_REMEMBERED)
         # hpack counts 32 bytes a field on top; whether the head is acceptable is the policy's question.
