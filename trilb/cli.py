@@ -366,7 +366,8 @@ def _build(config: Config, report: Report) -> None:
 
     try:
         for place, text in build(config).warnings:
-            report.warn(place, text)
+            # A remark: zero-warning is about the file, not about the calendar.
+            report.note(place, text)
         prepare(config)
     except Refused as refused:
         report.alert(refused.place or NOWHERE, refused.text)
@@ -449,7 +450,7 @@ def _start(options: Options, config: Config) -> int:
             tuple(options.terminate),
             options.listeners_from,
             options.notifies,
-            lambda place, text: _say(Severity.WARNING, str(Diagnostic(Severity.WARNING, place, text))),
+            lambda place, text: _say(Severity.NOTICE, str(Diagnostic(Severity.NOTICE, place, text))),
         )
         worker.run(config, start)
     except Refused as refused:

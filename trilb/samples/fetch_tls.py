@@ -95,7 +95,10 @@ plain("ssl_fc_has_crt", gives="bool", source=_SOURCE, doc="Whether the client sh
 plain("ssl_c_used", gives="bool", source=_SOURCE, doc="Whether the client has a certificate.")(
     _of(_front, lambda conn: facts.peer(conn) is not None)
 )
-plain("ssl_fc_has_early", gives="bool", source=_SOURCE, doc="Whether early data came: never, it is not accepted.")(
+plain("ssl_fc_has_early", gives="bool", source=_SOURCE, doc="Whether early data is not safe yet: it is not accepted.")(
+    _of(_front, lambda conn: False)
+)
+plain("ssl_fc_early_rcvd", gives="bool", source=_SOURCE, doc="Whether early data came: never, it is not accepted.")(
     _of(_front, lambda conn: False)
 )
 plain("ssl_c_verify", gives="sint", source=_SOURCE, doc="What verifying the client gave, 0 when all is well.")(

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from trilb.base.diagnostic import Refused
@@ -169,6 +170,9 @@ def server_side(
         _try("ssl-dh-param-file", dh, lambda: context.load_tmp_dh(dh.encode()))
     if tls.alpn:
         context.set_alpn_select_callback(_alpn(tls.alpn))
+    stapled = {each.leaf.public_bytes(Encoding.DER): each.ocsp for each in certificates if each.ocsp}
+    if stapled:
+        context.set_ocsp_server_callback(_stapler(stapled))
     if tls.verify in ("optional", "required"):
         _trust(context, None if trusted is None else [*trusted, *more], revoked)
         for each in (trusted or ()) if tls.ca_names else ():
@@ -198,6 +202,16 @@ def client_side(
         _trust(context, trusted, revoked)
         context.set_verify(SSL.VERIFY_PEER, _verifier(frozenset(), frozenset()))
     return context
+
+
+def _stapler(responses: dict[bytes, bytes]) -> Callable[[SSL.Connection, Any], bytes]:
+    """Who answers a client that asks what an authority says of our certificate, by the certificate in DER."""
+
+    def answer(connection: SSL.Connection, data: Any) -> bytes:
+        own = connection.get_certificate(as_cryptography=True)
+        return responses.get(own.public_bytes(Encoding.DER), b"") if own is not None else b""
+
+    return answer
 
 
 def _alpn(offered: tuple[bytes, ...]) -> Callable[[SSL.Connection, list[bytes]], bytes | SSL._NoOverlappingProtocols]:

@@ -218,7 +218,7 @@ _SERVER_FLAGS: dict[str, tuple[str, bool | str]] = {
     "no-send-proxy-v2": ("send_proxy", ""),
     "check-send-proxy": ("check_send_proxy", True),
 }
-_SERVER_WITHOUT_EFFECT = {"tfo": 0, "no-tfo": 0, "pool-low-conn": 1, "log-bufsize": 1}
+_SERVER_WITHOUT_EFFECT = {"allow-0rtt": 0, "tfo": 0, "no-tfo": 0, "pool-low-conn": 1, "log-bufsize": 1}
 _SERVER_DEFAULTS_AS_IS = frozenset(["no-agent-check"])
 _NOT_IN_DEFAULT = frozenset({"id"})
 
