@@ -93,7 +93,7 @@ plain("ssl_c_ca_err", gives="sint", source=_SOURCE, doc="The first error above d
 plain("ssl_c_ca_err_depth", gives="sint", source=_SOURCE, doc="The depth of that error.")(
     _of(_front, lambda conn: conn.verdict.ca_depth)
 )
-plain("ssl_c_chain_der", gives="bin", source=_SOURCE, doc="All certificates the client showed.")(
+plain("ssl_c_chain_der", gives="bin", source=_SOURCE, doc="The certificates the client showed above its own.")(
     _of(_front, facts.chain)
 )
 plain("ssl_s_chain_der", gives="bin", at="response", source=_SOURCE, doc="All certificates the server showed.")(
@@ -143,7 +143,7 @@ def _certificates(prefix: str, end: End, find: Find, whose: str) -> None:
     )
     for name, gives, read, doc in rows:
         plain(f"{prefix}_{name}", gives=gives, source=_SOURCE, doc=doc.format(whose))(_certificate(end, find, read))
-    arguments = (optional("entry", default=""), optional("occurrence", Kind.INT, 0), optional("format", default=""))
+    arguments = (optional("entry", default=""), optional("occurrence", Kind.INT, 1), optional("format", default=""))
     for name, of, what in (("i_dn", _issuer, "issuer"), ("s_dn", _subject, "subject")):
 
         def factory(entry: str, number: int, form: str, of: Callable[[x509.Certificate], x509.Name] = of) -> Fetch:
@@ -168,7 +168,7 @@ _certificates("ssl_s", _back, facts.peer, "server's")
 
 @fetch(
     "ssl_c_r_dn",
-    args=(optional("entry", default=""), optional("occurrence", Kind.INT, 0), optional("format", default="")),
+    args=(optional("entry", default=""), optional("occurrence", Kind.INT, 1), optional("format", default="")),
     gives="str",
     source=_SOURCE,
 )

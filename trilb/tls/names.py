@@ -40,18 +40,33 @@ def written(name: x509.Name) -> bytes:
 
 
 def entry(name: x509.Name, wanted: str, number: int) -> bytes | None:
-    """The value of the `number`th entry called `wanted`, from 1; negative ones count from the end, 0 is the first."""
-    found = [value for key, value in _pairs(name) if key == wanted]
-    at = number - 1 if number > 0 else number if number < 0 else 0
+    """The value of the `number`th entry called `wanted`, from 1; negative ones count from the end, 0 finds none."""
+    found = [value for key, value in _pairs(name) if key.lower() == wanted.lower()]
     try:
-        return found[at].encode()
+        return found[number - 1 if number > 0 else number].encode() if number else None
     except IndexError:
         return None
 
 
 def rfc2253(name: x509.Name) -> bytes:
-    """The name as LDAP writes it, the last entry first."""
-    return name.rfc4514_string().encode()
+    """The name as LDAP writes it and OpenSSL prints it: the last entry first, what is not ASCII in hexadecimal."""
+    return ",".join(
+        "+".join(f"{_SHORT.get(each.oid, each.oid.dotted_string)}={_escaped(str(each.value))}" for each in reversed(list(part)))
+        for part in reversed(name.rdns)
+    ).encode()
+
+
+def _escaped(text: str) -> str:
+    made = ""
+    for at, byte in enumerate(text.encode()):
+        char = chr(byte)
+        if byte < 32 or byte > 126:
+            made += f"\\{byte:02X}"
+        elif char in ',+"\\<>;' or (char in " #" and at == 0) or (char == " " and at == len(text.encode()) - 1):
+            made += f"\\{char}"
+        else:
+            made += char
+    return made
 
 
 def when(moment: datetime) -> bytes:
