@@ -114,16 +114,9 @@ def der(certificate: x509.Certificate) -> bytes:
 
 
 def chain(conn: Secured) -> bytes | None:
-    """All certificates the other side showed, one after another."""
-    certificates = _tls(conn).get_peer_cert_chain(as_cryptography=True)
-    leaf = peer(conn)
-    if leaf is None:
-        return None
-    # Who accepts gets the chain without the leaf in its own right.
-    shown = certificates or []
-    if not shown or shown[0] != leaf:
-        shown = [leaf, *shown]
-    return b"".join(der(each) for each in shown)
+    """The certificates the other side showed, one after another: a client's without its own, as OpenSSL has it."""
+    shown = _tls(conn).get_peer_cert_chain(as_cryptography=True)
+    return b"".join(der(each) for each in shown) if shown else None
 
 
 def root(conn: Secured) -> x509.Certificate | None:
