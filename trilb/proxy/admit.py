@@ -100,7 +100,6 @@ async def _secured(plane: Plane, session: Session, client: Conn, binding: Bindin
         waiter.finish()
     if not why:
         return True
-    session.frontend.counters.ereq += 1
     return _refused(session, why, dull=why.startswith("Connection closed"))
 
 

@@ -43,7 +43,7 @@ async def accept(plane: Plane, session: Session, client: TlsConn, binding: Bindi
             await waiter.park(client.watch)
     except Broken as broken:
         process.tls_failed += 1
-        return str(broken) if str(broken).startswith("Connection closed") else f"{FAILED} ({broken})"
+        return _why(client, str(broken))
     except Expired:
         process.tls_failed += 1
         raise
@@ -57,6 +57,14 @@ async def accept(plane: Plane, session: Session, client: TlsConn, binding: Bindi
     session.tls = client
     session.secured = now
     return ""
+
+
+def _why(client: TlsConn, reason: str) -> str:
+    """The log's words for a handshake that came to nothing."""
+    refused = client.verdict.refused
+    if refused >= 0:
+        return "SSL client CA chain cannot be verified" if refused else "SSL client certificate not trusted"
+    return reason if reason.startswith("Connection closed") else f"{FAILED} ({reason})"
 
 
 async def _hello(client: TlsConn, waiter: Waiter) -> Hello | None:

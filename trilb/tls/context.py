@@ -55,13 +55,15 @@ def over(line: Tls, defaults: Tls) -> Tls:
 class Verdict:
     """What checking the peer's certificate gave, as `ssl_c_verify`, `ssl_c_err` and `ssl_c_ca_err` tell it."""
 
-    __slots__ = ("ca_depth", "ca_error", "error", "last")
+    __slots__ = ("ca_depth", "ca_error", "error", "last", "refused")
 
     def __init__(self) -> None:
         self.error = 0
         self.ca_error = 0
         self.ca_depth = 0
         self.last = 0
+        self.refused = -1
+        """The depth of the certificate that ended the handshake, -1 when none did."""
 
 
 def _base(method: int, tls: Tls, ciphers: str) -> SSL.Context:
@@ -221,6 +223,9 @@ def _verifier(
         else:
             verdict.error = verdict.error or number
             ignored = leaf
-        return number in ignored or EVERY_ERROR in ignored
+        if number in ignored or EVERY_ERROR in ignored:
+            return True
+        verdict.refused = depth
+        return False
 
     return verify
