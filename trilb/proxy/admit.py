@@ -17,6 +17,7 @@ _CLOSED = "Connection closed while waiting for PROXY protocol header"
 _LATE = "Timeout while waiting for PROXY protocol header"
 _TRUNCATED = "Truncated PROXY protocol header received"
 _UNHANDLED = "Received an unhandled protocol in the PROXY protocol header"
+_INVALID = "Received an invalid PROXY protocol header"
 _STRANGE = "Received something which does not look like a PROXY protocol header"
 
 
@@ -72,8 +73,10 @@ async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:
         return _refused(session, _TRUNCATED if data else _CLOSED, dull=not data)
     except Expired:
         return _refused(session, _TRUNCATED if data else _LATE, dull=not data)
+    except proxyline.Invalid:
+        return _refused(session, _INVALID)
     except proxyline.Malformed:
-        return _refused(session, _UNHANDLED if data.startswith((b"PROXY", proxyline.SIGNATURE)) else _STRANGE)
+        return _refused(session, _UNHANDLED if data.startswith(b"PROXY") else _STRANGE)
     finally:
         waiter.finish()
     header, size = found
@@ -83,7 +86,7 @@ async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:
     if header.client is not None:
         session.client, session.client_port = header.client, header.client_port
         session.local, session.local_port = header.local, header.local_port
-    return True
+    return proxyline.sound(data[:size], header) or _refused(session, _INVALID)
 
 
 async def _secured(plane: Plane, session: Session, client: Conn, binding: Binding) -> bool:
