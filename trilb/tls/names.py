@@ -51,7 +51,10 @@ def entry(name: x509.Name, wanted: str, number: int) -> bytes | None:
 def rfc2253(name: x509.Name) -> bytes:
     """The name as LDAP writes it and OpenSSL prints it: the last entry first, what is not ASCII in hexadecimal."""
     return ",".join(
-        "+".join(f"{_SHORT.get(each.oid, each.oid.dotted_string)}={_escaped(str(each.value))}" for each in reversed(list(part)))
+        "+".join(
+            f"{_SHORT.get(each.oid, each.oid.dotted_string)}={_escaped(str(each.value))}"
+            for each in reversed(list(part))
+        )
         for part in reversed(name.rdns)
     ).encode()
 
