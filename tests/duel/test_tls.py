@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import struct
 import time
 from contextlib import suppress
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,16 +26,14 @@ from tests.support.certs import (
     Authority,
     Issued,
     TlsClient,
-    TlsOrigin,
     ask,
     client_context,
     outcome,
     rsa_key,
-    server_context,
     subject,
 )
-from tests.support.hello import client_hello
 from tests.support.duel import Duel, Side
+from tests.support.hello import client_hello
 from tests.support.syslog import mask
 from tests.support.wire import Client, parse_response
 
