@@ -30,7 +30,7 @@ _SHORT = {
 }
 
 
-def _pairs(name: x509.Name) -> list[tuple[str, str]]:
+def _pairs(name: x509.Name | x509.RelativeDistinguishedName) -> list[tuple[str, str]]:
     return [(_SHORT.get(each.oid, each.oid.dotted_string), str(each.value)) for each in name]
 
 
@@ -50,13 +50,8 @@ def entry(name: x509.Name, wanted: str, number: int) -> bytes | None:
 
 def rfc2253(name: x509.Name) -> bytes:
     """The name as LDAP writes it and OpenSSL prints it: the last entry first, what is not ASCII in hexadecimal."""
-    return ",".join(
-        "+".join(
-            f"{_SHORT.get(each.oid, each.oid.dotted_string)}={_escaped(str(each.value))}"
-            for each in reversed(list(part))
-        )
-        for part in reversed(name.rdns)
-    ).encode()
+    parts = (reversed(_pairs(part)) for part in reversed(name.rdns))
+    return ",".join("+".join(f"{key}={_escaped(value)}" for key, value in part) for part in parts).encode()
 
 
 def _escaped(text: str) -> str:
