@@ -164,6 +164,13 @@ def _build(
     return builder.sign(signer, digest or hashes.SHA256())
 
 
+_VERSIONS = {
+    "1.0": ssl.TLSVersion.TLSv1,
+    "1.1": ssl.TLSVersion.TLSv1_1,
+    "1.2": ssl.TLSVersion.TLSv1_2,
+    "1.3": ssl.TLSVersion.TLSv1_3,
+}
+
 # -- clients ---------------------------------------------------------------------------------------------------------
 
 
@@ -184,18 +191,12 @@ def client_context(
     if trusted is not None:
         context.load_verify_locations(cadata=trusted.cert_pem.decode())
         context.verify_mode = ssl.CERT_REQUIRED
-    versions = {
-        "1.0": ssl.TLSVersion.TLSv1,
-        "1.1": ssl.TLSVersion.TLSv1_1,
-        "1.2": ssl.TLSVersion.TLSv1_2,
-        "1.3": ssl.TLSVersion.TLSv1_3,
-    }
     if oldest in ("1.0", "1.1"):
         context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        context.minimum_version = versions[oldest]
-        context.maximum_version = versions[newest]
+        context.minimum_version = _VERSIONS[oldest]
+        context.maximum_version = _VERSIONS[newest]
     if ciphers:
         context.set_ciphers(ciphers)
     if alpn:
