@@ -58,7 +58,7 @@ def _secured(tls: Secured | None, options: frozenset[str]) -> bytes:
         certificate = facts.peer(tls)
         if certificate is not None:
             client |= _CLIENT_CERT_SESS if tls.resumed else _CLIENT_CERT_SESS | _CLIENT_CERT_CONN
-            verified = tls.verdict.last
+            verified = tls.verified
             name = facts.entry(certificate.subject, "CN", 1) if "cert-cn" in options else None
             if name:
                 parts += proxyline.tlv(_CN, name)

@@ -82,7 +82,7 @@ plain("ssl_fc_has_early", gives="bool", source=_SOURCE, doc="Whether early data 
     _of(_front, lambda conn: False)
 )
 plain("ssl_c_verify", gives="sint", source=_SOURCE, doc="What verifying the client gave, 0 when all is well.")(
-    _of(_front, lambda conn: conn.verdict.last)
+    _of(_front, lambda conn: conn.verified)
 )
 plain("ssl_c_err", gives="sint", source=_SOURCE, doc="The error at depth 0 of the client's certificate.")(
     _of(_front, lambda conn: conn.verdict.error)

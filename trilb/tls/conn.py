@@ -265,6 +265,11 @@ class TlsConn(Conn):
         return found if isinstance(found, Verdict) else Verdict()
 
     @property
+    def verified(self) -> int:
+        """The last error of checking the peer's certificate, 0 when all is well; a session remembers it."""
+        return 0 if self._tls is None else int(_lib.SSL_get_verify_result(vars(self._tls)["_ssl"]))
+
+    @property
     def resumed(self) -> bool:
         """Was an earlier session taken up again?"""
         return self._tls is not None and bool(_lib.SSL_session_reused(vars(self._tls)["_ssl"]))

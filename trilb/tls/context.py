@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -40,7 +41,7 @@ _REFUSE = {
 _EMPTY = Tls()
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_SINGLE_DH_USE
 EVERY_ERROR = -1
-_lib = vars(SSL)["_lib"]
+_lib, _ffi = vars(SSL)["_lib"], vars(SSL)["_ffi"]
 """The bindings under pyOpenSSL, for the few functions that it has no method for."""
 
 
@@ -53,15 +54,14 @@ def over(line: Tls, defaults: Tls) -> Tls:
 
 
 class Verdict:
-    """What checking the peer's certificate gave, as `ssl_c_verify`, `ssl_c_err` and `ssl_c_ca_err` tell it."""
+    """What checking the peer's certificate gave in this handshake, as `ssl_c_err` and `ssl_c_ca_err` tell it."""
 
-    __slots__ = ("ca_depth", "ca_error", "error", "last", "refused")
+    __slots__ = ("ca_depth", "ca_error", "error", "refused")
 
     def __init__(self) -> None:
         self.error = 0
         self.ca_error = 0
         self.ca_depth = 0
-        self.last = 0
         self.refused = -1
         """The depth of the certificate that ended the handshake, -1 when none did."""
 
@@ -169,7 +169,7 @@ def server_side(
         mode = SSL.VERIFY_PEER
         if tls.verify == "required":
             mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-        context.set_verify(mode, _verifier(tls.crt_ignore, tls.ca_ignore))
+        _check(context, mode, tls.crt_ignore, tls.ca_ignore)
     return context
 
 
@@ -189,7 +189,7 @@ def client_side(
         context.set_alpn_protos(list(tls.alpn))
     if tls.verify != "none":
         _trust(context, trusted, revoked)
-        context.set_verify(SSL.VERIFY_PEER, _verifier(frozenset(), frozenset()))
+        _check(context, SSL.VERIFY_PEER, frozenset(), frozenset())
     return context
 
 
@@ -203,19 +203,23 @@ def _alpn(offered: tuple[bytes, ...]) -> Callable[[SSL.Connection, list[bytes]],
     return choose
 
 
-def _verifier(
-    leaf: frozenset[int], authority: frozenset[int]
-) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
-    """Who decides about each certificate of a chain: errors that are to be ignored are only noted."""
+def _check(context: SSL.Context, mode: int, leaf: frozenset[int], authority: frozenset[int]) -> None:
+    """Decide about each certificate of a chain: errors that are to be ignored are only noted.
 
-    def verify(connection: SSL.Connection, certificate: crypto.X509, number: int, depth: int, good: int) -> bool:
+    Not with Context.set_verify, which makes OpenSSL forget what a callback lets pass: the session must remember it, for
+    when it is taken up again there is no chain to check.
+    """
+
+    def verify(good: int, store: Any) -> int:
         if good:
-            return True
+            return 1
+        number, depth = _lib.X509_STORE_CTX_get_error(store), _lib.X509_STORE_CTX_get_error_depth(store)
+        tls = _lib.X509_STORE_CTX_get_ex_data(store, _lib.SSL_get_ex_data_X509_STORE_CTX_idx())
+        connection = SSL.Connection._reverse_mapping[tls]
         verdict = connection.get_app_data()
         if verdict is None:
             verdict = Verdict()
             connection.set_app_data(verdict)
-        verdict.last = number
         if depth:
             if not verdict.ca_error:
                 verdict.ca_error, verdict.ca_depth = number, depth
@@ -224,8 +228,10 @@ def _verifier(
             verdict.error = verdict.error or number
             ignored = leaf
         if number in ignored or EVERY_ERROR in ignored:
-            return True
+            return 1
         verdict.refused = depth
-        return False
+        return 0
 
-    return verify
+    callback = _ffi.callback("int (*)(int, X509_STORE_CTX *)", verify)
+    context._verify_callback = callback
+    _lib.SSL_CTX_set_verify(context._context, mode, callback)
