@@ -509,3 +509,112 @@ def test_resumption(tls: Duel, where: str, version: str) -> None:
 
     found = tls.same(act)
     assert [row[0] for row in found] == [False, True, True]
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("who", ["good", "stranger", "expired", "revoked"])
+def test_what_is_known_of_a_resumed_client(tls: Duel, who: str, version: str) -> None:
+    """Who was not believed is not believed the second time either."""
+
+    def act(side: Side) -> list[dict[str, str]]:
+        context = client_context(newest=version, oldest=version, own=CLIENTS[who])
+        session = None
+        found = []
+        for _ in range(2):
+            with TlsClient(side.ports["lenient"], context, name="www.example.com", session=session) as client:
+                client.send(GET)
+                told = values(client.read_response())
+                session = client.tls.session
+                found.append({key: value for key, value in told.items() if key.startswith("ssl_c_")})
+                found[-1]["resumed"] = told["ssl_fc_is_resumed"]
+        return found
+
+    assert tls.same(act)[1]["resumed"] == "1"
+
+
+# -- mode tcp --------------------------------------------------------------------------------------------------------
+
+TCP = """
+global
+    log 127.0.0.1:{syslog} local0
+defaults
+    mode tcp
+    log global
+    option tcplog
+    timeout connect 1s
+    timeout client 2s
+    timeout server 2s
+frontend fe
+    bind 127.0.0.1:{port} ssl crt {certs}/default.pem crt {certs}/www.pem
+    bind 127.0.0.1:{port2}
+    tcp-request content reject if { ssl_fc_sni nobody.example }
+    default_backend be
+frontend formatted
+    bind 127.0.0.1:{port3} ssl crt {certs}/default.pem
+    log-format "%ci %ft %b/%s %ST %ts [%sslv] [%sslc] [%[ssl_fc_sni]] [%[ssl_fc_is_resumed]] %B %U"
+    default_backend be
+frontend silent
+    bind 127.0.0.1:{port4} ssl crt {certs}/default.pem
+    timeout client 300ms
+    default_backend be
+backend be
+    server s 127.0.0.1:{origin1}
+"""
+
+
+@pytest.fixture(scope="module")
+def tcp(module_duel: DuelFactory, certs: Path) -> Duel:
+    """In mode tcp, with a server that answers each message."""
+    return module_duel(TCP, lambda raw, origin: b"got " + raw, raw=True, certs=str(certs))
+
+
+@pytest.mark.parametrize("way", ["farewell", "no farewell", "reset", "half", "rejected", "plain", "timeout", "nothing"])
+def test_tcp(tcp: Duel, way: str) -> None:
+    """What a client receives and what is logged, whoever ends it."""
+
+    def act(side: Side) -> tuple[bytes, str]:
+        side.syslog.pending()
+        got = b""
+        if way == "plain":
+            with Client(side.ports["port2"]) as client:
+                client.send(b"hello", half_close=True)
+                return client.read_all(), logged(side.syslog.take(1)[0])
+        port = "port4" if way == "timeout" else "port"
+        name = "nobody.example" if way == "rejected" else "www.example.com"
+        with TlsClient(side.ports[port], client_context(newest="1.2"), name=name) as tls_client:
+            if way not in ("rejected", "nothing"):
+                tls_client.tls.sendall(b"hello")
+                got = tls_client.tls.recv(100)
+            if way == "reset":
+                time.sleep(0.05)
+                tls_client.reset()
+            elif way in ("farewell", "nothing"):
+                with suppress(OSError):
+                    tls_client.tls.unwrap()
+            elif way == "half":
+                socket.socket(fileno=tls_client.tls.detach()).shutdown(socket.SHUT_WR)
+            elif way in ("timeout", "rejected"):
+                with suppress(ssl.SSLError):
+                    got += tls_client.read_all()
+            else:
+                tls_client.close()
+        return got, re.sub(r" (\d+) (--|CD|SD|cD) ", r" N \2 ", logged(side.syslog.take(1)[0]))
+
+    tcp.same(act)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_log_variables(tcp: Duel, version: str) -> None:
+    """%sslv and %sslc, and counts of bytes."""
+
+    def act(side: Side) -> tuple[bytes, str]:
+        side.syslog.pending()
+        context = client_context(oldest=version, newest=version, ciphers="ECDHE-RSA-AES256-GCM-SHA384")
+        with TlsClient(side.ports["port3"], context, name="a.example") as client:
+            client.tls.sendall(b"hello")
+            got = client.tls.recv(100)
+            with suppress(OSError):
+                client.tls.unwrap()
+        return got, mask(side.syslog.take(1)[0])
+
+    tcp.same(act)
