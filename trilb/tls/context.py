@@ -24,6 +24,11 @@ CIPHERS = (
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
     "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384"
 )
+_OLD_CIPHERS = (
+    CIPHERS + ":ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:"
+    "AES128-SHA:AES256-SHA"
+)
+"""For files that ask for TLS 1.0 or 1.1, which know none of the others, and name no ciphers."""
 _NUMBERS = {
     "SSLv3": SSL.SSL3_VERSION,
     "TLSv1.0": SSL.TLS1_VERSION,
@@ -50,7 +55,8 @@ def over(line: Tls, defaults: Tls) -> Tls:
     said = {f.name: getattr(line, f.name) for f in fields(Tls) if getattr(line, f.name) != getattr(_EMPTY, f.name)}
     if "min_version" in said and "max_version" not in said:
         said["max_version"] = ""
-    return replace(defaults, **said, refused=defaults.refused | line.refused)
+    said["refused"] = defaults.refused | line.refused
+    return replace(defaults, **said)
 
 
 class Verdict:
@@ -75,8 +81,10 @@ def _base(method: int, tls: Tls, ciphers: str) -> SSL.Context:
         context.set_max_proto_version(_NUMBERS[tls.max_version])
     for name in tls.refused:
         context.set_options(_REFUSE[name])
-    wanted = tls.ciphers or ciphers
     old = _NUMBERS[tls.min_version or "TLSv1.2"] < SSL.TLS1_2_VERSION
+    if old:
+        ciphers = _OLD_CIPHERS if ciphers else "DEFAULT"
+    wanted = tls.ciphers or ciphers
     if wanted:
         # OpenSSL speaks TLS 1.0 and 1.1 at security level 0 only; a file that asks for them means it.
         _try("ciphers", wanted, lambda: context.set_cipher_list((wanted + (":@SECLEVEL=0" if old else "")).encode()))
@@ -165,7 +173,8 @@ def server_side(
     if tls.verify in ("optional", "required"):
         _trust(context, trusted, revoked)
         if tls.ca_names and trusted:
-            context.set_client_ca_list([crypto.X509.from_cryptography(each).get_subject() for each in trusted])
+            for each in trusted:
+                context.add_client_ca(each)
         mode = SSL.VERIFY_PEER
         if tls.verify == "required":
             mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
