@@ -23,6 +23,7 @@ from trilb.base.diagnostic import Refused
 
 BUNDLE = ("rsa", "ecdsa", "dsa")
 """Endings of the files of a multi-certificate bundle, in the order in which they are loaded."""
+_CERTIFICATE = re.compile(rb"-----BEGIN (X509 |)CERTIFICATE-----.+?-----END \1CERTIFICATE-----", re.DOTALL)
 _KEY = re.compile(rb"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.+?-----END \1PRIVATE KEY-----", re.DOTALL)
 
 
@@ -99,7 +100,8 @@ def _one(path: str, extra: frozenset[str], read: Callable[[str], bytes]) -> Cert
 def parse(path: str, text: bytes, key_text: bytes = b"") -> Certificate:
     """A certificate from PEM; the key may come apart. Raises Refused naming `path` and what is wrong."""
     try:
-        certificates = x509.load_pem_x509_certificates(text)
+        # Block by block, or a broken key would be taken for a broken certificate.
+        certificates = x509.load_pem_x509_certificates(b"\n".join(each[0] for each in _CERTIFICATE.finditer(text)))
     except ValueError:
         raise Refused(
             f"unable to load a certificate from '{path}': no PEM certificate in it, or a broken one"

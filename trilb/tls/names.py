@@ -75,5 +75,5 @@ def when(moment: datetime) -> bytes:
 def matches(names: Iterable[str], host: str) -> bool:
     """Is one of a certificate's names for that host? `*.` stands for one label (configuration.txt, `verifyhost`)."""
     host = host.lower().rstrip(".")
-    tail = host.partition(".")[2]
-    return any(name == host or (name.startswith("*.") and bool(tail) and name[2:] == tail) for name in names)
+    label, _, tail = host.partition(".")
+    return any(name == host or (name.startswith("*.") and bool(label and tail) and name[2:] == tail) for name in names)
