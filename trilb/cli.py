@@ -365,7 +365,8 @@ def _build(config: Config, report: Report) -> None:
     from trilb.runtime import build
 
     try:
-        build(config)
+        for place, text in build(config).warnings:
+            report.warn(place, text)
         prepare(config)
     except Refused as refused:
         report.alert(refused.place or NOWHERE, refused.text)

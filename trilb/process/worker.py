@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ import trio
 
 from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
-from trilb.base.diagnostic import Refused
+from trilb.base.diagnostic import Diagnostic, Refused, Severity
 from trilb.config.model import Bind, Config, Socket
 from trilb.health.run import watch
 from trilb.health.state import Change
@@ -106,6 +107,8 @@ def _run(config: Config, start: Start) -> None:
     if settings.pidfile and not ready.master:
         write_pidfile(settings.pidfile)
     runtime = build(config, Clock())
+    for place, text in runtime.warnings:
+        sys.stderr.write(f"[WARNING]  ({os.getpid()}) : {Diagnostic(Severity.WARNING, place, text)}\n")
     sharing.build(runtime)
     sharing.prepare_files()
     drop(settings, uid, gid)
