@@ -90,6 +90,7 @@ def show_info(view: View, words: list[str]) -> str:
     """show info: report information about the running process"""
     process = view.process
     now, uptime = process.clock.now, int(process.clock.wall - process.started_wall)
+    rate, keys = process.tls_rate.read(now), process.tls_key_rate.read(now)
     values: Mapping[str, object] = {
         "Name": "trilb",
         "Version": f"{HAPROXY_VERSION}-trilb{__version__}",
@@ -102,6 +103,14 @@ def show_info(view: View, words: list[str]) -> str:
         "ConnRate": process.conn_rate.read(now),
         "MaxConnRate": process.conn_rate.highest,
         "SessRate": process.conn_rate.read(now),
+        "CurrSslConns": process.tls_now,
+        "CumSslConns": process.tls_tried,
+        "FailedSslConns": process.tls_failed,
+        "SslRate": rate,
+        "MaxSslRate": process.tls_rate.highest,
+        "SslFrontendKeyRate": keys,
+        "SslFrontendMaxKeyRate": process.tls_key_rate.highest,
+        "SslFrontendSessionReuse_pct": (rate - keys) * 100 // rate if rate > keys else 0,
         "Stopping": int(process.stopping),
         "RegexOverruns": regex.overruns,
         "SessionFaults": process.faults,
