@@ -38,7 +38,7 @@ async def accept(plane: Plane, session: Session, client: TlsConn, binding: Bindi
             return f"{FAILED} (no certificate for this name)"
         client.sni = name
         client.hello = found
-        client.begin(context, accepting=True)
+        client.begin(context, accepting=True, record=binding.record)
         while not client.handshake():
             await waiter.park(client.watch)
     except Broken as broken:
@@ -92,7 +92,7 @@ async def _hello(client: TlsConn, waiter: Waiter) -> Hello | None:
 
 def begin(conn: TlsConn, outgoing: Outgoing, name: bytes | None) -> None:
     """Begin to secure a connection to a server, asking for `name`; the session before is taken up where allowed."""
-    conn.begin(outgoing.context, server_name=name)
+    conn.begin(outgoing.context, server_name=name, record=outgoing.record)
     if not outgoing.tls.reuse:
         return
     tls, sessions = conn.secured, outgoing.sessions

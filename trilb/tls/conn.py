@@ -60,8 +60,11 @@ class TlsConn(Conn):
 
     # -- the handshake -----------------------------------------------------------------------------------------
 
-    def begin(self, context: SSL.Context, *, server_name: bytes | None = None, accepting: bool = False) -> None:
-        """Speak TLS from here on; what is in the inbox already belongs to it."""
+    def begin(
+        self, context: SSL.Context, *, server_name: bytes | None = None, accepting: bool = False, record: int = 0
+    ) -> None:
+        """Speak TLS from here on, in records of `record` bytes; what is in the inbox already belongs to it."""
+        self.record = min(record, _MOST) if record else _MOST
         tls = self._tls = SSL.Connection(context, None)
         if accepting:
             tls.set_accept_state()

@@ -45,6 +45,8 @@ class Binding:
     selector: Selector
     place: Place
     lists: tuple[str, ...] = ()
+    record: int = 0
+    """Bytes of a record (`tune.ssl.maxrecord`), 0 for as many as there may be."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,8 @@ class Outgoing:
     tls: Tls
     context: SSL.Context
     crt: str
+    record: int = 0
+    """Bytes of a record (`tune.ssl.maxrecord`), 0 for as many as there may be."""
     sessions: dict[bytes | None, SSL.Session] = field(default_factory=dict)
     """The last session by the name asked for, to be taken up again."""
 
@@ -117,7 +121,8 @@ class Store:
 
     def bind(self, line: Bind, alpn: tuple[bytes, ...]) -> Binding:
         """The certificates and settings of a bind line; `alpn` is offered where nothing else is said."""
-        tls = context.over(line.tls, self.settings.tls_bind)
+        settings = self.settings
+        tls = context.over(line.tls, settings.tls_bind)
         if tls.alpn is None:
             tls.alpn = alpn
         uses: list[tuple[str, Tls, tuple[str, ...]]] = []
@@ -134,7 +139,9 @@ class Store:
         if not uses:
             raise Refused("'bind ... ssl' needs a certificate: give 'crt' or 'crt-list'", place=line.place)
         try:
-            made = Binding(tls, uses, self._selector(uses, tls, line.place), line.place, line.tls.crt_list)
+            made = Binding(
+                tls, uses, self._selector(uses, tls, line.place), line.place, line.tls.crt_list, settings.tls_record
+            )
         except Refused as refused:
             raise Refused(f"'bind ... ssl' : {refused.text}", place=line.place) from None
         self.bindings.append(made)
@@ -168,7 +175,7 @@ class Store:
         """The context of a server line."""
         tls = context.over(line.tls, self.settings.tls_server)
         tls.verify = tls.verify or self.settings.server_verify
-        made = Outgoing(tls, self._connecting(tls, line), tls.crt[0] if tls.crt else "")
+        made = Outgoing(tls, self._connecting(tls, line), tls.crt[0] if tls.crt else "", self.settings.tls_record)
         self.outgoing.append(made)
         return made
 
