@@ -53,7 +53,6 @@ def _connections(prefix: str, end: End, whose: str) -> None:
         ("alpn", "str", lambda c: c.alpn or None, "The protocol agreed on for the {} connection."),
         ("cipher", "str", facts.cipher, "The cipher of the {} connection."),
         ("curve", "str", facts.group, "The curve or group of the key exchange on the {} connection."),
-        ("is_resumed", "bool", lambda c: c.resumed, "Whether the {} connection took up an earlier session."),
         ("protocol", "str", facts.version, "The TLS version of the {} connection."),
         ("client_random", "bin", facts.client_random, "The client's random on the {} connection."),
         ("server_random", "bin", facts.server_random, "The server's random on the {} connection."),
@@ -61,6 +60,12 @@ def _connections(prefix: str, end: End, whose: str) -> None:
         ("unique_id", "bin", lambda c: facts.unique(c, accepting=accepting), "The channel id of the {} connection."),
         ("sni", "str", lambda c: c.sni, "The server name asked for on the {} connection."),
     )
+    plain(
+        f"{prefix}_is_resumed",
+        gives="bool",
+        source=_SOURCE,
+        doc=f"Whether the {whose} connection took up an earlier session.",
+    )(lambda stream: (conn := end(stream)) is not None and conn.resumed)
     for name, gives, read, doc in rows:
         plain(f"{prefix}_{name}", gives=gives, source=_SOURCE, doc=doc.format(whose))(_of(end, read))
 
@@ -70,7 +75,7 @@ _connections("ssl_bc", _back, "server's")
 
 
 plain("ssl_fc_has_sni", gives="bool", source=_SOURCE, doc="Whether the client asked for a server name.")(
-    _of(_front, lambda conn: conn.sni is not None)
+    lambda stream: stream.session.tls is not None and stream.session.tls.sni is not None
 )
 plain("ssl_fc_has_crt", gives="bool", source=_SOURCE, doc="Whether the client showed a certificate just now.")(
     _of(_front, lambda conn: facts.peer(conn) is not None and not conn.resumed)
