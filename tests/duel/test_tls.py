@@ -10,6 +10,7 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -171,13 +172,16 @@ CONFIG = HEAD + "".join((
     listener("quiet", "crt {certs}/default.pem", "option dontlognull"),
     listener("short", "crt {certs}/default.pem", "timeout client 300ms", "timeout http-request 300ms"),
     listener("alpn", "crt {certs}/default.pem alpn nothing"),
+    listener("open", "").replace(" ssl ", " "),
 ))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def tls(module_duel: DuelFactory, certs: Path) -> Duel:
-    """Both programs with every listener."""
-    return module_duel(CONFIG, certs=str(certs))
+def tls(module_duel: DuelFactory, certs: Path) -> Iterator[Duel]:
+    """Both programs with every listener; at the end none of trilb's sessions has failed by a fault of its own."""
+    made = module_duel(CONFIG, certs=str(certs))
+    yield made
+    assert "Traceback" not in made.trilb.program.output
 
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -294,6 +298,19 @@ def test_values(tls: Duel, row: str) -> None:
     found, line = tls.same(act)
     assert found["ssl_fc"] == "1"
     assert "~ " in line
+
+
+def test_values_without_tls(tls: Duel) -> None:
+    """Rules learn nothing of TLS where there is none."""
+    found = tls.same(lambda side: values(ask_plain(side.ports["open"])))
+    assert found["ssl_fc"] == "0"
+
+
+def ask_plain(port: int) -> bytes:
+    """The same question in clear."""
+    with Client(port) as client:
+        client.send(GET)
+        return client.read_response()
 
 
 # -- handshakes that fail --------------------------------------------------------------------------------------------

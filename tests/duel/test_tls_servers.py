@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -201,3 +203,82 @@ def test_sessions(setting: Setting, line: str, server: str) -> None:
     resumed, told = setting.duel.same(act)
     assert resumed == [line != "noreuse"] * 2
     assert told == [b"%d" % (line != "noreuse")] * 2
+
+
+# -- servers that end too early --------------------------------------------------------------------------------------
+
+ENDS = """
+global
+    log 127.0.0.1:{syslog} local0
+defaults
+    mode http
+    log global
+    option httplog
+    retries 0
+    timeout connect 1s
+    timeout client 2s
+    timeout server 700ms
+    http-reuse never
+listen fe
+    bind 127.0.0.1:{port}
+    server s 127.0.0.1:{origin_ends} ssl verify none
+"""
+LENGTH = b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n"
+ANSWERS = {
+    "whole": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+    "nothing": b"",
+    "half-head": LENGTH[:25],
+    "half-body": LENGTH + b"hello",
+    "to-the-end": b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello",
+    "half-chunk": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwo",
+}
+
+
+class Ending(TlsOrigin):
+    """Answers what the path says and ends as it says: with a farewell or without, by a reset, in garbage, or never."""
+
+    def _converse(self, sock: socket.socket) -> None:
+        wrapped = self.context.wrap_socket(sock, server_side=True)
+        request = wrapped.recv(65536)
+        _, answer, end, *_ = request.split(b" ")[1].decode().split("/")
+        if ANSWERS[answer]:
+            wrapped.sendall(ANSWERS[answer])
+        time.sleep(0.05)
+        plain = socket.socket(fileno=wrapped.detach()) if end != "farewell" else None
+        if plain is None:
+            with suppress(OSError):
+                wrapped.unwrap()
+            wrapped.close()
+            return
+        with plain:
+            if end == "reset":
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            elif end == "garbage":
+                plain.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+                time.sleep(0.2)
+            elif end == "never":
+                time.sleep(1.2)
+
+
+@pytest.fixture(scope="module")
+def ending(module_duel: DuelFactory) -> Iterator[Duel]:
+    """Both programs before such a server."""
+    with Ending(server_context(GOOD)) as origin:
+        yield module_duel(ENDS, origin_ends=str(origin.port))
+
+
+@pytest.mark.parametrize(("answer", "end"), [
+    (answer, end)
+    for answer in ANSWERS
+    for end in ("farewell", "no-farewell", "reset", "garbage", "never")
+    # 2.6 waits for more in vain.
+    if (answer, end) != ("half-head", "garbage")
+])  # fmt: skip
+def test_ends(ending: Duel, answer: str, end: str) -> None:
+    """What the client receives, and whose fault the log says it was."""
+
+    def act(side: Side) -> tuple[bytes, str]:
+        got, line = ask(side, f"{answer}/{end}")
+        return got, re.sub(r" \d+ - - ", " N - - ", line)
+
+    ending.same(act)

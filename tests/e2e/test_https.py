@@ -9,6 +9,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -153,6 +154,7 @@ frontend small
     with Program.trilb(text, certs=str(certs), origin1=origin.port, origin2=secured.port, **ports) as program:
         program.ports = ports  # type: ignore[attr-defined]
         yield program
+        assert info(program, "SessionFaults") == 0
 
 
 def port_of(program: Program, name: str = "port") -> int:
@@ -257,6 +259,68 @@ def test_a_websocket(lb: Program) -> None:
             while len(got) < size:
                 got += client.tls.recv(65536)
             assert got == BIG[:size]
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+def test_a_hello_in_pieces(certs: Path, size: int) -> None:
+    """However the network cuts it, and however many records it is in, the name in it is found."""
+    text = HEAD + "frontend fe\n    bind 127.0.0.1:{port} ssl crt {certs}/own.pem crt {certs}/two.pem strict-sni\n"
+    (certs / "two.pem").write_bytes(CA.issue("two.example", "two.example").pem)
+    port = free_port()
+    with Program.trilb(text, certs=str(certs), port=port):
+        for records in (False, True):
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = client_context().wrap_bio(incoming, outgoing, server_hostname="two.example")
+            with socket.create_connection(("127.0.0.1", port), 5) as sock:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for _ in range(10):
+                    try:
+                        tls.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        pass
+                    raw = outgoing.read()
+                    if records and raw[5:6] == b"\1":
+                        body = raw[5:]
+                        step = max(size, 10)
+                        parts = (body[at : at + step] for at in range(0, len(body), step))
+                        raw = b"".join(raw[:3] + len(part).to_bytes(2, "big") + part for part in parts)
+                    for at in range(0, len(raw), size):
+                        sock.sendall(raw[at : at + size])
+                        if at % 50 == 0:
+                            time.sleep(0.001)
+                    incoming.write(sock.recv(65536))
+                der = tls.getpeercert(binary_form=True)
+                assert der is not None and b"two.example" in der
+
+
+@pytest.mark.parametrize("how", ["sni req.hdr(x-name)", "pool-conn-name req.hdr(x-name)", "send-proxy-v2", ""])
+def test_connections_are_used_again_for_the_same_name(certs: Path, how: str) -> None:
+    """A server's connection that was opened for one name, or one client, serves no other."""
+    with TlsOrigin(server_context(OWN), respond) as secured, ExitStack() as stack:
+        text = HEAD + (
+            "listen fe\n    bind 127.0.0.1:{port} ssl crt {certs}/own.pem\n    http-reuse always\n"
+            f"    server s 127.0.0.1:{{origin}} ssl verify none no-sni-auto {how}\n"
+        )
+        backend = secured if how != "send-proxy-v2" else stack.enter_context(Origin(respond))
+        if how == "send-proxy-v2":
+            text = text.replace("ssl verify none no-sni-auto ", "")
+        port = free_port()
+        stack.enter_context(Program.trilb(text, certs=str(certs), port=port, origin=backend.port))
+        seen = []
+        for name in ("one", "two", "one", "two", "two"):
+            with TlsClient(port) as client:
+                client.send(f"GET / HTTP/1.1\r\nHost: a\r\nX-Name: {name}\r\n\r\n".encode())
+                if how == "send-proxy-v2":
+                    # The header looks like garbage to this server; that it comes anew is what counts.
+                    client.tls.settimeout(0.3)
+                    with suppress(TimeoutError):
+                        client.tls.recv(100)
+                else:
+                    assert client.read_response().endswith(b"hello")
+            seen.append(backend.connections)
+        wanted = {"": [1] * 5, "send-proxy-v2": [1, 2, 3, 4, 5]}.get(how, [1, 2, 2, 2, 2])
+        assert seen == wanted
 
 
 # -- bodies ----------------------------------------------------------------------------------------------------------

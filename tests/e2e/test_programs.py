@@ -66,7 +66,7 @@ def test_what_is_not_served_refuses_to_start_by_name(name: str, keyword: str) ->
     assert f"'{keyword}' is HAProxy's and not served by trilb yet" in done.stderr
 
 
-# tls.cfg needs certificates: tests/e2e/test_tls.py.
+# tls.cfg needs certificates: tests/e2e/test_https.py.
 CONF = sorted(path for path in (ROOT / "conf").glob("*.cfg") if path.stem != "tls")
 
 
