@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import re
 import resource
 import shutil
@@ -22,7 +23,7 @@ import pytest
 
 from tests.e2e.test_reload import trilb
 from tests.support.certs import NOW, Authority, TlsClient, TlsOrigin, client_context, outcome, rsa_key, server_context
-from tests.support.hello import client_hello
+from tests.support.hello import body, client_hello, extension, message, record
 from tests.support.origin import Origin, reply
 from tests.support.ports import free_port
 from tests.support.program import Program
@@ -292,6 +293,88 @@ def test_a_hello_in_pieces(certs: Path, size: int) -> None:
                     incoming.write(sock.recv(65536))
                 der = tls.getpeercert(binary_form=True)
                 assert der is not None and b"two.example" in der
+
+
+def test_spoiled_hellos(lb: Program) -> None:
+    """Bytes changed, cut out, put in and said twice: a refusal each time, no fault of ours, and nobody else suffers."""
+    chance = random.Random(7)
+    good = client_hello("www.example.com", alpn=("http/1.1",))
+    before, failed = info(lb, "SessionFaults"), info(lb, "FailedSslConns")
+    for number in range(400):
+        raw = bytearray(good)
+        for _ in range(chance.choice((1, 1, 2, 8))):
+            at = chance.randrange(len(raw))
+            what = chance.randrange(4)
+            if what == 0:
+                raw[at] = chance.randrange(256)
+            elif what == 1:
+                del raw[at : at + chance.randrange(40)]
+            elif what == 2:
+                raw[at:at] = chance.randbytes(chance.randrange(60))
+            else:
+                raw += raw[at : at + chance.randrange(20_000)]
+        with socket.create_connection(("127.0.0.1", port_of(lb)), 5) as sock:
+            sock.sendall(raw)
+            sock.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionError):
+                while sock.recv(65536):
+                    pass
+        if number % 100 == 0:
+            assert outcome(port_of(lb)) == "www.example.com"
+    assert info(lb, "SessionFaults") == before
+    assert info(lb, "FailedSslConns") - failed == 400
+
+
+def test_huge_hellos(lb: Program) -> None:
+    """More than any client says: refused before it is all there."""
+    for raw in (
+        record(message(body(extension(21, bytes(60_000))))[:16_000]) + record(bytes(16_000)) * 10,
+        record(b"\1\xff\xff\xff" + bytes(16_000)) * 40,
+        (b"\x16\x03\x01\x00\x01\x01" + b"\x16\x03\x01\x00\x01\x00" * 70) + record(bytes(100)),
+        b"\x16\x03\x01\x00\x00" * 10_000,
+    ):
+        with socket.create_connection(("127.0.0.1", port_of(lb)), 5) as sock, suppress(ConnectionError):
+            sock.sendall(raw)
+            while sock.recv(65536):
+                pass
+    assert outcome(port_of(lb)) == "www.example.com"
+
+
+def test_the_header_and_the_hello_together(certs: Path) -> None:
+    """A PROXY header in the same segment as the hello; and where a rule says that it comes."""
+    text = (
+        HEAD
+        + """
+frontend fe
+    bind 127.0.0.1:{port} ssl crt {certs}/own.pem accept-proxy
+    bind 127.0.0.1:{port2} ssl crt {certs}/own.pem
+    tcp-request connection expect-proxy layer4 if {{ dst_port {port2} }}
+    tcp-request session reject if {{ ssl_fc_sni bad.example }}
+    http-request return status 200 content-type text/plain lf-string "%[src]"
+"""
+    )
+    ports = {"port": free_port(), "port2": free_port()}
+    text = text.replace("{{", "{").replace("}}", "}")
+    with Program.trilb(text, certs=str(certs), **ports) as program:
+        for port in ports.values():
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = client_context().wrap_bio(incoming, outgoing, server_hostname="www.example.com")
+            with socket.create_connection(("127.0.0.1", port), 5) as sock:
+                sent = b"PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n"
+                got = b""
+                while b"192.0.2.7" not in got:
+                    with suppress(ssl.SSLWantReadError):
+                        if tls.version() is None:
+                            tls.do_handshake()
+                            tls.write(GET)
+                        got += tls.read(65536)
+                    sock.sendall(sent + outgoing.read())
+                    sent = b""
+                    incoming.write(b"" if got else sock.recv(65536))
+            with TlsClient(port, name="bad.example", before=b"PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n") as bad:
+                bad.send(GET)
+                assert bad.read_all() == b""
+        assert info(program, "SessionFaults") == 0
 
 
 @pytest.mark.parametrize("how", ["sni req.hdr(x-name)", "pool-conn-name req.hdr(x-name)", "send-proxy-v2", ""])
