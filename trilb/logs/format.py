@@ -12,6 +12,7 @@ from collections.abc import Callable
 from trilb.base import ip
 from trilb.config.model import LogTarget, Mode
 from trilb.live.process import ProcessState
+from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.samples.logtext import MONTHS, DateCache
 from trilb.samples.logvars import (
@@ -27,6 +28,7 @@ from trilb.samples.logvars import (
     wait_queue,
     wait_response,
 )
+from trilb.tls import facts
 
 Line = Callable[[Stream], bytes]
 
@@ -39,17 +41,27 @@ CLEAR = b" 0/-/-/-/0 -/-/-"
 """What HTTPSLOG adds for a connection without TLS."""
 
 
-def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: bytes = b"") -> Line:
+def tail(session: Session) -> bytes:
+    """What HTTPSLOG adds; a connection that brought a request has made its handshake without an error."""
+    tls = session.tls
+    if tls is None:
+        return CLEAR
+    verdict = tls.verdict
+    return b" 0/%016d/%d/%d/%d %b/%b/%b" % (
+        0, verdict.error, verdict.ca_error, tls.resumed, tls.sni or b"-", facts.version(tls), facts.cipher(tls),
+    )  # fmt: skip
+
+
+def httplog(process: ProcessState, asap: bool, captures: bool = False, secured: bool = False) -> Line:
     """The line of `option httplog`; with `option logasap` the running figures carry a `+`.
 
-    `captures` tells whether the frontend captures anything; `tail` is what httpslog adds.
+    `captures` tells whether the frontend captures anything; `secured` is httpslog.
     """
     dates = DateCache()
     clock = process.clock
     plus = "+" if asap else ""
     text_of: dict[bytes, str] = {}
     most = process.uri_length
-    end = b'"' + tail
 
     def request(stream: Stream) -> bytes:
         return request_line(stream, most)
@@ -89,7 +101,7 @@ def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: byt
                 f"{stream.queue_server}/{stream.queue_backend} {quote}"
             ).encode("latin-1")
             + last(stream)
-            + end
+            + (b'"' + tail(session) if secured else b'"')
         )
 
     return write

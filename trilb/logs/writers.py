@@ -77,7 +77,7 @@ class FrontendLog:
         if config.log_kind == "httplog":
             return lines.httplog(process, self.asap, captures)
         if config.log_kind == "httpslog":
-            return lines.httplog(process, self.asap, captures, lines.CLEAR)
+            return lines.httplog(process, self.asap, captures, secured=True)
         if config.log_kind == "tcplog":
             return lines.tcplog(process, self.asap)
         return lines.connect_line(process)
