@@ -57,13 +57,14 @@ SIX = (
 
 def frontend(name: str, options: str, server: str = "") -> str:
     """A way in of each kind, and a server with these options."""
+    tls = "ssl crt {certs}/rsa.pem crt {certs}/ec.pem verify optional ca-file {certs}/ca.pem crt-ignore-err all"
     binds = [
         f"127.0.0.1:{{{name}_four}}",
-        f"127.0.0.1:{{{name}_tls}} ssl crt {{certs}}/rsa.pem crt {{certs}}/ec.pem verify optional ca-file "
-        "{certs}/ca.pem crt-ignore-err all",
+        f"127.0.0.1:{{{name}_tls}} {tls}",
         f"unix@{{dir}}/{name}.sock",
+        f"unix@{{dir}}/{name}.tls.sock {tls}",
         f"127.0.0.1:{{{name}_proxied}} accept-proxy",
-        *([f"[::1]:{{{name}_six}}"] if SIX else []),
+        *([f"[::1]:{{{name}_six}}", f"[::1]:{{{name}_sixtls}} {tls}"] if SIX else []),
     ]
     return (
         f"listen {name}\n"
@@ -231,6 +232,28 @@ def unix(side: Side, name: str) -> None:
             pass
 
 
+def converse(sock: socket.socket) -> None:
+    """One request, secured, over this connection."""
+    context = client_context(newest="1.2", ciphers="ECDHE-ECDSA-AES128-GCM-SHA256", own=CLIENT)
+    with context.wrap_socket(sock, server_hostname="ec.example") as tls:
+        tls.sendall(GET)
+        while tls.recv(4096):
+            pass
+
+
+def six_tls(side: Side, name: str) -> None:
+    """From ::1, secured."""
+    converse(socket.create_connection(("::1", side.ports[f"{name}_sixtls"]), 3))
+
+
+def unix_tls(side: Side, name: str) -> None:
+    """Over a unix socket, secured."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(3)
+    sock.connect(str(side.program.dir / f"{name}.tls.sock"))
+    converse(sock)
+
+
 def version2(body: bytes, family: int) -> bytes:
     """A header of version 2."""
     return SIGNATURE + bytes([0x21, family]) + len(body).to_bytes(2, "big") + body
@@ -263,8 +286,10 @@ WAYS: dict[str, Callable[[Side, str], None]] = {
     "proxied tlvs": lambda side, name: plain(side.ports[f"{name}_proxied"], version2(FOUR + TLVS, 0x11)),
     "proxied local": lambda side, name: plain(side.ports[f"{name}_proxied"], SIGNATURE + b"\x20\0\0\0"),
 }  # fmt: skip
+WAYS["unix tls"] = unix_tls
 if SIX:
     WAYS["six"] = six
+    WAYS["six tls"] = six_tls
 
 
 def masked(head: bytes, side: Side) -> object:

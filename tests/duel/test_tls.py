@@ -20,6 +20,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
 
 from tests.duel.conftest import DuelFactory
 from tests.support.certs import (
@@ -570,6 +571,19 @@ frontend formatted
     bind 127.0.0.1:{port3} ssl crt {certs}/default.pem
     log-format "%ci %ft %b/%s %ST %ts [%sslv] [%sslc] [%[ssl_fc_sni]] [%[ssl_fc_is_resumed]] %B %U"
     default_backend be
+frontend https
+    mode http
+    option httpslog
+    bind 127.0.0.1:{port5} ssl crt {certs}/default.pem verify optional ca-file {certs}/ca.pem crt-ignore-err all
+    http-request return status 200
+frontend both
+    mode http
+    option httplog
+    bind 127.0.0.1:{port6} name clear
+    bind 127.0.0.1:{port7} name tls ssl crt {certs}/default.pem
+    http-request redirect scheme https code 301 if !{ ssl_fc }
+    tcp-request session reject if { ssl_fc_sni rejected.example }
+    http-request return status 200 content-type text/plain lf-string "%[so_name] %[ssl_fc] %ft"
 frontend silent
     bind 127.0.0.1:{port4} ssl crt {certs}/default.pem
     timeout client 300ms
@@ -633,5 +647,66 @@ def test_log_variables(tcp: Duel, version: str) -> None:
             with suppress(OSError):
                 client.tls.unwrap()
         return got, mask(side.syslog.take(1)[0])
+
+    tcp.same(act)
+
+
+@pytest.mark.parametrize("who", ["none", "good", "stranger"])
+def test_httpslog(tcp: Duel, who: str) -> None:
+    """The format with TLS."""
+
+    def act(side: Side) -> str:
+        side.syslog.pending()
+        context = client_context(newest="1.2", ciphers="ECDHE-RSA-AES256-GCM-SHA384", own=CLIENTS.get(who))
+        ask(side.ports["port5"], GET, context, name=None if who == "none" else "a.example")
+        return mask(side.syslog.take(1)[0])
+
+    tcp.same(act)
+
+
+@pytest.mark.parametrize("way", ["clear", "tls", "rejected"])
+def test_both(tcp: Duel, way: str) -> None:
+    """One frontend in clear and secured, as people have it."""
+
+    def act(side: Side) -> tuple[bytes, list[str]]:
+        side.syslog.pending()
+        if way == "clear":
+            answer = ask_plain(side.ports["port6"])
+        else:
+            context = client_context(newest="1.2")
+            with TlsClient(side.ports["port7"], context, name=f"{way}.example") as client:
+                client.send(GET)
+                answer = client.read_all()
+        time.sleep(0.1)
+        # 2.6 logs those whom a session rule rejects behind a handshake, as `Success`.
+        return answer, [logged(line) for line in side.syslog.pending() if not line.endswith("Success\n")]
+
+    tcp.same(act)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("fin", [False, True])
+def test_a_farewell_before_the_answer(tcp: Duel, version: str, fin: bool) -> None:
+    """Who says that he has nothing more to say still gets his answer."""
+
+    def act(side: Side) -> tuple[bytes, str]:
+        side.syslog.pending()
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        if version == "1.2":
+            context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        with socket.create_connection(("127.0.0.1", side.port), 3) as sock:
+            sock.setblocking(True)
+            tls = SSL.Connection(context, sock)
+            tls.set_connect_state()
+            tls.do_handshake()
+            tls.sendall(b"hello")
+            tls.shutdown()
+            if fin:
+                sock.shutdown(socket.SHUT_WR)
+            got = b""
+            with suppress(SSL.Error):
+                while data := tls.recv(100):
+                    got += data
+        return got, re.sub(r" (\d+) (--|CD|SD|cD) ", r" N \2 ", logged(side.syslog.take(1)[0]))
 
     tcp.same(act)
