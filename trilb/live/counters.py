@@ -56,10 +56,18 @@ class Counters:
         self.lastchg = 0.0
         self.dcon = self.dses = self.wrew = 0
 
-    def enter(self, now: float) -> None:
-        """A session or stream begins."""
+    def arrive(self) -> None:
+        """A connection is there; whether it becomes a session is not known yet."""
         self.scur = scur = self.scur + 1
         if scur > self.smax:
             self.smax = scur
+
+    def begin(self, now: float) -> None:
+        """It became one."""
         self.stot += 1
         self.rate.add(now)
+
+    def enter(self, now: float) -> None:
+        """A session or stream begins."""
+        self.arrive()
+        self.begin(now)

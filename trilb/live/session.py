@@ -49,6 +49,10 @@ class Secured(Side, Protocol):
         """What checking the peer's certificate gave (tls.context.Verdict)."""
 
     @property
+    def verified(self) -> int:
+        """The last error of checking the peer's certificate, 0 when all is well."""
+
+    @property
     def resumed(self) -> bool:
         """Was an earlier session taken up again?"""
 

@@ -63,7 +63,7 @@ def secured(stream: Stream) -> bytes:
 def httplog(process: ProcessState, asap: bool, captures: bool = False, tail: Line | None = None) -> Line:
     """The line of `option httplog`; with `option logasap` the running figures carry a `+`.
 
-    `captures` tells whether the frontend captures anything; `tail` is what httpslog adds.
+    `captures` tells whether the frontend captures anything; `secured` is httpslog.
     """
     dates = DateCache()
     clock = process.clock

@@ -18,6 +18,10 @@ class Malformed(Exception):
     """No PROXY header, or a broken one: the connection cannot be trusted and is closed."""
 
 
+class Invalid(Malformed):
+    """A header of version 2 whose contents are broken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proxied:
     """What a PROXY header says; `client` is None when it speaks for nobody (LOCAL, UNKNOWN, unix)."""
@@ -67,8 +71,10 @@ _FAMILIES = {0x11: 4, 0x12: 4, 0x21: 16, 0x22: 16}
 def _version2(data: bytes) -> tuple[Proxied, int] | None:
     version, family, length = data[12], data[13], int.from_bytes(data[14:16], "big")
     end = 16 + length
-    if version >> 4 != 2 or version & 15 > 1:
-        raise Malformed("an unknown version or command")
+    if version >> 4 != 2:
+        raise Malformed("an unknown version")
+    if version & 15 > 1:
+        raise Invalid("an unknown command")
     if len(data) < end:
         return None
     size = _FAMILIES.get(family)
@@ -77,7 +83,7 @@ def _version2(data: bytes) -> tuple[Proxied, int] | None:
     if size is not None:
         skip = 2 * size + 4
         if length < skip:
-            raise Malformed("a version 2 header too short for its addresses")
+            raise Invalid("a version 2 header too short for its addresses")
         at = 16
         client, local = data[at : at + size], data[at + size : at + 2 * size]
         ports = data[at + 2 * size : at + skip]
@@ -87,11 +93,11 @@ def _version2(data: bytes) -> tuple[Proxied, int] | None:
     elif family in (0x31, 0x32):
         skip = 216
         if length < skip:
-            raise Malformed("a version 2 header too short for its addresses")
-    tlvs = _tlvs(data[16 + skip : end])
+            raise Invalid("a version 2 header too short for its addresses")
     if version & 15 == 0:
-        # LOCAL: the proxy speaks for itself, a health check for instance.
-        return Proxied(tlvs=tlvs), end
+        # LOCAL: the proxy speaks for itself, a health check for instance; what else it says is skipped.
+        return Proxied(), end
+    tlvs = _tlvs(data[16 + skip : end])
     return Proxied(found.client, found.client_port, found.local, found.local_port, tlvs), end
 
 
@@ -100,8 +106,18 @@ CRC32C = 3
 _MOST = 0xFFFF
 
 
+_NOWHERE = b"\0\0\0\0"
+
+
+def _known(client: Packed, client_port: int, local: Packed, local_port: int) -> bool:
+    """Do both ends have addresses? Those of a unix socket are empty."""
+    return bool((client_port or client != _NOWHERE) and (local_port or local != _NOWHERE))
+
+
 def version1(client: Packed, client_port: int, local: Packed, local_port: int) -> bytes:
     """A header of version 1; addresses of different families are both written as IPv6 (section 2.1)."""
+    if not _known(client, client_port, local, local_port):
+        return b"PROXY UNKNOWN\r\n"
     if len(client) != len(local):
         client, local = ip.mapped(client), ip.mapped(local)
     family = b"4" if len(client) == 4 else b"6"
@@ -125,11 +141,13 @@ def version2(
     """A header of version 2 for TCP; `checked` puts a CRC32c in front of `tlvs` (section 2.2)."""
     if len(client) != len(local):
         client, local = ip.mapped(client), ip.mapped(local)
-    family = 0x11 if len(client) == 4 else 0x21
+    command, family = 0x21, 0x11 if len(client) == 4 else 0x21
     addresses = client + local + client_port.to_bytes(2, "big") + local_port.to_bytes(2, "big")
+    if not _known(client, client_port, local, local_port):
+        command, family, addresses = 0x20, 0, b""
     if checked:
         tlvs = tlv(CRC32C, bytes(4)) + tlvs
-    head = SIGNATURE + bytes((0x21, family)) + (len(addresses) + len(tlvs)).to_bytes(2, "big") + addresses
+    head = SIGNATURE + bytes((command, family)) + (len(addresses) + len(tlvs)).to_bytes(2, "big") + addresses
     whole = head + tlvs
     if checked:
         at = len(head) + 3
@@ -161,10 +179,10 @@ def _tlvs(data: bytes) -> tuple[tuple[int, bytes], ...]:
     at = 0
     while at < len(data):
         if len(data) - at < 3:
-            raise Malformed("a broken TLV")
+            raise Invalid("a broken TLV")
         size = int.from_bytes(data[at + 1 : at + 3], "big")
         if at + 3 + size > len(data):
-            raise Malformed("a TLV longer than its header")
+            raise Invalid("a TLV longer than its header")
         found.append((data[at], data[at + 3 : at + 3 + size]))
         at += 3 + size
     return tuple(found)

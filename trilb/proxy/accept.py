@@ -138,7 +138,7 @@ class Acceptor:
         process.actconn += 1
         process.cum_conn += 1
         process.conn_rate.add(now)
-        frontend.counters.enter(now)
+        frontend.counters.arrive()
         frontend.counters.conn_tot += 1
         if self.counters is not None:
             session.listener = self.counters
@@ -151,6 +151,7 @@ class Acceptor:
         process.tls_now += binding is not None
         try:
             if not guarded or await admit(plane, session, conn, binding, accept_proxy=self.accept_proxy):
+                frontend.counters.begin(clock.now)
                 await self._serve(session, conn)
         except Exception:  # noqa: BLE001
             # A fault of ours in one session must not end the others: tell the operator, count it, close this one.

@@ -66,11 +66,10 @@ async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:
         return _refused(session, errors.PROXY_TRUNCATED if data else errors.PROXY_EMPTY, dull=not data)
     except Expired:
         return _refused(session, errors.PROXY_TRUNCATED if data else errors.PROXY_TIMEOUT, dull=not data)
+    except proxyline.Invalid:
+        return _refused(session, errors.PROXY_BAD)
     except proxyline.Malformed:
-        return _refused(
-            session,
-            errors.PROXY_UNHANDLED if data.startswith((b"PROXY", proxyline.SIGNATURE)) else errors.PROXY_STRANGE,
-        )
+        return _refused(session, errors.PROXY_UNHANDLED if data.startswith(b"PROXY") else errors.PROXY_STRANGE)
     finally:
         waiter.finish()
     header, size = found
@@ -80,7 +79,7 @@ async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:
     if header.client is not None:
         session.client, session.client_port = header.client, header.client_port
         session.local, session.local_port = header.local, header.local_port
-    return True
+    return proxyline.sound(data[:size], header) or _refused(session, errors.PROXY_BAD)
 
 
 async def _secured(plane: Plane, session: Session, client: Conn, binding: Binding) -> bool:

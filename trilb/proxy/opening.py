@@ -27,8 +27,11 @@ def header(version: str, options: frozenset[str], tlvs: tuple[tuple[int, Callabl
     def write(stream: Stream) -> bytes:
         parts = [proxyline.tlv(kind, value(stream)) for kind, value in tlvs]
         tls = stream.session.tls
-        if authority and tls is not None and tls.sni:
-            parts.append(proxyline.tlv(AUTHORITY, tls.sni))
+        if authority:
+            # What the proxy in front of us said goes before what we heard ourselves.
+            name = _authority(stream) or (tls.sni if tls is not None else None)
+            if name:
+                parts.append(proxyline.tlv(AUTHORITY, name))
         if unique:
             make = stream.frontend.plan.unique_id
             if make is not None:
@@ -42,17 +45,20 @@ def header(version: str, options: frozenset[str], tlvs: tuple[tuple[int, Callabl
     return write
 
 
+def _authority(stream: Stream) -> bytes | None:
+    return next((value for kind, value in stream.session.proxy_tlvs if kind == AUTHORITY), None)
+
+
 def _secured(tls: Secured | None, options: frozenset[str]) -> bytes:
-    """The TLV about TLS: what the client did, whether its certificate is good, then parts of their own."""
-    client, parts = 0, b""
-    verified = 0
+    """The TLV about TLS: what the client did, what verifying it gave, then parts of their own."""
+    client, verified, parts = 0, 0, b""
     if tls is not None:
         client = _CLIENT_SSL
         parts = proxyline.tlv(_VERSION, facts.version(tls))
         certificate = facts.peer(tls)
         if certificate is not None:
             client |= _CLIENT_CERT_SESS if tls.resumed else _CLIENT_CERT_SESS | _CLIENT_CERT_CONN
-            verified = int(bool(tls.verdict.last))
+            verified = tls.verified
             name = facts.entry(certificate.subject, "CN", 1) if "cert-cn" in options else None
             if name:
                 parts += proxyline.tlv(_CN, name)
@@ -63,6 +69,4 @@ def _secured(tls: Secured | None, options: frozenset[str]) -> bytes:
             parts += proxyline.tlv(_SIGNATURE, facts.signature_algorithm(own))
         if "ssl-cipher" in options:
             parts += proxyline.tlv(_CIPHER, facts.cipher(tls))
-    else:
-        verified = 1
     return bytes((client,)) + verified.to_bytes(4, "big") + parts

@@ -39,14 +39,12 @@ async def accept(plane: Plane, session: Session, client: TlsConn, binding: Bindi
             return False
         client.sni = name
         client.hello = found
-        if binding.record:
-            client.record = binding.record
-        client.begin(context, accepting=True)
+        client.begin(context, accepting=True, record=binding.record)
         while not client.handshake():
             await waiter.park(client.watch)
     except Broken:
         process.tls_failed += 1
-        client.error = client.error or errors.TLS_ABORT
+        client.error = client.error or errors.TLS_HANDSHAKE
         return False
     except Expired:
         process.tls_failed += 1
@@ -88,7 +86,7 @@ async def _hello(client: TlsConn, waiter: Waiter) -> Hello | None:
 
 def begin(conn: TlsConn, outgoing: Outgoing, name: bytes | None) -> None:
     """Begin to secure a connection to a server, asking for `name`; the session before is taken up where allowed."""
-    conn.begin(outgoing.context, server_name=name)
+    conn.begin(outgoing.context, server_name=name, record=outgoing.record)
     if not outgoing.tls.reuse:
         return
     tls, sessions = conn.secured, outgoing.sessions

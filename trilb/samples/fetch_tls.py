@@ -54,7 +54,6 @@ def _connections(prefix: str, end: End, whose: str) -> None:
         ("alpn", "str", lambda c: c.alpn or None, "The protocol agreed on for the {} connection."),
         ("cipher", "str", facts.cipher, "The cipher of the {} connection."),
         ("curve", "str", facts.group, "The curve or group of the key exchange on the {} connection."),
-        ("is_resumed", "bool", lambda c: c.resumed, "Whether the {} connection took up an earlier session."),
         ("protocol", "str", facts.version, "The TLS version of the {} connection."),
         ("client_random", "bin", facts.client_random, "The client's random on the {} connection."),
         ("server_random", "bin", facts.server_random, "The server's random on the {} connection."),
@@ -62,6 +61,12 @@ def _connections(prefix: str, end: End, whose: str) -> None:
         ("unique_id", "bin", lambda c: facts.unique(c, accepting=accepting), "The channel id of the {} connection."),
         ("sni", "str", lambda c: c.sni, "The server name asked for on the {} connection."),
     )
+    plain(
+        f"{prefix}_is_resumed",
+        gives="bool",
+        source=_SOURCE,
+        doc=f"Whether the {whose} connection took up an earlier session.",
+    )(lambda stream: (conn := end(stream)) is not None and conn.resumed)
     for name, gives, read, doc in rows:
         plain(f"{prefix}_{name}", gives=gives, source=_SOURCE, doc=doc.format(whose))(_of(end, read))
 
@@ -87,7 +92,7 @@ _connections("ssl_bc", _back, "server's")
 
 
 plain("ssl_fc_has_sni", gives="bool", source=_SOURCE, doc="Whether the client asked for a server name.")(
-    _of(_front, lambda conn: conn.sni is not None)
+    lambda stream: stream.session.tls is not None and stream.session.tls.sni is not None
 )
 plain("ssl_fc_has_crt", gives="bool", source=_SOURCE, doc="Whether the client showed a certificate just now.")(
     _of(_front, lambda conn: facts.peer(conn) is not None and not conn.resumed)
@@ -102,7 +107,7 @@ plain("ssl_fc_early_rcvd", gives="bool", source=_SOURCE, doc="Whether early data
     _of(_front, lambda conn: False)
 )
 plain("ssl_c_verify", gives="sint", source=_SOURCE, doc="What verifying the client gave, 0 when all is well.")(
-    _of(_front, lambda conn: conn.verdict.last)
+    _of(_front, lambda conn: conn.verified)
 )
 plain("ssl_c_err", gives="sint", source=_SOURCE, doc="The error at depth 0 of the client's certificate.")(
     _of(_front, lambda conn: conn.verdict.error)
@@ -113,7 +118,7 @@ plain("ssl_c_ca_err", gives="sint", source=_SOURCE, doc="The first error above d
 plain("ssl_c_ca_err_depth", gives="sint", source=_SOURCE, doc="The depth of that error.")(
     _of(_front, lambda conn: conn.verdict.ca_depth)
 )
-plain("ssl_c_chain_der", gives="bin", source=_SOURCE, doc="All certificates the client showed.")(
+plain("ssl_c_chain_der", gives="bin", source=_SOURCE, doc="The certificates the client showed above its own.")(
     _of(_front, facts.chain)
 )
 plain("ssl_s_chain_der", gives="bin", at="response", source=_SOURCE, doc="All certificates the server showed.")(
@@ -163,7 +168,7 @@ def _certificates(prefix: str, end: End, find: Find, whose: str) -> None:
     )
     for name, gives, read, doc in rows:
         plain(f"{prefix}_{name}", gives=gives, source=_SOURCE, doc=doc.format(whose))(_certificate(end, find, read))
-    arguments = (optional("entry", default=""), optional("occurrence", Kind.INT, 0), optional("format", default=""))
+    arguments = (optional("entry", default=""), optional("occurrence", Kind.INT, 1), optional("format", default=""))
     for name, of, what in (("i_dn", _issuer, "issuer"), ("s_dn", _subject, "subject")):
 
         def factory(entry: str, number: int, form: str, of: Callable[[x509.Certificate], x509.Name] = of) -> Fetch:
@@ -188,7 +193,7 @@ _certificates("ssl_s", _back, facts.peer, "server's")
 
 @fetch(
     "ssl_c_r_dn",
-    args=(optional("entry", default=""), optional("occurrence", Kind.INT, 0), optional("format", default="")),
+    args=(optional("entry", default=""), optional("occurrence", Kind.INT, 1), optional("format", default="")),
     gives="str",
     source=_SOURCE,
 )

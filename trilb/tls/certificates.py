@@ -37,6 +37,7 @@ ODD = (
 BUNDLE = ("rsa", "ecdsa", "dsa")
 """Endings of the files of a multi-certificate bundle, in the order in which they are loaded."""
 _SYSTEM_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+_CERTIFICATE = re.compile(rb"-----BEGIN (X509 |)CERTIFICATE-----.+?-----END \1CERTIFICATE-----", re.DOTALL)
 _KEY = re.compile(rb"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.+?-----END \1PRIVATE KEY-----", re.DOTALL)
 
 
@@ -130,7 +131,8 @@ def load_parts(name: str, files: CertificateFiles, *, key_wins: bool = False) ->
 def read_parts(path: str, text: bytes) -> Parts:
     """What a PEM file has of a certificate; its key may come apart. Raises Refused."""
     try:
-        found = x509.load_pem_x509_certificates(text)
+        # Block by block, or a broken key would be taken for a broken certificate.
+        found = x509.load_pem_x509_certificates(b"\n".join(each[0] for each in _CERTIFICATE.finditer(text)))
     except ODD:
         raise Refused(
             f"unable to load a certificate from '{path}': no PEM certificate in it, or a broken one"

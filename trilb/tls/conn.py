@@ -4,8 +4,9 @@ OpenSSL works on memory: what comes from the socket is fed to it, what it makes 
 there is something, the first bytes can be looked at before a context is chosen, and a blocked write keeps its place
 without OpenSSL's rules for repeating it.
 
-`send` keeps Conn's promise of telling how much the peer will get: while sealed bytes wait for the socket it answers 0,
-and the next call, which repeats the same bytes as every caller does, is answered when they are gone.
+`send` keeps Conn's promise of telling how much the peer will get, and of taking all that fits: who is told less than
+he gave waits for the socket. While sealed bytes wait for it the answer is 0, and the next call, which repeats the same
+bytes as every caller does, counts them when they are gone.
 """
 
 from __future__ import annotations
@@ -24,19 +25,35 @@ from trilb.tls.context import Verdict
 from trilb.tls.facts import error_text
 
 _READ = 65536
-_MOST = 65536
-"""Bytes sealed in one call: four records."""
+_MOST = 16384
+"""Bytes sealed in one call: a record. OpenSSL takes no more at once."""
 _SEALED = 4096
 """Room above the plain bytes for headers and tags of the records, and for what a handshake left unsaid."""
 _VERIFY_FAILED = 0x86
 """OpenSSL's reason for a handshake in which a certificate was refused."""
+_UNSAID = 1 << 18
+"""Bytes of OpenSSL's own (answers to new keys and alerts) that may wait for a peer that does not read. Arbitrary."""
+_HEAD = 5
+"""Bytes in front of a record, the last two its length."""
 _lib = vars(SSL)["_lib"]
 
 
 class TlsConn(Conn):
     """A Conn whose bytes are plain until `begin`, and TLS from then on."""
 
-    __slots__ = ("_clean", "_out", "_owed", "_tls", "hello", "on_close", "record", "sni", "tls_error")
+    __slots__ = (
+        "_begun",
+        "_clean",
+        "_missing",
+        "_out",
+        "_owed",
+        "_tls",
+        "hello",
+        "on_close",
+        "record",
+        "sni",
+        "tls_error",
+    )
 
     plain = False
 
@@ -44,6 +61,10 @@ class TlsConn(Conn):
         super().__init__(sock, poller)
         self._tls: SSL.Connection | None = None
         self._clean = True
+        """Nothing that was fed is left to open."""
+        self._begun = b""
+        """The header of a record that was fed in part, else `_missing` bytes of a record are to come."""
+        self._missing = 0
         self._out: bytes | memoryview = b""
         self._owed = 0
         self.record = _MOST
@@ -58,8 +79,11 @@ class TlsConn(Conn):
 
     # -- the handshake -----------------------------------------------------------------------------------------
 
-    def begin(self, context: SSL.Context, *, server_name: bytes | None = None, accepting: bool = False) -> None:
-        """Speak TLS from here on; what is in the inbox already belongs to it."""
+    def begin(
+        self, context: SSL.Context, *, server_name: bytes | None = None, accepting: bool = False, record: int = 0
+    ) -> None:
+        """Speak TLS from here on, in records of `record` bytes; what is in the inbox already belongs to it."""
+        self.record = min(record, _MOST) if record else _MOST
         tls = self._tls = SSL.Connection(context, None)
         if accepting:
             tls.set_accept_state()
@@ -69,7 +93,7 @@ class TlsConn(Conn):
                 self.sni = server_name
                 tls.set_tlsext_host_name(server_name)
         if self.inbox:
-            tls.bio_write(self.inbox)
+            self._feed(tls, self.inbox)
             self.inbox = b""
 
     def handshake(self) -> bool:
@@ -95,7 +119,7 @@ class TlsConn(Conn):
             if not raw:
                 self.error = errors.TLS_EMPTY
                 raise Broken(errors.TEXTS[errors.TLS_EMPTY])
-            tls.bio_write(raw)
+            self._feed(tls, raw)
 
     def _step(self, tls: SSL.Connection) -> bool:
         """One step of the handshake; whether it was the last one.
@@ -114,7 +138,7 @@ class TlsConn(Conn):
         verdict = self.verdict
         self.error = errors.TLS_HANDSHAKE
         if _lib.ERR_GET_REASON(self.tls_error) == _VERIFY_FAILED and tls.get_context().get_verify_mode() and self.hello:
-            self.error = errors.TLS_CERTIFICATE if verdict.refused_depth == 0 else errors.TLS_AUTHORITY
+            self.error = errors.TLS_CERTIFICATE if verdict.refused <= 0 else errors.TLS_AUTHORITY
         with suppress(Broken):
             self._pump()
         raise Broken(error_text(self.tls_error))
@@ -123,11 +147,16 @@ class TlsConn(Conn):
         """Send what OpenSSL has to say; False while some of it waits for the socket. Raises Broken."""
         tls = self._tls
         assert tls is not None
-        if self._out and not self._flush():
-            return False
-        with suppress(SSL.Error):  # nothing to say
-            self._out = tls.bio_read(_READ)
-        return not self._out or self._flush()
+        with suppress(SSL.Error):  # nothing more to say
+            while len(self._out) < _UNSAID:
+                more = tls.bio_read(_READ)
+                self._out = bytes(self._out) + more if self._out else more
+        if not self._out or self._flush():
+            return True
+        if len(self._out) >= _UNSAID:
+            self.failed = True
+            raise Broken("the peer does not read")
+        return False
 
     def _flush(self) -> bool:
         sent = super().send(self._out)
@@ -157,25 +186,39 @@ class TlsConn(Conn):
             if not raw:
                 # Without a farewell (close_notify) the end is an end all the same: framing tells what is missing.
                 return raw
-            tls.bio_write(raw)
+            single = self._feed(tls, raw)
             data = self._open(tls, size)
             if data is not None:
                 # One record and no more, as small messages come: nothing can be left to open.
-                self._clean = (
-                    self._clean and len(raw) == 5 + (raw[3] << 8 | raw[4]) if len(raw) > 5 else False
-                ) and len(data) < size
+                self._clean = single and len(data) < size
                 if not self._clean:
                     watch.ready = True
                 return data
-            self._clean = False
             if not watch.ready:
                 return None
+
+    def _feed(self, tls: SSL.Connection, raw: bytes) -> bool:
+        """Give OpenSSL what came; whether it is one whole record, with nothing before it."""
+        tls.bio_write(raw)
+        size, at = len(raw), self._missing
+        if not at and not self._begun and size > _HEAD and size == _HEAD + (raw[3] << 8 | raw[4]):
+            return True
+        if self._begun:
+            raw = self._begun + raw
+            size = len(raw)
+        while at + _HEAD <= size:
+            at += _HEAD + (raw[at + 3] << 8 | raw[at + 4])
+        self._begun, self._missing = (raw[at:], 0) if at < size else (b"", at - size)
+        return False
 
     def _open(self, tls: SSL.Connection, size: int) -> bytes | None:
         """The next opened bytes, b"" at the end, None while no record is whole. Raises Broken."""
         try:
             return tls.recv(size)
         except SSL.WantReadError:
+            self._clean = True
+            # New keys and renegotiation are answered by OpenSSL; the peer may wait for that.
+            self._pump()
             return None
         except SSL.ZeroReturnError:
             return b""
@@ -190,24 +233,36 @@ class TlsConn(Conn):
         tls = self._tls
         if tls is None:
             return super().send(data)
-        if self._out:
-            if not self._flush():
-                return 0
-            owed, self._owed = self._owed, 0
-            if owed:
-                return owed
-        most = self.record
-        try:
-            taken = tls.send(data if len(data) <= most else memoryview(data)[:most])
-            sealed = tls.bio_read(taken + _SEALED)
-        except SSL.Error as error:
-            self.failed = True
-            raise Broken(reason_of(error)) from None
-        sent = super().send(sealed)
-        if sent < len(sealed):
-            self._out, self._owed = memoryview(sealed)[sent:], taken
+        if self._out and not self._flush():
             return 0
-        return taken
+        done, self._owed = self._owed, 0
+        size, most = len(data), self.record
+        part = data if not done and size <= most else memoryview(data)[done : done + most]
+        while done < size:
+            try:
+                taken = tls.send(part)
+                sealed = tls.bio_read(taken + _SEALED)
+                if len(sealed) == taken + _SEALED:
+                    sealed += self._rest(tls)
+            except SSL.Error as error:
+                self.failed = True
+                raise Broken(reason_of(error)) from None
+            sent = super().send(sealed)
+            if sent < len(sealed):
+                self._out, self._owed = memoryview(sealed)[sent:], taken
+                break
+            done += taken
+            part = memoryview(data)[done : done + most]
+        return done
+
+    @staticmethod
+    def _rest(tls: SSL.Connection) -> bytes:
+        """What OpenSSL has to say besides: answers to many new keys."""
+        more = b""
+        with suppress(SSL.WantReadError):
+            while True:
+                more += tls.bio_read(_READ)
+        return more
 
     def shutdown(self) -> None:
         """Say farewell, and tell the peer that no more will come."""
@@ -245,6 +300,11 @@ class TlsConn(Conn):
         """What checking the peer's certificate gave."""
         found = self._tls.get_app_data() if self._tls is not None else None
         return found if isinstance(found, Verdict) else Verdict()
+
+    @property
+    def verified(self) -> int:
+        """The last error of checking the peer's certificate, 0 when all is well; a session remembers it."""
+        return 0 if self._tls is None else int(_lib.SSL_get_verify_result(vars(self._tls)["_ssl"]))
 
     @property
     def resumed(self) -> bool:

@@ -24,6 +24,11 @@ CIPHERS = (
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
     "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:AES128-GCM-SHA256:AES256-GCM-SHA384"
 )
+_OLD_CIPHERS = (
+    CIPHERS + ":ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:"
+    "AES128-SHA:AES256-SHA"
+)
+"""For files that ask for TLS 1.0 or 1.1, which know none of the others, and name no ciphers."""
 _NUMBERS = {
     "SSLv3": SSL.SSL3_VERSION,
     "TLSv1.0": SSL.TLS1_VERSION,
@@ -41,7 +46,7 @@ _REFUSE = {
 _EMPTY = Tls()
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_SINGLE_DH_USE
 EVERY_ERROR = -1
-_lib = vars(SSL)["_lib"]
+_lib, _ffi = vars(SSL)["_lib"], vars(SSL)["_ffi"]
 """The bindings under pyOpenSSL, for the few functions that it has no method for."""
 
 
@@ -50,21 +55,23 @@ def over(line: Tls, defaults: Tls) -> Tls:
     said = {f.name: getattr(line, f.name) for f in fields(Tls) if getattr(line, f.name) != getattr(_EMPTY, f.name)}
     if "min_version" in said and "max_version" not in said:
         said["max_version"] = ""
-    return replace(defaults, **said, refused=defaults.refused | line.refused)
+    said["refused"] = defaults.refused | line.refused
+    return replace(defaults, **said)
 
 
 class Verdict:
-    """What checking the peer's certificate gave, as `ssl_c_verify`, `ssl_c_err` and `ssl_c_ca_err` tell it."""
+    """What checking the peer's certificate gave in this handshake, as `ssl_c_err` and `ssl_c_ca_err` tell it."""
 
-    __slots__ = ("ca_depth", "ca_error", "error", "last", "refused_depth")
+    __slots__ = ("ca_depth", "ca_error", "certificate", "error", "refused")
 
     def __init__(self) -> None:
         self.error = 0
         self.ca_error = 0
         self.ca_depth = 0
-        self.last = 0
-        self.refused_depth = 0
-        """How far above the peer's own certificate the one stands that was refused."""
+        self.refused = -1
+        """The depth of the certificate that ended the handshake, -1 when none did."""
+        self.certificate: x509.Certificate | None = None
+        """The peer's own, where the handshake ended for its sake: OpenSSL does not keep it."""
 
 
 def _base(method: int, tls: Tls, ciphers: str) -> SSL.Context:
@@ -79,8 +86,10 @@ def _base(method: int, tls: Tls, ciphers: str) -> SSL.Context:
         context.set_max_proto_version(_NUMBERS[tls.max_version])
     for name in tls.refused:
         context.set_options(_REFUSE[name])
-    wanted = tls.ciphers or ciphers
     old = _NUMBERS[tls.min_version or "TLSv1.2"] < SSL.TLS1_2_VERSION
+    if old:
+        ciphers = _OLD_CIPHERS if ciphers else "DEFAULT"
+    wanted = tls.ciphers or ciphers
     if wanted:
         # OpenSSL speaks TLS 1.0 and 1.1 at security level 0 only; a file that asks for them means it.
         _try("ciphers", wanted, lambda: context.set_cipher_list((wanted + (":@SECLEVEL=0" if old else "")).encode()))
@@ -180,7 +189,7 @@ def server_side(
         mode = SSL.VERIFY_PEER
         if tls.verify == "required":
             mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-        context.set_verify(mode, _verifier(tls.crt_ignore, tls.ca_ignore))
+        _check(context, mode, tls.crt_ignore, tls.ca_ignore)
     return context
 
 
@@ -200,7 +209,7 @@ def client_side(
         context.set_alpn_protos(list(tls.alpn))
     if tls.verify != "none":
         _trust(context, trusted, revoked)
-        context.set_verify(SSL.VERIFY_PEER, _verifier(frozenset(), frozenset()))
+        _check(context, SSL.VERIFY_PEER, frozenset(), frozenset())
     return context
 
 
@@ -224,19 +233,23 @@ def _alpn(offered: tuple[bytes, ...]) -> Callable[[SSL.Connection, list[bytes]],
     return choose
 
 
-def _verifier(
-    leaf: frozenset[int], authority: frozenset[int]
-) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
-    """Who decides about each certificate of a chain: errors that are to be ignored are only noted."""
+def _check(context: SSL.Context, mode: int, leaf: frozenset[int], authority: frozenset[int]) -> None:
+    """Decide about each certificate of a chain: errors that are to be ignored are only noted.
 
-    def verify(connection: SSL.Connection, certificate: crypto.X509, number: int, depth: int, good: int) -> bool:
+    Not with Context.set_verify, which makes OpenSSL forget what a callback lets pass: the session must remember it, for
+    when it is taken up again there is no chain to check.
+    """
+
+    def verify(good: int, store: Any) -> int:
         if good:
-            return True
+            return 1
+        number, depth = _lib.X509_STORE_CTX_get_error(store), _lib.X509_STORE_CTX_get_error_depth(store)
+        tls = _lib.X509_STORE_CTX_get_ex_data(store, _lib.SSL_get_ex_data_X509_STORE_CTX_idx())
+        connection = SSL.Connection._reverse_mapping[tls]
         verdict = connection.get_app_data()
         if verdict is None:
             verdict = Verdict()
             connection.set_app_data(verdict)
-        verdict.last = number
         if depth:
             if not verdict.ca_error:
                 verdict.ca_error, verdict.ca_depth = number, depth
@@ -245,8 +258,14 @@ def _verifier(
             verdict.error = verdict.error or number
             ignored = leaf
         if number in ignored or EVERY_ERROR in ignored:
-            return True
-        verdict.refused_depth = depth
-        return False
+            return 1
+        verdict.refused = depth
+        own = _lib.X509_STORE_CTX_get0_cert(store)
+        if own != _ffi.NULL:
+            _lib.X509_up_ref(own)
+            verdict.certificate = crypto.X509._from_raw_x509_ptr(own).to_cryptography()
+        return 0
 
-    return verify
+    callback = _ffi.callback("int (*)(int, X509_STORE_CTX *)", verify)
+    context._verify_callback = callback
+    _lib.SSL_CTX_set_verify(context._context, mode, callback)

@@ -54,6 +54,9 @@ class Secured(Protocol):
     @property
     def secured(self) -> Any: ...
 
+    @property
+    def verdict(self) -> Any: ...
+
 
 def _tls(conn: Secured) -> SSL.Connection:
     found = conn.secured
@@ -105,8 +108,9 @@ def unique(conn: Secured, *, accepting: bool) -> bytes | None:
 
 
 def peer(conn: Secured) -> x509.Certificate | None:
-    """The certificate the other side showed."""
-    return _tls(conn).get_peer_certificate(as_cryptography=True)
+    """The certificate the other side showed, also where the handshake ended for its sake."""
+    found = _tls(conn).get_peer_certificate(as_cryptography=True)
+    return found if found is not None else conn.verdict.certificate
 
 
 def own(conn: Secured) -> x509.Certificate | None:

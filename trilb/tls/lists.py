@@ -66,15 +66,18 @@ def read_directory(path: str) -> CrtList:
 
 def read_line(line: str, number: int, base: str) -> Listed:
     """One line of a crt-list. Raises Refused."""
-    path, _, rest = line.partition(" ")
-    rest = rest.strip()
+    path, *more = line.split(None, 1)
+    rest = more[0] if more else ""
     tls = Tls()
     words: tuple[str, ...] | None = None
     if rest.startswith("["):
         options, closed, rest = rest[1:].partition("]")
         if not closed:
             raise Refused("the options begin with '[' and end nowhere")
-        words = tuple(shlex.split(options))
+        try:
+            words = tuple(shlex.split(options))
+        except ValueError as error:
+            raise Refused(f"the options cannot be read: {str(error).lower()}") from None
         i = 0
         while i < len(words):
             if words[i] == "allow-0rtt":

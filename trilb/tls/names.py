@@ -38,7 +38,7 @@ _SHORT = {
 }
 
 
-def _pairs(name: x509.Name) -> list[tuple[str, str]]:
+def _pairs(name: x509.Name | x509.RelativeDistinguishedName) -> list[tuple[str, str]]:
     return [(_SHORT.get(each.oid, each.oid.dotted_string), str(each.value)) for each in name]
 
 
@@ -48,18 +48,31 @@ def written(name: x509.Name) -> bytes:
 
 
 def entry(name: x509.Name, wanted: str, number: int) -> bytes | None:
-    """The value of the `number`th entry called `wanted`, from 1; negative ones count from the end, 0 is the first."""
-    found = [value for key, value in _pairs(name) if key == wanted]
-    at = number - 1 if number > 0 else number if number < 0 else 0
+    """The value of the `number`th entry called `wanted`, from 1; negative ones count from the end, 0 finds none."""
+    found = [value for key, value in _pairs(name) if key.lower() == wanted.lower()]
     try:
-        return found[at].encode()
+        return found[number - 1 if number > 0 else number].encode() if number else None
     except IndexError:
         return None
 
 
 def rfc2253(name: x509.Name) -> bytes:
-    """The name as LDAP writes it, the last entry first."""
-    return name.rfc4514_string().encode()
+    """The name as LDAP writes it and OpenSSL prints it: the last entry first, what is not ASCII in hexadecimal."""
+    parts = (reversed(_pairs(part)) for part in reversed(name.rdns))
+    return ",".join("+".join(f"{key}={_escaped(value)}" for key, value in part) for part in parts).encode()
+
+
+def _escaped(text: str) -> str:
+    made = ""
+    for at, byte in enumerate(text.encode()):
+        char = chr(byte)
+        if byte < 32 or byte > 126:
+            made += f"\\{byte:02X}"
+        elif char in ',+"\\<>;' or (char in " #" and at == 0) or (char == " " and at == len(text.encode()) - 1):
+            made += f"\\{char}"
+        else:
+            made += char
+    return made
 
 
 def when(moment: datetime) -> bytes:
@@ -70,5 +83,5 @@ def when(moment: datetime) -> bytes:
 def matches(names: Iterable[str], host: str) -> bool:
     """Is one of a certificate's names for that host? `*.` stands for one label (configuration.txt, `verifyhost`)."""
     host = host.lower().rstrip(".")
-    tail = host.partition(".")[2]
-    return any(name == host or (name.startswith("*.") and bool(tail) and name[2:] == tail) for name in names)
+    label, _, tail = host.partition(".")
+    return any(name == host or (name.startswith("*.") and bool(label and tail) and name[2:] == tail) for name in names)

@@ -60,6 +60,8 @@ class Outgoing:
     context: SSL.Context
     crt: str
     """The file of its own certificate."""
+    record: int = 0
+    """Bytes of a record (`tune.ssl.maxrecord`), 0 for as many as there may be."""
     sessions: dict[bytes | None, SSL.Session] = field(default_factory=dict)
     """The last session by the name asked for, to be taken up again."""
 

@@ -212,10 +212,7 @@ _SERVER_FLAGS: dict[str, tuple[str, bool | str]] = {
     "no-ssl": ("ssl", False),
     "check-ssl": ("check_ssl", True),
     "no-check-ssl": ("check_ssl", False),
-    "send-proxy": ("send_proxy", "v1"),
-    "no-send-proxy": ("send_proxy", ""),
     "send-proxy-v2": ("send_proxy", "v2"),
-    "no-send-proxy-v2": ("send_proxy", ""),
     "check-send-proxy": ("check_send_proxy", True),
 }
 _SERVER_WITHOUT_EFFECT = {"allow-0rtt": 0, "tfo": 0, "no-tfo": 0, "pool-low-conn": 1, "log-bufsize": 1}
@@ -288,6 +285,14 @@ def apply_server_options(
 def _proxy_header(made: ServerLine, words: tuple[str, ...], i: int, context: Context, proxy: Proxy, column: int) -> int:
     """An option about the PROXY header towards the server; how many words it took, 0 when it is something else."""
     option = words[i]
+    if option == "send-proxy":
+        # Where both versions are asked for, the second is sent.
+        made.send_proxy = made.send_proxy or "v1"
+        return 1
+    if option in ("no-send-proxy", "no-send-proxy-v2"):
+        if made.send_proxy == ("v2" if option.endswith("v2") else "v1"):
+            made.send_proxy = ""
+        return 1
     if option.removeprefix("no-") in ("send-proxy-v2-ssl", "send-proxy-v2-ssl-cn"):
         wanted = {"ssl", "cert-cn"} if option.endswith("-cn") else {"ssl"}
         if option.startswith("no-"):
