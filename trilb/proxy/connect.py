@@ -348,6 +348,8 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
 async def _open(stream: Stream, conn: Conn, opening: Opening, waiter: Waiter, client: Conn) -> None:
     """Say what goes before the first request: the PROXY header, the TLS handshake. Raises Broken, Expired, Failed."""
     conn.key = opening.key(stream)
+    # Whatever becomes of it: rules and logs may ask what went wrong.
+    stream.server_side = conn
     if opening.header is not None:
         header = opening.header(stream)
         # A new socket has room for it, or it is broken.

@@ -19,6 +19,8 @@ _UNRECOGNIZED_NAME = b"\x15\x03\x01\x00\x02\x02\x70"
 """A fatal alert in a record of its own (RFC 8446, section 6)."""
 _MOST_HELLO = 32768
 """Bytes a ClientHello may take before OpenSSL is left to refuse it. Arbitrary: real ones stay below 4 KiB."""
+VERIFY_FAILED = 0x0A000086
+"""OpenSSL's number of `certificate verify failed`, as if it had compared the names itself."""
 _MOST_SESSIONS = 1024
 """Names a server's sessions are kept for; a client chooses them. Arbitrary."""
 
@@ -112,5 +114,5 @@ def check(conn: TlsConn, outgoing: Outgoing) -> None:
     assert tls is not None
     certificate = tls.get_peer_certificate(as_cryptography=True)
     if certificate is None or not matches(names_of(certificate), wanted):
-        conn.error = errors.TLS_OTHER_NAME
+        conn.error, conn.tls_error = errors.TLS_OTHER_NAME, VERIFY_FAILED
         raise Broken(f"the server's certificate is not for {wanted}")
