@@ -40,7 +40,7 @@ async def accept(plane: Plane, session: Session, client: TlsConn, binding: Bindi
             client.error = errors.TLS_HANDSHAKE
             return False
         client.sni = name
-        client.hello = found
+        client.hello = found if binding.captures else None
         client.begin(context, accepting=True, record=binding.record)
         while not client.handshake():
             await waiter.park(client.watch)

@@ -42,6 +42,12 @@ def _of(end: End, read: Callable[[Secured], Value | None]) -> Fetch:
     return run
 
 
+def _alternatives(stream: Stream) -> bytes | None:
+    conn = _front(stream)
+    certificate = facts.peer(conn) if conn is not None else None
+    return facts.alternatives(certificate) if certificate is not None else None
+
+
 def _connections(prefix: str, end: End, whose: str) -> None:
     """Register what is told of both connections alike."""
     accepting = prefix == "ssl_fc"
@@ -99,6 +105,9 @@ plain("ssl_fc_has_crt", gives="bool", source=_SOURCE, doc="Whether the client sh
 )
 plain("ssl_c_used", gives="bool", source=_SOURCE, doc="Whether the client has a certificate.")(
     _of(_front, lambda conn: facts.peer(conn) is not None)
+)
+plain("ssl_c_san", gives="str", source=_SOURCE, doc="The names the client's certificate is for, with commas.")(
+    lambda stream: _alternatives(stream)
 )
 plain("ssl_fc_has_early", gives="bool", source=_SOURCE, doc="Whether early data is not safe yet: it is not accepted.")(
     _of(_front, lambda conn: False)
@@ -241,6 +250,19 @@ for _fetch, _read, _doc in (
     _factory = _offer(_read)
     _factory.__doc__ = _doc
     fetch(f"ssl_fc_{_fetch}", args=_FILTER, gives="bin", source=_SOURCE)(_factory)
+
+
+@fetch("ssl_fc_cipherlist_str", args=_FILTER, gives="str", source=_SOURCE)
+def cipher_list(option: str) -> Fetch:
+    """The ciphers the client offered, by their names."""
+    read = _offer(lambda hello: hello.ciphers)(option)
+
+    def run(stream: Stream) -> bytes | None:
+        pairs, conn = read(stream), _front(stream)
+        return facts.cipher_names(conn, pairs) if conn is not None and isinstance(pairs, bytes) else None
+
+    return run
+
 
 _HEX = _offer(lambda hello: hello.ciphers.hex().upper().encode())
 _HEX.__doc__ = "The ciphers the client offered, in hexadecimal."

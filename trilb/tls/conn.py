@@ -42,6 +42,7 @@ class TlsConn(Conn):
     """A Conn whose bytes are plain until `begin`, and TLS from then on."""
 
     __slots__ = (
+        "_accepting",
         "_begun",
         "_clean",
         "_missing",
@@ -60,6 +61,7 @@ class TlsConn(Conn):
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
         super().__init__(sock, poller)
         self._tls: SSL.Connection | None = None
+        self._accepting = False
         self._clean = True
         """Nothing that was fed is left to open."""
         self._begun = b""
@@ -85,6 +87,7 @@ class TlsConn(Conn):
         """Speak TLS from here on, in records of `record` bytes; what is in the inbox already belongs to it."""
         self.record = min(record, _MOST) if record else _MOST
         tls = self._tls = SSL.Connection(context, None)
+        self._accepting = accepting
         if accepting:
             tls.set_accept_state()
         else:
@@ -137,7 +140,7 @@ class TlsConn(Conn):
         _lib.ERR_clear_error()
         verdict = self.verdict
         self.error = errors.TLS_HANDSHAKE
-        if _lib.ERR_GET_REASON(self.tls_error) == _VERIFY_FAILED and tls.get_context().get_verify_mode() and self.hello:
+        if _lib.ERR_GET_REASON(self.tls_error) == _VERIFY_FAILED and self._accepting:
             self.error = errors.TLS_CERTIFICATE if verdict.refused <= 0 else errors.TLS_AUTHORITY
         with suppress(Broken):
             self._pump()

@@ -140,6 +140,39 @@ def sha1(certificate: x509.Certificate) -> bytes:
     return certificate.fingerprint(SHA1())
 
 
+def alternatives(certificate: x509.Certificate) -> bytes | None:
+    """The names a certificate is for, as OpenSSL prints them: `DNS:a.example, IP Address:127.0.0.1`."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return None
+    return ", ".join(_alternative(each) for each in names).encode()
+
+
+def _alternative(name: x509.GeneralName) -> str:
+    if isinstance(name, x509.DirectoryName):
+        return "DirName:" + written(name.value).decode()
+    labels = {x509.DNSName: "DNS", x509.IPAddress: "IP Address", x509.RFC822Name: "email"}
+    labels |= {x509.UniformResourceIdentifier: "URI", x509.RegisteredID: "Registered ID"}
+    label = labels.get(type(name))
+    if label is None:
+        return "othername:<unsupported>"
+    value = name.value
+    return f"{label}:{value.dotted_string if isinstance(value, x509.ObjectIdentifier) else value}"
+
+
+def cipher_names(conn: Secured, pairs: bytes) -> bytes:
+    """The names of ciphers that are given by two bytes each; those OpenSSL does not know by their number."""
+    raw = vars(_tls(conn))["_ssl"]
+    names: list[str] = []
+    for at in range(0, len(pairs) - 1, 2):
+        pair = pairs[at : at + 2]
+        found = _lib.SSL_CIPHER_find(raw, pair)
+        known = found != _ffi.NULL
+        names.append(_ffi.string(_lib.SSL_CIPHER_get_name(found)).decode() if known else f"UNKNOWN({pair.hex()})")
+    return ",".join(names).encode()
+
+
 def serial(certificate: x509.Certificate) -> bytes:
     """The serial number, big endian."""
     number = certificate.serial_number

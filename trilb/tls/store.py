@@ -49,6 +49,8 @@ class Binding:
     lists: tuple[str, ...] = ()
     record: int = 0
     """Bytes of a record at most, 0 for what TLS allows (`tune.ssl.maxrecord`)."""
+    captures: bool = False
+    """Are clients' hellos kept (`tune.ssl.capture-buffer-size`)?"""
 
 
 @dataclass(slots=True)
@@ -186,6 +188,7 @@ class Store:
         except Refused as refused:
             raise Refused(f"'bind ... ssl' : {refused.text}", place=line.place) from None
         made = Binding(tls, lines, selector, line.place, tuple(each.name for each in lists), self.settings.tls_record)
+        made.captures = self.settings.tls_capture > 0
         self.bindings.append(made)
         return made
 
