@@ -71,8 +71,8 @@ defaults
     mode http
     log global
     option httplog
-    retries 1
-    timeout connect 400ms
+    retries 0
+    timeout connect 2s
     timeout client 5s
     timeout server 2s
     http-reuse never

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from trilb.base.clock import Clock
@@ -99,3 +100,34 @@ async def test_a_cancelled_park_leaves_nothing_behind() -> None:
         conn.close()
         right.close()
         nursery.cancel_scope.cancel()
+
+
+async def test_a_deadline_that_passes_between_a_wake_and_its_task(mock_clock: MockClock) -> None:
+    """An event and the deadline in one round: the task is awake already, and hears of it before it sleeps again."""
+    wheel = Wheel(Clock(trio.current_time))
+    ends: list[str] = []
+
+    async def session() -> None:
+        waiter = Waiter(wheel)
+        waiters.append(waiter)
+        waiter.arm(0.2)
+        try:
+            for _ in range(3):
+                await waiter.park(None)
+                ends.append("woken")
+        except Expired:
+            ends.append("expired")
+        waiter.arm(1)
+        await waiter.park(None)
+        ends.append("woken")
+
+    waiters: list[Waiter] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session)
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(5)
+        waiters[0].wake()
+        wheel.turn()
+        await trio.testing.wait_all_tasks_blocked()
+        assert ends == ["woken", "expired"]
+        waiters[0].wake()

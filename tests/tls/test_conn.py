@@ -129,9 +129,9 @@ class Pair:
     """What the peer said and the network has not delivered."""
 
     def __post_init__(self) -> None:
-        poller = Nobody()
-        self.watch = poller.watch
-        self.conn = TlsConn(cast(socket.socket, self.wire), cast(Poller, poller))
+        self.poller = Nobody()
+        self.watch = self.poller.watch
+        self.conn = TlsConn(cast(socket.socket, self.wire), cast(Poller, self.poller))
         self.conn.begin(self.ours, accepting=self.accepting)
 
     def edge(self) -> None:
@@ -597,6 +597,16 @@ def test_a_long_chain() -> None:
     made = Pair(Peer(client_context()), True, context.server_side(Tls(), [parse("l.pem", issued.pem)], [], []))
     assert len(issued.cert_pem) > 90_000
     made.shake()
+
+
+@pytest.mark.parametrize("name", [b"a\0b", b"x" * 256, b"\xff", b"a b\n"])
+def test_impossible_names(name: bytes) -> None:
+    """What a rule computes may be no name at all: the handshake goes on without it, or with it as it is."""
+    made = pair(accepting=False)
+    made.conn = TlsConn(cast(socket.socket, made.wire), cast(Poller, made.poller))
+    made.conn.begin(CLIENT, server_name=name)
+    made.shake()
+    assert made.conn.sni == name
 
 
 def test_a_peer_that_went_away() -> None:

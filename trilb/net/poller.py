@@ -57,16 +57,18 @@ class Watch:
 class Waiter:
     """A task's way to sleep: on one or two watches, or on nothing but a wake, until its deadline.
 
-    `expires` is in the loop's seconds; set it with `arm`. 0.0 means never.
+    `expires` is in the loop's seconds; set it with `arm`. 0.0 means never. `_late`: the deadline passed between a wake
+    and the task's turn, and the task has not heard of it.
     """
 
-    __slots__ = ("_a", "_b", "_parked", "_wheel", "expires", "filed", "task")
+    __slots__ = ("_a", "_b", "_late", "_parked", "_wheel", "expires", "filed", "task")
 
     def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
         self._a: Watch | None = None
         self._b: Watch | None = None
         self._parked = False
+        self._late = False
         self.expires = 0.0
         self.filed = 0
         self.task = trio.lowlevel.current_task()
@@ -75,18 +77,21 @@ class Waiter:
         """Let the next parks fail with Expired after `seconds`; None is never."""
         if seconds is None:
             self.expires = 0.0
+            self._late = False
             return
         self.until(self._wheel.clock.now + seconds)
 
     def until(self, when: float) -> None:
         """Let the next parks fail with Expired at `when` (the loop's seconds); 0.0 is never."""
         self.expires = when
+        self._late = False
         if when and (not self.filed or when < self._wheel.time_of(self.filed)):
             self._wheel.file(self)
 
     def finish(self) -> None:
         """The task ends: forget the deadline."""
         self.expires = 0.0
+        self._late = False
         if self.filed:
             self._wheel.drop(self)
 
@@ -95,6 +100,9 @@ class Waiter:
 
         Returns at once when an edge was remembered; the caller tries its I/O again in any case.
         """
+        if self._late:
+            self._late = False
+            raise Expired
         if a is not None and a.edge:
             a.edge = False
             if b is not None:
@@ -122,7 +130,10 @@ class Waiter:
 
     def expire(self) -> None:
         """Called by the wheel when the deadline has passed."""
-        self.wake(EXPIRED)
+        if self._parked:
+            self.wake(EXPIRED)
+        else:
+            self._late = True
 
     def _release(self) -> None:
         self._parked = False

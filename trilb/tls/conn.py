@@ -33,6 +33,8 @@ _VERIFY_FAILED = 0x86
 """OpenSSL's reason for a handshake in which a certificate was refused."""
 _UNSAID = 1 << 18
 """Bytes of OpenSSL's own (answers to new keys and alerts) that may wait for a peer that does not read. Arbitrary."""
+_MOST_NAME = 255
+"""Bytes of a server name (RFC 6066)."""
 _HEAD = 5
 """Bytes in front of a record, the last two its length."""
 _lib = vars(SSL)["_lib"]
@@ -94,7 +96,9 @@ class TlsConn(Conn):
             tls.set_connect_state()
             if server_name:
                 self.sni = server_name
-                tls.set_tlsext_host_name(server_name)
+                # What cannot be asked for is not, but the certificate must be for it all the same.
+                if len(server_name) <= _MOST_NAME and b"\0" not in server_name:
+                    tls.set_tlsext_host_name(server_name)
         if self.inbox:
             self._feed(tls, self.inbox)
             self.inbox = b""
