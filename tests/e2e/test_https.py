@@ -383,7 +383,7 @@ def test_connections_are_used_again_for_the_same_name(certs: Path, how: str) -> 
     with TlsOrigin(server_context(OWN), respond) as secured, ExitStack() as stack:
         text = HEAD + (
             "listen fe\n    bind 127.0.0.1:{port} ssl crt {certs}/own.pem\n    http-reuse always\n"
-            f"    server s 127.0.0.1:{{origin}} ssl verify none no-sni-auto {how}\n"
+            f"    server s 127.0.0.1:{{origin}} ssl verify none no-sni-auto pool-purge-delay 60s {how}\n"
         )
         backend = secured if how != "send-proxy-v2" else stack.enter_context(Origin(respond))
         if how == "send-proxy-v2":
