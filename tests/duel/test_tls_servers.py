@@ -115,7 +115,8 @@ def setting(module_duel: DuelFactory, tmp_path_factory: pytest.TempPathFactory) 
         }
         origins["old"] = stack.enter_context(TlsOrigin(server_context(GOOD, newest="1.2")))
         origins["picky"] = stack.enter_context(TlsOrigin(server_context(GOOD, trusted=ROOT)))
-        origins["plain"] = stack.enter_context(Origin())
+        # Whatever it is told: a hello may look like the beginning of anything.
+        origins["plain"] = stack.enter_context(Origin(lambda raw, origin: b"HTTP/1.0 400 Bad\r\n\r\n", raw=True))
         origins["silent"] = stack.enter_context(Origin(lambda raw, origin: b"", raw=True))
         ports = {f"origin_{name}": str(origin.port) for name, origin in origins.items()}
         ports["origin_dead"] = str(free_port())

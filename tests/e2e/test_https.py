@@ -383,7 +383,7 @@ def test_connections_are_used_again_for_the_same_name(certs: Path, how: str) -> 
     with TlsOrigin(server_context(OWN), respond) as secured, ExitStack() as stack:
         text = HEAD + (
             "listen fe\n    bind 127.0.0.1:{port} ssl crt {certs}/own.pem\n    http-reuse always\n"
-            f"    server s 127.0.0.1:{{origin}} ssl verify none no-sni-auto {how}\n"
+            f"    server s 127.0.0.1:{{origin}} ssl verify none no-sni-auto pool-purge-delay 60s {how}\n"
         )
         backend = secured if how != "send-proxy-v2" else stack.enter_context(Origin(respond))
         if how == "send-proxy-v2":
@@ -507,6 +507,8 @@ listen fe
 """
     )
     text = text.replace("global\n", f"global\n    tune.ssl.maxrecord {size}\n", 1)
+    # Our client takes its time over 5 MB when the machine is busy.
+    text = text.replace("timeout client 5s", "timeout client 30s")
     try:
         with Program.trilb(text, certs=str(certs), port=mine, origin=port) as program:
             until(lambda: bool(told(program, "show info")))
