@@ -318,7 +318,8 @@ class TlsOrigin(Origin):
             self._open.add(wrapped)
         try:
             super()._converse(wrapped)
-            with suppress(OSError):
+            # Whoever stops the server shuts the socket down under us: ssl has no error of its own for that.
+            with suppress(OSError, ValueError):
                 wrapped.settimeout(1)
                 wrapped.unwrap()
         finally:
