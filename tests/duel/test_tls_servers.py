@@ -247,7 +247,7 @@ class Ending(TlsOrigin):
         time.sleep(0.05)
         plain = socket.socket(fileno=wrapped.detach()) if end != "farewell" else None
         if plain is None:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 wrapped.unwrap()
             wrapped.close()
             return

@@ -319,6 +319,7 @@ class TlsOrigin(Origin):
             self._open.add(wrapped)
         try:
             super()._converse(wrapped)
+            # Whoever stops the server shuts the socket down under us: ssl has no error of its own for that.
             with suppress(OSError, ValueError):
                 wrapped.settimeout(1)
                 wrapped.unwrap()
