@@ -35,6 +35,8 @@ class Conn:
 
     plain = True
     multiplexed = False
+    unserved = False
+    """The server said that it did nothing of what was asked."""
 
     __slots__ = (
         "_poller",

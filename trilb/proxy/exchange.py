@@ -41,7 +41,7 @@ def size_of(head: Head) -> int:
 class Exchange:
     """One request on one server connection, and its answer on the way back."""
 
-    __slots__ = ("body", "client", "conn", "flow", "http", "pending", "raw", "route", "stream", "waiter")
+    __slots__ = ("body", "client", "conn", "flow", "http", "raw", "route", "stream", "waiter", "whole")
 
     def __init__(
         self, http: HttpSession, stream: Stream, route: Route, conn: Conn, raw: bytes, body: Body | None
@@ -55,6 +55,8 @@ class Exchange:
         self.client = http.client
         self.waiter = http.waiter
         self.flow: relay.AnyFlow | None = None
+        self.whole = body is None or body.done
+        """All of the request is in `raw`, and can be said again."""
 
     def abandon(self) -> None:
         """Give up the server connection."""
@@ -222,8 +224,8 @@ class Exchange:
         plan = self.route.backend.plan
         asked = stream.request
         assert asked is not None
-        whole = self.body is None
-        if conn.reused and failure == "SH" and not conn.inbox and whole and asked.method in _IDEMPOTENT:
+        stale = conn.reused and failure == "SH" and not conn.inbox
+        if stale and self.whole and (conn.unserved or (self.body is None and asked.method in _IDEMPOTENT)):
             self._drop()
             return None
         self._drop()
