@@ -25,6 +25,7 @@ from trilb.http.policy import Limits
 _LAST_NUMBER = (1 << 31) - 3
 _FRAME_HEAD = 9
 _HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 1, 4, 7, 9
+_OF_STREAMS = frozenset((0, _HEADERS, 3, 8, _CONTINUATION))
 _ACK, _END_HEADERS = 1, 4
 _WINDOW_MOST = (1 << 31) - 1 - 65535
 
@@ -155,7 +156,7 @@ class ClientConnection:
 
     def send_data(self, number: int, data: bytes, *, ended: bool) -> None:
         """Send a piece of a body that fits into `room`."""
-        if self.streams.get(number, True):
+        if self.failed or self.streams.get(number, True):
             return  # nobody wants it any more
         most = self._engine.max_outbound_frame_size
         for at in range(0, len(data), most) if data else (0,):
@@ -164,7 +165,7 @@ class ClientConnection:
 
     def send_trailers(self, number: int, fields: list[Field]) -> None:
         """Send trailers, the end of the request."""
-        if self.streams.get(number, True):
+        if self.failed or self.streams.get(number, True):
             return
         self._engine.send_headers(number, fields, end_stream=True)
         self._end(number, True)
@@ -204,10 +205,11 @@ class ClientConnection:
             self._take_out()
 
     def goaway(self) -> None:
-        """Say farewell."""
+        """Say farewell: nothing goes any more."""
         if not self.failed:
             self._engine.close_connection()
             self._take_out()
+            self.failed = True
 
     # -- from the server -----------------------------------------------------------------------------------------
 
@@ -228,10 +230,13 @@ class ClientConnection:
                 kind, flags = buffer[at + 3], buffer[at + 4]
                 if not self.settled and (kind != _SETTINGS or flags & _ACK):
                     raise ProtocolError("the first frame is not SETTINGS")
+                number = int.from_bytes(buffer[at + 5 : at + 9], "big") & 0x7FFFFFFF
                 if kind in (_HEADERS, _CONTINUATION):
                     self._in_block = not flags & _END_HEADERS
+                if number and kind in _OF_STREAMS and self._idle(number):
+                    raise ProtocolError("a frame on an idle stream")
                 if kind == _GOAWAY:
-                    if self._in_block or int.from_bytes(buffer[at + 5 : at + 9], "big") & 0x7FFFFFFF:
+                    if self._in_block or number:
                         raise ProtocolError("misplaced GOAWAY")
                     self._leave(buffer[at + _FRAME_HEAD : end], events)
                 else:
@@ -246,6 +251,9 @@ class ClientConnection:
             return events
         self._take_out()
         return events
+
+    def _idle(self, number: int) -> bool:
+        return not number & 1 or number > self._engine.highest_outbound_stream_id
 
     def _event(self, event: h2.events.Event, events: list[Event]) -> None:
         if isinstance(event, (h2.events.ResponseReceived, h2.events.InformationalResponseReceived)):
