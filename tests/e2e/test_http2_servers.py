@@ -326,8 +326,8 @@ def test_slow_server() -> None:
         client.send(b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 60000000\r\n\r\n")
         client._sock.settimeout(0.5)
         total = 0
-        with pytest.raises(TimeoutError):
-            while True:
+        with suppress(TimeoutError):
+            while total < 20_000_000:
                 total += client._sock.send(b"x" * 65536)
         assert total < 15_000_000
         assert _memory(lb.program) - before < 16_000_000
@@ -689,11 +689,11 @@ def test_maintenance() -> None:
     with running(answers, backend="    http-reuse always") as lb, Client(lb.port) as client:
         client.send(GET % b"/slow")
         lb.origin.wait(1)
-        lb.command("set server be/s1 state maint")
+        lb.command("disable server be/s1")
         assert lb.get()[0] == 503
         assert client.read_response().endswith(b"slow")
         assert lb.origin.asked[0].wait(lambda: lb.origin.peers[0].closed, 2.0)
-        lb.command("set server be/s1 state ready")
+        lb.command("enable server be/s1")
         assert lb.get()[2] == b"s1"
 
 
@@ -766,7 +766,6 @@ def test_websocket() -> None:
         asked = lb.origin.asked[0]
         assert asked.get(b":protocol") == b"websocket"
         assert asked.get(b":authority") == b"a"
-        assert not asked.get(b"sec-websocket-key") or True
         assert lb.log() == "s1 101 ----"
         with H2Client(lb.port) as two:
             fields = [*get(b"/chat", method=b"CONNECT"), (b":protocol", b"websocket")]
@@ -784,7 +783,11 @@ def test_websocket() -> None:
 def test_tunnel_timeout() -> None:
     """`timeout tunnel` ends it on both sides."""
     with running(origin=H2Origin(echo, settings=CONNECT), backend="    timeout tunnel 300ms") as lb:
-        assert exchange(lb.port, WS % b"/chat" + KEY, until=b"never").startswith(b"HTTP/1.1 101")
+        with Client(lb.port) as client:
+            client.send(WS % b"/chat" + KEY)
+            client.read_until(b"\r\n\r\n")
+            client.send(b"hello")
+            assert client.read_all() == b"hello"
         assert re.match(r"s1 101 [cs]D--", lb.log())
         asked = lb.origin.asked[0]
         assert asked.wait(lambda: asked.reset is not None or asked.ended)
@@ -914,7 +917,7 @@ def test_nginx(tmp_path: Path) -> None:
     (tmp_path / "www" / "small").write_bytes(b"small")
     port = free_port()
     (tmp_path / "nginx.conf").write_text(
-        f"daemon off; error_log {tmp_path}/error.log; pid {tmp_path}/pid; worker_processes 1;\n"
+        f"daemon off; error_log {tmp_path}/error.log; pid {tmp_path}/pid; worker_processes 1; user root;\n"
         "events {}\n"
         f"http {{ access_log {tmp_path}/access.log; client_body_temp_path {tmp_path}; proxy_temp_path {tmp_path};\n"
         f"fastcgi_temp_path {tmp_path}; uwsgi_temp_path {tmp_path}; scgi_temp_path {tmp_path};\n"

@@ -11,6 +11,7 @@ it belongs to, never the poller.
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 
@@ -39,6 +40,7 @@ _OUT_END = 4194304
 requests do not wait for anything, and a hundred large ones are below it."""
 _INTERIM_MOST = 262144
 """Bytes of interim responses nobody has read yet, which no window bounds. Arbitrary."""
+_UPGRADE = re.compile(rb"\r\nconnection: [^\r\n]*upgrade")
 
 
 class Mux:
@@ -393,7 +395,7 @@ class ServerStream(Conn):
     def _may_begin(self, raw: bytes) -> bool:
         """An upgrade waits until the server has said whether it knows what that is. Raises Broken when it does not."""
         head = raw.partition(b"\r\n\r\n")[0].lower()
-        if b"\r\nupgrade: " not in head:
+        if b"\r\nupgrade: " not in head or not _UPGRADE.search(head):
             return True
         if not head.startswith(b"get ") or b"\r\ncontent-length: " in head or b"\r\ntransfer-encoding: " in head:
             self.failed = True
