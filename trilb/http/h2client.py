@@ -60,11 +60,15 @@ class Trailers:
 
 @dataclass(slots=True)
 class Gone:
-    """The stream is over before its time. `unserved` says that the server did nothing of what was asked."""
+    """The stream is over before its time.
+
+    `unserved` says that the server did nothing of what was asked, `malformed` that its response was wrong.
+    """
 
     stream: int
     code: int
-    unserved: bool
+    unserved: bool = False
+    malformed: bool = False
 
 
 @dataclass(slots=True)
@@ -323,7 +327,7 @@ class ClientConnection:
 
     def _wrong(self, number: int, events: list[Event]) -> None:
         self.reset(number, ErrorCodes.PROTOCOL_ERROR)
-        events.append(Gone(number, int(ErrorCodes.PROTOCOL_ERROR), unserved=False))
+        events.append(Gone(number, int(ErrorCodes.PROTOCOL_ERROR), malformed=True))
 
     def _leave(self, payload: bytes, events: list[Event]) -> None:
         """GOAWAY: no new streams; those above the last one it names were not served, the others run on.

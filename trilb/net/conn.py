@@ -37,6 +37,8 @@ class Conn:
     multiplexed = False
     unserved = False
     """The server said that it did nothing of what was asked."""
+    trailed = False
+    """The message came in HTTP/2, and with trailers."""
 
     __slots__ = (
         "_poller",

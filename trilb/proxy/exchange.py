@@ -145,6 +145,11 @@ class Exchange:
                     break
                 head, size = got
                 policy.response(head, size, plane.limits, asked.method)
+                if conn.multiplexed:
+                    # HTTP/1 is only how it was handed over.
+                    head.spoken = b"2.0"
+                    if head.chunked:
+                        head.remove(b"transfer-encoding")
                 conn.inbox = inbox = inbox[size:]
                 if head.status >= 200 or head.status == 101:
                     if interim:
@@ -326,9 +331,11 @@ class Exchange:
                 extra = b"connection: keep-alive\r\n"
         elif head.version == 11 and not head.connection & UPGRADE:
             extra = b"connection: close\r\n"
+        conn = self.conn
+        if head.chunked and conn.multiplexed:
+            extra += b"transfer-encoding: chunked\r\n"
         raw, _ = write.response(head, extra, http.plan.case_adjust)
         stream.bytes_out += counted
-        conn = self.conn
         if conn.inbox and not body.done:
             try:
                 payload, used = body.feed(conn.inbox)
@@ -343,13 +350,13 @@ class Exchange:
             sent = self.client.send(raw)
         except Broken:
             # Whether the client left before or after its answer is told by what was known when we wrote.
-            stream.bytes_out += body.payload_bytes + (head.chunked and body.done)
+            stream.bytes_out += body.payload_bytes + (body.done and self._last_block(head))
             if reset_before:
                 stream.end("C", "D")
             self._drop()
             return "close"
         if sent == len(raw) and body.done and not uploading:
-            stream.bytes_out += body.payload_bytes + head.chunked
+            stream.bytes_out += body.payload_bytes + self._last_block(head)
             self._give_back(head)
             return "keep" if keep else "close"
         return await self._relay(head, body, raw[sent:], keep)
@@ -498,13 +505,16 @@ class Exchange:
             stream.bytes_out += self._payload(down, body)
             if not isinstance(down, relay.Flow):
                 down.close()
-        if head.chunked:
-            stream.bytes_out += 1
+        stream.bytes_out += self._last_block(head)
         if self.flow is not None and not self.flow.done:
             self._drop()
             return "close"
         self._give_back(head)
         return "keep" if keep else "close"
+
+    def _last_block(self, head: Head) -> int:
+        """What the end of a body counts in HAProxy's accounting: its block, which HTTP/2 has only with trailers."""
+        return int(self.conn.trailed if self.conn.multiplexed else head.chunked)
 
     @staticmethod
     def _payload(down: relay.AnyFlow, body: Body) -> int:

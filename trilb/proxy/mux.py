@@ -22,8 +22,8 @@ from trilb.http.h2answer import Content as Piece
 from trilb.http.h2answer import Part
 from trilb.http.h2ask import Ask
 from trilb.http.h2client import ClientConnection, Content, Event, Gone, Opened, Response, Trailers
-from trilb.http.h2head import accept_of
-from trilb.http.head import Head
+from trilb.http.h2head import accept_of, origin_form
+from trilb.http.head import Head, Refusal
 from trilb.http.policy import NO_BODY
 from trilb.live.server import Server
 from trilb.live.session import Session
@@ -217,7 +217,20 @@ class ServerStream(Conn):
     plain = False
     multiplexed = True
 
-    __slots__ = ("_arrived", "_ask", "_chunked", "_credit", "_ended", "_said", "_since", "mux", "number", "unserved")
+    __slots__ = (
+        "_arrived",
+        "_ask",
+        "_chunked",
+        "_credit",
+        "_ended",
+        "_junk",
+        "_said",
+        "_since",
+        "mux",
+        "number",
+        "trailed",
+        "unserved",
+    )
 
     def __init__(self, mux: Mux) -> None:
         # There is no socket of its own: nothing of Conn's is set up but what others look at.
@@ -242,6 +255,8 @@ class ServerStream(Conn):
         self._chunked = False
         self._ended = False
         self._since = 0
+        self._junk = False
+        self.trailed = False
 
     @property
     def secured(self) -> object:
@@ -259,11 +274,25 @@ class ServerStream(Conn):
         """What the connection agreed to speak."""
         return self.mux.conn.alpn
 
-    def prepare(self, head: Head, target: bytes) -> None:
-        """Hear whose request comes: `target` is the one received, of which HTTP/1 may only write the path."""
-        scheme, colon, _ = target.partition(b"://")
+    def prepare(self, head: Head, target: bytes, *, secured: bool) -> None:
+        """Hear whose request comes: `target` is the one received, of which HTTP/1 may only write the path.
+
+        A client of HTTP/2 always said a scheme, which is not kept without an authority: `secured` tells.
+        """
         host = head.get(b"host")
-        if colon and host and b"/" not in scheme and head.target.startswith(b"/"):
+        scheme, colon, rest = target.partition(b"://")
+        if not colon or b"/" in scheme:
+            if head.spoken == b"2.0" and not secured:
+                self._ask.scheme = b"http"
+            return
+        if head.spoken == b"2.0":
+            self._ask.scheme = scheme
+            if head.composed and not head.target.startswith(b"/"):
+                scheme, _, rest = head.target.partition(b"://")
+                path = origin_form(head)
+                authority = host or rest.partition(b"/")[0]
+                self._ask.absolute = scheme + b"://" + authority + (b"" if path == b"*" else path)
+        elif host and head.target.startswith(b"/"):
             self._ask.absolute = scheme + b"://" + host + head.target
 
     # -- what the connection tells ---------------------------------------------------------------------------------
@@ -285,9 +314,10 @@ class ServerStream(Conn):
             if self._chunked:
                 lines = b"".join([b"%b: %b\r\n" % field for field in event.fields])
                 self._arrived += b"0\r\n" + lines + b"\r\n"
+                self.trailed = True
             self._ended = True
         else:
-            self.unserved = event.unserved
+            self.unserved, self._junk = event.unserved, event.malformed
             self.break_off()
             return
         self.touch()
@@ -330,6 +360,12 @@ class ServerStream(Conn):
         self.watch.hangup = self.watch.broken = True
         self.touch()
 
+    def _end(self) -> Exception:
+        """What to raise where nothing more comes."""
+        if self._junk and not self._said:
+            return Refusal(502, "malformed response")
+        return Broken("stream reset")
+
     def touch(self) -> None:
         """Something happened: whoever waits shall look."""
         watch = self.watch
@@ -350,7 +386,7 @@ class ServerStream(Conn):
             if self._ended:
                 return b""
             if self.failed:
-                raise Broken("stream reset")
+                raise self._end()
             return None
         data = bytes(arrived[:size])
         del arrived[:size]
@@ -369,7 +405,7 @@ class ServerStream(Conn):
             if self._arrived and not self.closed:
                 return 0  # what the server said before it gave up comes first
             self.failed = True
-            raise Broken("stream reset")
+            raise self._end()
         mux, ask = self.mux, self._ask
         raw = bytes(data) if isinstance(data, memoryview) else data
         if not ask.begun and not self._may_begin(raw):
