@@ -16,18 +16,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 import trustme
 from h2.settings import SettingCodes
+from hpack import Encoder
 
 from tests.support.h2origin import Act, Asked, H2Origin, plain
-from tests.support.h2wire import H2Client, get
+from tests.support.h2wire import SETTINGS, H2Client, frame, get
 from tests.support.origin import Origin
 from tests.support.ports import free_port
 from tests.support.program import Program, listening
 from tests.support.syslog import Syslog
-from tests.support.wire import Client, exchange, parse_response
+from tests.support.wire import Client, WireTimeout, exchange, parse_response
 
 CONFIG = """
 global
@@ -1012,3 +1014,107 @@ def test_grpc() -> None:
                 assert "Traceback" not in program.output
     finally:
         server.stop(0)
+
+
+# -- servers that attack -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def hostile(behave: Callable[[socket.socket], None], options: str = "proto h2") -> Iterator[tuple[int, Program]]:
+    """A trilb in front of a server that does what it likes with each connection."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(sock: socket.socket) -> None:
+        with suppress(OSError), sock:
+            behave(sock)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    port = free_port()
+    text = CONFIG.replace("{backend}", "    http-reuse always").replace("{options}", options)
+    text = text.replace("{server}", "500ms").replace("{global}", "")
+    try:
+        with Program.trilb(text, port=port, origin1=listener.getsockname()[1], syslog=free_port()) as program:
+            yield port, program
+            assert program.process.poll() is None, program.output
+            assert "Traceback" not in program.output, program.output
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def _fields(*pairs: tuple[bytes, bytes]) -> bytes:
+    return Encoder().encode(pairs)
+
+
+def _over(client: H2Client, numbers: list[int]) -> bool:
+    return all(client.streams[number].over for number in numbers)
+
+
+def test_random_frames() -> None:
+    """Frames of all kinds, right and wrong: every request is answered or cut, and the process goes on."""
+    random = Random(7)
+    blocks = (
+        _fields((b":status", b"200")),
+        _fields((b":status", b"200"), (b"content-length", b"3")),
+        _fields((b":status", b"100")),
+        _fields((b":status", b"101")),
+        _fields((b"x-t", b"1")),
+    )
+
+    def behave(sock: socket.socket) -> None:
+        sock.sendall(SETTINGS)
+        sock.recv(65536)
+        for _ in range(random.randrange(1, 12)):
+            kind = random.choice((0, 0, 1, 1, 1, 3, 4, 6, 7, 8, 9, 2, 5, 77))
+            payload = random.choice((*blocks, b"", b"abc", bytes(8), b"\0\0\0\1", b"\0\0\0\7", random.randbytes(20)))
+            payload = random.choice(blocks) if kind == 1 else payload
+            stream = random.choice((1, 1, 1, 0, 3, 2)) if kind not in (4, 6, 7) else 0
+            sock.sendall(frame(kind, random.choice((0, 4, 5, 4, 5, 1, 8)), stream, payload))
+            if random.random() < 0.3:
+                time.sleep(0.002)
+
+    with hostile(behave) as (port, _):
+        for _ in range(150):
+            with H2Client(port) as client:
+                numbers = [client.begin(get(b"/"), end=random.random() < 0.8) for _ in range(3)]
+                client.pump(partial(_over, client, numbers), 0.05)
+            with suppress(WireTimeout):
+                exchange(port, b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc", timeout=0.03)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        frame(6, 0, 0, bytes(8)) * 5000,
+        SETTINGS * 5000,
+        frame(2, 0, 1, b"\0\0\0\0\1") * 5000,
+        frame(1, 4, 1, _fields((b":status", b"103"), (b"link", b"x" * 200))) * 300,
+        frame(99, 0, 0, b"x" * 100) * 1000,
+    ],
+    ids=["ping", "settings", "priority", "interim", "unknown"],
+)
+def test_floods(flood: bytes) -> None:
+    """A server that floods and does not read costs neither memory nor other requests."""
+
+    def behave(sock: socket.socket) -> None:
+        sock.sendall(SETTINGS)
+        sock.settimeout(1.0)
+        sent = 0
+        while sent < 60_000_000:
+            sock.sendall(flood)
+            sent += len(flood)
+
+    with hostile(behave) as (port, program), Client(port) as client:
+        before = _memory(program)
+        # The client does not read either.
+        client.send(GET % b"/")
+        for _ in range(10):
+            time.sleep(0.1)
+            assert _memory(program) - before < 24_000_000
+            assert exchange(port, b"BAD\r\n\r\n", until=1, timeout=2).startswith(b"HTTP/1.1 400")
