@@ -202,6 +202,9 @@ def _h2_tuning(settings: Global) -> Tuning:
         glitches=said.glitches,
         websockets=said.websockets,
         logs=said.log_errors,
+        be_streams=(said.streams if said.be_streams is None else said.be_streams) or 100,
+        # HTTP/2's own default is the least, unless somebody asked for less.
+        be_window=(max(window, 65535) if said.window is None else window) if said.be_window is None else said.be_window,
     )
 
 

@@ -651,6 +651,8 @@ class H2Limits:
     total_streams: int = 0
     window: int | None = None
     fe_window: int | None = None
+    be_streams: int | None = None
+    be_window: int | None = None
     header_table: int = 4096
     frame_size: int = 16384
     rxbuf: int = 1638400

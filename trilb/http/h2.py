@@ -51,7 +51,10 @@ _SHARED_WINDOW = 131072
 
 @dataclass(slots=True)
 class Tuning:
-    """What `tune.h2.*` says: streams at once and in all (0: no end), windows and table in bytes, glitches (0: any)."""
+    """What `tune.h2.*` says: streams at once and in all (0: no end), windows and table in bytes, glitches (0: any).
+
+    What begins with `be_` is about servers.
+    """
 
     max_streams: int = 100
     total_streams: int = 0
@@ -63,6 +66,8 @@ class Tuning:
     websockets: bool = True
     logs: str = "stream"
     """Which faults of clients are logged: those of a stream too, only those of a `connection`, or `none`."""
+    be_streams: int = 100
+    be_window: int = 65535
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from trilb.http.head import Field
 from trilb.http.policy import NO_BODY
 
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
+_NOTHING = b"0\r\n\r\n"
 
 
 @dataclass(slots=True)
@@ -109,6 +110,10 @@ class Answer:
             self._state = _CLOSE
         elif self.method == b"HEAD" or status in NO_BODY or (length == 0 and not chunked):
             self._state = _DONE
+        elif chunked and whole.startswith(_NOTHING, end + 4):
+            # An empty body ends with its head, as gRPC wants it.
+            self._state = _DONE
+            used += len(_NOTHING)
         elif chunked:
             self._state = _SIZE
         elif length > 0:

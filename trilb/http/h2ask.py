@@ -37,6 +37,7 @@ class Ask(Answer):
         self.method, target, _ = first.split(b" ", 2)
         fields: list[Field] = []
         chunked, length = False, 0
+        asked, protocol = False, b""
         for line in lines:
             name, _, value = line.partition(b":")
             name, value = name.lower(), value.strip(b" \t")
@@ -45,11 +46,16 @@ class Ask(Answer):
             elif name == b"content-length":
                 length = int(value)
             elif name == b"upgrade":
-                self.upgraded = value.lower()
+                protocol = value.lower()
+            elif name == b"connection":
+                asked = asked or b"upgrade" in value.lower()
             elif name == b"sec-websocket-key":
                 self.key = value
             fields.append((name, value))
         self.begun = True
+        if asked:
+            # Without `connection` it is a field like any other, and one that HTTP/2 does not have.
+            self.upgraded = protocol
         if self.upgraded or self.method == b"CONNECT":
             self._state = UNTIL_CLOSED
         elif chunked:

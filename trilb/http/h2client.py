@@ -23,9 +23,11 @@ from trilb.http.head import Field
 from trilb.http.policy import Limits
 
 _LAST_NUMBER = (1 << 31) - 3
-_FRAME_HEAD, _GOAWAY = 9, 7
-_MOST_STREAMS = 100
-"""Requests at once on one connection, whatever the server allows (configuration.txt, tune.h2.be.max-concurrent...)."""
+_FRAME_HEAD = 9
+_HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 1, 4, 7, 9
+_OF_STREAMS = frozenset((0, _HEADERS, 3, 8, _CONTINUATION))
+_ACK, _END_HEADERS = 1, 4
+_WINDOW_MOST = (1 << 31) - 1 - 65535
 
 
 @dataclass(slots=True)
@@ -58,11 +60,15 @@ class Trailers:
 
 @dataclass(slots=True)
 class Gone:
-    """The stream is over before its time. `unserved` says that the server did nothing of what was asked."""
+    """The stream is over before its time.
+
+    `unserved` says that the server did nothing of what was asked, `malformed` that its response was wrong.
+    """
 
     stream: int
     code: int
-    unserved: bool
+    unserved: bool = False
+    malformed: bool = False
 
 
 @dataclass(slots=True)
@@ -89,12 +95,17 @@ class ClientConnection:
     CONNECT (RFC 8441); `failed` that nothing goes any more, `leaving` that no new stream may be opened.
     """
 
-    def __init__(self, limits: Limits, window: int, header_table: int, frame_size: int) -> None:
+    def __init__(self, limits: Limits, window: int, header_table: int, frame_size: int, max_streams: int = 100) -> None:
         self.out = bytearray()
         self.failed = self.leaving = self.settled = self.websockets = False
         self.streams: dict[int, bool] = {}
         """Open streams, with whether our side has ended."""
+        self._half: set[int] = set()
+        """Those of which the server's side has ended, and ours has not."""
         self._limits = limits
+        self._most = max_streams
+        self._header_table = header_table
+        self._in_block = False
         self._buffer = b""
         self._engine = H2Connection(
             H2Configuration(
@@ -119,7 +130,7 @@ class ClientConnection:
             },
         )
         self._engine.initiate_connection()
-        self._window = max(window, 65535) * 16
+        self._window = min(max(window, 65535) * 16, _WINDOW_MOST)
         self._take_out()
 
     # -- requests ----------------------------------------------------------------------------------------------
@@ -129,7 +140,7 @@ class ClientConnection:
         if self.failed or self.leaving or self._engine.highest_outbound_stream_id >= _LAST_NUMBER:
             return False
         allowed = self._engine.remote_settings.max_concurrent_streams
-        return len(self.streams) < min(allowed if allowed is not None else _MOST_STREAMS, _MOST_STREAMS)
+        return len(self.streams) < min(allowed if allowed is not None else self._most, self._most)
 
     def open(self, fields: list[Field], *, ended: bool) -> int:
         """Send a request head; the number of its stream."""
@@ -149,7 +160,7 @@ class ClientConnection:
 
     def send_data(self, number: int, data: bytes, *, ended: bool) -> None:
         """Send a piece of a body that fits into `room`."""
-        if self.streams.get(number, True):
+        if self.failed or self.streams.get(number, True):
             return  # nobody wants it any more
         most = self._engine.max_outbound_frame_size
         for at in range(0, len(data), most) if data else (0,):
@@ -158,14 +169,17 @@ class ClientConnection:
 
     def send_trailers(self, number: int, fields: list[Field]) -> None:
         """Send trailers, the end of the request."""
-        if self.streams.get(number, True):
+        if self.failed or self.streams.get(number, True):
             return
         self._engine.send_headers(number, fields, end_stream=True)
         self._end(number, True)
 
     def _end(self, number: int, ended: bool) -> None:
         if ended and number in self.streams:
-            self.streams[number] = True
+            if number in self._half:
+                self._forget(number)
+            else:
+                self.streams[number] = True
         self._take_out()
 
     def consumed(self, number: int, credit: int) -> None:
@@ -176,17 +190,30 @@ class ClientConnection:
             self._take_out()
 
     def reset(self, number: int, code: int = ErrorCodes.CANCEL) -> None:
-        """Give a stream up, if it is open still."""
-        if self.streams.pop(number, None) is not None and not self.failed:
+        """Give a stream up, if it is open still; where only our side is left, nobody is to blame."""
+        if number in self._half:
+            code = ErrorCodes.NO_ERROR
+        if self._forget(number) and not self.failed:
             with suppress(ProtocolError):  # it may have ended on both sides in the meantime
                 self._engine.reset_stream(number, code)
             self._take_out()
 
+    def _forget(self, number: int) -> bool:
+        self._half.discard(number)
+        return self.streams.pop(number, None) is not None
+
+    def ping(self) -> None:
+        """Ask whether anybody is there."""
+        if not self.failed:
+            self._engine.ping(b"are you?")
+            self._take_out()
+
     def goaway(self) -> None:
-        """Say farewell."""
+        """Say farewell: nothing goes any more."""
         if not self.failed:
             self._engine.close_connection()
             self._take_out()
+            self.failed = True
 
     # -- from the server -----------------------------------------------------------------------------------------
 
@@ -204,7 +231,17 @@ class ClientConnection:
                     raise ProtocolError("frame too large")
                 if end > len(buffer):
                     break
-                if buffer[at + 3] == _GOAWAY:
+                kind, flags = buffer[at + 3], buffer[at + 4]
+                if not self.settled and (kind != _SETTINGS or flags & _ACK):
+                    raise ProtocolError("the first frame is not SETTINGS")
+                number = int.from_bytes(buffer[at + 5 : at + 9], "big") & 0x7FFFFFFF
+                if kind in (_HEADERS, _CONTINUATION):
+                    self._in_block = not flags & _END_HEADERS
+                if number and kind in _OF_STREAMS and self._idle(number):
+                    raise ProtocolError("a frame on an idle stream")
+                if kind == _GOAWAY:
+                    if self._in_block or number:
+                        raise ProtocolError("misplaced GOAWAY")
                     self._leave(buffer[at + _FRAME_HEAD : end], events)
                 else:
                     for event in self._engine.receive_data(buffer[at:end]):
@@ -218,6 +255,9 @@ class ClientConnection:
             return events
         self._take_out()
         return events
+
+    def _idle(self, number: int) -> bool:
+        return not number & 1 or number > self._engine.highest_outbound_stream_id
 
     def _event(self, event: h2.events.Event, events: list[Event]) -> None:
         if isinstance(event, (h2.events.ResponseReceived, h2.events.InformationalResponseReceived)):
@@ -241,13 +281,17 @@ class ClientConnection:
                 self._over(number, True)
         elif isinstance(event, h2.events.StreamReset):
             number = event.stream_id or 0
-            if self.streams.pop(number, None) is not None:
+            if self._forget(number):
                 code = int(event.error_code or 0)
                 events.append(Gone(number, code, unserved=code == ErrorCodes.REFUSED_STREAM))
         elif isinstance(event, h2.events.WindowUpdated):
             events.append(Opened(event.stream_id or 0))
         elif isinstance(event, h2.events.RemoteSettingsChanged):
             self.settled = True
+            table = event.changed_settings.get(SettingCodes.HEADER_TABLE_SIZE)
+            if table is not None and table.new_value is not None:
+                # What a server allows us to remember need not be used up.
+                self._engine.encoder.header_table_size = min(table.new_value, self._header_table)
             connect = event.changed_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL)
             if connect is not None:
                 # Once said it stays said (RFC 8441, section 3).
@@ -274,16 +318,16 @@ class ClientConnection:
         self._over(number, ended)
 
     def _over(self, number: int, ended: bool) -> None:
-        """The server's side has ended: nothing more is wanted of ours."""
+        """The server's side has ended. Ours goes on until the caller has had enough: a tunnel has two directions."""
         if ended:
-            done = self.streams.pop(number)
-            if not done:
-                with suppress(ProtocolError):
-                    self._engine.reset_stream(number, ErrorCodes.NO_ERROR)
+            if self.streams[number]:
+                self._forget(number)
+            else:
+                self._half.add(number)
 
     def _wrong(self, number: int, events: list[Event]) -> None:
         self.reset(number, ErrorCodes.PROTOCOL_ERROR)
-        events.append(Gone(number, int(ErrorCodes.PROTOCOL_ERROR), unserved=False))
+        events.append(Gone(number, int(ErrorCodes.PROTOCOL_ERROR), malformed=True))
 
     def _leave(self, payload: bytes, events: list[Event]) -> None:
         """GOAWAY: no new streams; those above the last one it names were not served, the others run on.
@@ -295,7 +339,7 @@ class ClientConnection:
         self.leaving = True
         last, code = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big")
         for number in [number for number in self.streams if number > last]:
-            del self.streams[number]
+            self._forget(number)
             events.append(Gone(number, code, unserved=True))
 
     def _take_out(self) -> None:

@@ -16,7 +16,7 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _FIELDS = rb"((?:" + _TOKEN + rb":(?: [!-~]++(?: ++[!-~]++)*+)?+\r\n)*+)\r\n"
 # Uppercase methods only; CONNECT has no origin-form target, so it cannot get in.
 _REQUEST = re.compile(rb"([A-Z]++) (/[!\"$-~]*+) HTTP/1\.1\r\n" + _FIELDS)
-_RESPONSE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) ([!-~]++(?: [!-~]++)*+)\r\n" + _FIELDS)
+_RESPONSE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) ((?:[!-~]++(?: [!-~]++)*+)?+)\r\n" + _FIELDS)
 _SPLIT = re.compile(rb"([^:]++):(?: ([^\r]++))?+\r\n").findall
 
 _LOWER: dict[bytes, bytes] = {}

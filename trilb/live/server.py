@@ -32,6 +32,8 @@ class Multiplexed(Protocol):
 
     def close(self) -> None: ...
 
+    def retire(self) -> None: ...
+
 
 class Waiting(Protocol):
     """Somebody in a queue."""

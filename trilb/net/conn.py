@@ -35,6 +35,10 @@ class Conn:
 
     plain = True
     multiplexed = False
+    unserved = False
+    """The server said that it did nothing of what was asked."""
+    trailed = False
+    """The message came in HTTP/2, and with trailers."""
 
     __slots__ = (
         "_poller",

@@ -78,6 +78,7 @@ async def establish(
             if shared is not None:
                 server.counters.reuse += 1
                 stream.connected = plane.clock.now
+                stream.bound = shared.conn.bound
                 return shared.stream(stream.session)
         if not fresh and (server.idle or stream.session.private is not None):
             key = _key(server, stream)
@@ -112,9 +113,10 @@ def _multiplexed(plane: Plane, stream: Stream, server: Server, conn: Conn) -> Co
     if stream.request is None or not _speaks_2(stream, server, conn):
         return conn
     tuning = plane.h2
-    h2 = ClientConnection(plane.limits, max(tuning.window, 65535), tuning.header_table, tuning.frame_size)
+    h2 = ClientConnection(plane.limits, tuning.be_window, tuning.header_table, tuning.frame_size, tuning.be_streams)
     mux = Mux(server, conn, h2, stream.session)
-    server.muxes.append(mux)
+    if not mux.closed:
+        server.muxes.append(mux)
     return mux.stream(stream.session)
 
 

@@ -41,7 +41,7 @@ def size_of(head: Head) -> int:
 class Exchange:
     """One request on one server connection, and its answer on the way back."""
 
-    __slots__ = ("body", "client", "conn", "flow", "http", "pending", "raw", "route", "stream", "waiter")
+    __slots__ = ("body", "client", "conn", "flow", "http", "raw", "route", "stream", "waiter", "whole")
 
     def __init__(
         self, http: HttpSession, stream: Stream, route: Route, conn: Conn, raw: bytes, body: Body | None
@@ -55,6 +55,8 @@ class Exchange:
         self.client = http.client
         self.waiter = http.waiter
         self.flow: relay.AnyFlow | None = None
+        self.whole = body is None or body.done
+        """All of the request is in `raw`, and can be said again."""
 
     def abandon(self) -> None:
         """Give up the server connection."""
@@ -143,6 +145,11 @@ class Exchange:
                     break
                 head, size = got
                 policy.response(head, size, plane.limits, asked.method)
+                if conn.multiplexed:
+                    # HTTP/1 is only how it was handed over.
+                    head.spoken = b"2.0"
+                    if head.chunked:
+                        head.remove(b"transfer-encoding")
                 conn.inbox = inbox = inbox[size:]
                 if head.status >= 200 or head.status == 101:
                     if interim:
@@ -222,8 +229,8 @@ class Exchange:
         plan = self.route.backend.plan
         asked = stream.request
         assert asked is not None
-        whole = self.body is None
-        if conn.reused and failure == "SH" and not conn.inbox and whole and asked.method in _IDEMPOTENT:
+        stale = conn.reused and failure == "SH" and not conn.inbox
+        if stale and self.whole and (conn.unserved or (self.body is None and asked.method in _IDEMPOTENT)):
             self._drop()
             return None
         self._drop()
@@ -324,9 +331,11 @@ class Exchange:
                 extra = b"connection: keep-alive\r\n"
         elif head.version == 11 and not head.connection & UPGRADE:
             extra = b"connection: close\r\n"
+        conn = self.conn
+        if head.chunked and conn.multiplexed:
+            extra += b"transfer-encoding: chunked\r\n"
         raw, _ = write.response(head, extra, http.plan.case_adjust)
         stream.bytes_out += counted
-        conn = self.conn
         if conn.inbox and not body.done:
             try:
                 payload, used = body.feed(conn.inbox)
@@ -341,13 +350,13 @@ class Exchange:
             sent = self.client.send(raw)
         except Broken:
             # Whether the client left before or after its answer is told by what was known when we wrote.
-            stream.bytes_out += body.payload_bytes + (head.chunked and body.done)
+            stream.bytes_out += body.payload_bytes + (body.done and self._last_block(head))
             if reset_before:
                 stream.end("C", "D")
             self._drop()
             return "close"
         if sent == len(raw) and body.done and not uploading:
-            stream.bytes_out += body.payload_bytes + head.chunked
+            stream.bytes_out += body.payload_bytes + self._last_block(head)
             self._give_back(head)
             return "keep" if keep else "close"
         return await self._relay(head, body, raw[sent:], keep)
@@ -496,13 +505,16 @@ class Exchange:
             stream.bytes_out += self._payload(down, body)
             if not isinstance(down, relay.Flow):
                 down.close()
-        if head.chunked:
-            stream.bytes_out += 1
+        stream.bytes_out += self._last_block(head)
         if self.flow is not None and not self.flow.done:
             self._drop()
             return "close"
         self._give_back(head)
         return "keep" if keep else "close"
+
+    def _last_block(self, head: Head) -> int:
+        """What the end of a body counts in HAProxy's accounting: its block, which HTTP/2 has only with trailers."""
+        return int(self.conn.trailed if self.conn.multiplexed else head.chunked)
 
     @staticmethod
     def _payload(down: relay.AnyFlow, body: Body) -> int:

@@ -425,7 +425,7 @@ class HttpSession:
                 return await self._failed(stream, failed, route.errors)
             stream.server_side = server
             if isinstance(server, ServerStream):
-                server.prepare(head, stream.target)
+                server.prepare(head, stream.target, secured=self.session.tls is not None)
             for log in self.plan.log_connect:
                 log(stream)
             exchange = Exchange(self, stream, route, server, raw, body)

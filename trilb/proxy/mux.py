@@ -11,12 +11,19 @@ it belongs to, never the poller.
 
 from __future__ import annotations
 
+import re
+import sys
+import traceback
+
+import trio
+from h2.errors import ErrorCodes
+
 from trilb.http.h2answer import Content as Piece
 from trilb.http.h2answer import Part
 from trilb.http.h2ask import Ask
 from trilb.http.h2client import ClientConnection, Content, Event, Gone, Opened, Response, Trailers
-from trilb.http.h2head import accept_of
-from trilb.http.head import Head
+from trilb.http.h2head import accept_of, origin_form
+from trilb.http.head import Head, Refusal
 from trilb.http.policy import NO_BODY
 from trilb.live.server import Server
 from trilb.live.session import Session
@@ -28,6 +35,12 @@ _ROUNDS = 16
 """Reads in a row before the poller goes on to others."""
 _OUT_MOST = 131072
 """Bytes waiting for the server from which streams must wait. Arbitrary: some round trips."""
+_OUT_END = 4194304
+"""Bytes waiting for the server from which it is taken for one that asks and does not listen. Arbitrary: heads of
+requests do not wait for anything, and a hundred large ones are below it."""
+_INTERIM_MOST = 262144
+"""Bytes of interim responses nobody has read yet, which no window bounds. Arbitrary."""
+_UPGRADE = re.compile(rb"\r\nconnection: [^\r\n]*upgrade")
 
 
 class Mux:
@@ -45,8 +58,15 @@ class Mux:
         self.since = 0.0
         self.closed = False
         self.requests = 0
+        self.heard = 0
+        """How often something came."""
+        self.doubted = False
+        """A request was given up while nothing at all came: whether anybody is there must show first."""
+        self._full = False
+        """Streams wait for the output to drain."""
         conn.watch.call = self.run
-        self.flush()
+        # What came with the end of a handshake is here already, and no event will tell.
+        self.run()
 
     @property
     def reused(self) -> bool:
@@ -57,7 +77,10 @@ class Mux:
         """Room for one request."""
         if self.session is not session and self.requests:
             self.session = None
+        self.since = 0.0
         made = ServerStream(self)
+        if self.closed:
+            made.break_off()
         made.reused = self.requests > 0
         self.requests += 1
         self.waiting.add(made)
@@ -65,29 +88,44 @@ class Mux:
 
     def available(self) -> bool:
         """May it carry another request?"""
-        return not self.closed and self.h2.room_for_one()
+        return not self.closed and not self.doubted and self.h2.room_for_one()
 
     def idle(self) -> bool:
         """Does it carry none?"""
         return not self.streams and not self.waiting
 
     def run(self) -> None:
-        """Something happened to the connection: read, hand out, write. Called by the poller."""
+        """Something happened to the connection: read, hand out, write. Called by the poller; never raises."""
+        if self.closed:
+            return
         try:
-            for _ in range(_ROUNDS):
-                data = self.conn.receive(_READ) if self.conn.watch.ready else None
-                if data is None:
-                    break
-                if not data:
-                    self.close()
-                    return
-                for event in self.h2.receive(data):
-                    self._hand_out(event)
-            self.flush()
+            self._run()
         except Broken:
             self.close()
-            return
-        if self.h2.failed or (self.h2.leaving and self.idle()):
+        except Exception:  # noqa: BLE001
+            # A fault of ours here must not end the process: tell the operator, end what it was about.
+            traceback.print_exc(file=sys.stderr)
+            self.close()
+
+    def _run(self) -> None:
+        conn = self.conn
+        for _ in range(_ROUNDS):
+            data = conn.receive(_READ) if conn.watch.ready else None
+            if data is None:
+                break
+            if not data:
+                self.close()
+                return
+            self.heard += 1
+            self.doubted = False
+            for event in self.h2.receive(data):
+                self._hand_out(event)
+        else:
+            if conn.watch.ready:
+                # No event will tell of what is still there.
+                trio.lowlevel.current_trio_token().run_sync_soon(self.run)
+        self.flush()
+        if self.h2.failed or (self.h2.leaving and self.idle()) or len(self.h2.out) > _OUT_END:
             self.close()
 
     def _hand_out(self, event: Event) -> None:
@@ -107,13 +145,13 @@ class Mux:
     def flush(self) -> None:
         """Write what there is to write. Raises Broken."""
         out = self.h2.out
-        full = len(out) >= _OUT_MOST
         while out:
             sent = self.conn.send(bytes(out[:_READ]))
             if not sent:
-                return
+                break
             del out[:sent]
-        if full:
+        if self._full and len(out) < _OUT_MOST // 2:
+            self._full = False
             for stream in list(self.waiting):
                 stream.touch()
 
@@ -126,13 +164,36 @@ class Mux:
 
     def room(self, number: int) -> int:
         """Bytes of a body that a stream may send now."""
-        return 0 if len(self.h2.out) >= _OUT_MOST else self.h2.room(number)
+        if len(self.h2.out) >= _OUT_MOST:
+            self._full = True
+            return 0
+        return self.h2.room(number)
 
     def leave(self, stream: ServerStream) -> None:
         """A stream is done with."""
         self.waiting.discard(stream)
         self.streams.pop(stream.number, None)
-        if self.h2.leaving and self.idle():
+        if self.idle() and (self.h2.leaving or not self._kept()):
+            self.retire()
+
+    def _kept(self) -> bool:
+        """May it stay without a request (`pool-max-conn`)?"""
+        most = self.server.line.pool_max_conn
+        if not self.server.running:
+            return False
+        return most < 0 or sum([mux.idle() for mux in self.server.muxes]) <= most
+
+    def doubt(self, since: int) -> None:
+        """A request was given up: when nothing came since it was sent, ask whether anybody is there."""
+        if self.heard == since and not self.closed and not self.doubted:
+            self.doubted = True
+            self.h2.ping()
+
+    def retire(self) -> None:
+        """End the connection politely: nothing is under way."""
+        if not self.closed:
+            self.h2.goaway()
+            self.push()
             self.close()
 
     def close(self) -> None:
@@ -156,7 +217,20 @@ class ServerStream(Conn):
     plain = False
     multiplexed = True
 
-    __slots__ = ("_arrived", "_ask", "_chunked", "_credit", "_ended", "_read", "_said", "mux", "number", "unserved")
+    __slots__ = (
+        "_arrived",
+        "_ask",
+        "_chunked",
+        "_credit",
+        "_ended",
+        "_junk",
+        "_said",
+        "_since",
+        "mux",
+        "number",
+        "trailed",
+        "unserved",
+    )
 
     def __init__(self, mux: Mux) -> None:
         # There is no socket of its own: nothing of Conn's is set up but what others look at.
@@ -176,11 +250,13 @@ class ServerStream(Conn):
         self._ask = Ask()
         self._arrived = bytearray()
         self._credit = 0
-        self._read = False
         self._said = False
         """The head of the final response was read."""
         self._chunked = False
         self._ended = False
+        self._since = 0
+        self._junk = False
+        self.trailed = False
 
     @property
     def secured(self) -> object:
@@ -198,11 +274,25 @@ class ServerStream(Conn):
         """What the connection agreed to speak."""
         return self.mux.conn.alpn
 
-    def prepare(self, head: Head, target: bytes) -> None:
-        """Hear whose request comes: `target` is the one received, of which HTTP/1 may only write the path."""
-        scheme, colon, _ = target.partition(b"://")
+    def prepare(self, head: Head, target: bytes, *, secured: bool) -> None:
+        """Hear whose request comes: `target` is the one received, of which HTTP/1 may only write the path.
+
+        A client of HTTP/2 always said a scheme, which is not kept without an authority: `secured` tells.
+        """
         host = head.get(b"host")
-        if colon and host and b"/" not in scheme and head.target.startswith(b"/"):
+        scheme, colon, rest = target.partition(b"://")
+        if not colon or b"/" in scheme:
+            if head.spoken == b"2.0" and not secured:
+                self._ask.scheme = b"http"
+            return
+        if head.spoken == b"2.0":
+            self._ask.scheme = scheme
+            if head.composed and not head.target.startswith(b"/"):
+                scheme, _, rest = head.target.partition(b"://")
+                path = origin_form(head)
+                authority = host or rest.partition(b"/")[0]
+                self._ask.absolute = scheme + b"://" + authority + (b"" if path == b"*" else path)
+        elif host and head.target.startswith(b"/"):
             self._ask.absolute = scheme + b"://" + host + head.target
 
     # -- what the connection tells ---------------------------------------------------------------------------------
@@ -210,17 +300,24 @@ class ServerStream(Conn):
     def take(self, event: Response | Content | Trailers | Gone) -> None:
         """Something came for this stream: in HTTP/1's words it goes to who reads."""
         if isinstance(event, Response):
+            if event.status < 200 and len(self._arrived) > _INTERIM_MOST:
+                self.mux.h2.reset(self.number, ErrorCodes.ENHANCE_YOUR_CALM)
+                self.break_off()
+                return
             self._head(event)
         elif isinstance(event, Content):
-            self._credit += event.credit
+            self._credit += len(event.data)
+            # Padding is not kept.
+            self.mux.h2.consumed(self.number, event.credit - len(event.data))
             self._body(event.data, event.ended)
         elif isinstance(event, Trailers):
             if self._chunked:
                 lines = b"".join([b"%b: %b\r\n" % field for field in event.fields])
                 self._arrived += b"0\r\n" + lines + b"\r\n"
+                self.trailed = True
             self._ended = True
         else:
-            self.unserved = event.unserved
+            self.unserved, self._junk = event.unserved, event.malformed
             self.break_off()
             return
         self.touch()
@@ -263,6 +360,12 @@ class ServerStream(Conn):
         self.watch.hangup = self.watch.broken = True
         self.touch()
 
+    def _end(self) -> Exception:
+        """What to raise where nothing more comes."""
+        if self._junk and not self._said:
+            return Refusal(502, "malformed response")
+        return Broken("stream reset")
+
     def touch(self) -> None:
         """Something happened: whoever waits shall look."""
         watch = self.watch
@@ -280,11 +383,11 @@ class ServerStream(Conn):
         watch.ready = False
         arrived = self._arrived
         if not arrived:
+            if self._ended:
+                return b""
             if self.failed:
-                raise Broken("stream reset")
-            if not self._ended:
-                return None
-            return b""
+                raise self._end()
+            return None
         data = bytes(arrived[:size])
         del arrived[:size]
         if arrived or self._ended or self.failed:
@@ -299,8 +402,10 @@ class ServerStream(Conn):
     def send(self, data: bytes | memoryview) -> int:
         """Take of an HTTP/1 request what windows and output have room for."""
         if self.failed or self.closed:
+            if self._arrived and not self.closed:
+                return 0  # what the server said before it gave up comes first
             self.failed = True
-            raise Broken("stream reset")
+            raise self._end()
         mux, ask = self.mux, self._ask
         raw = bytes(data) if isinstance(data, memoryview) else data
         if not ask.begun and not self._may_begin(raw):
@@ -326,7 +431,7 @@ class ServerStream(Conn):
     def _may_begin(self, raw: bytes) -> bool:
         """An upgrade waits until the server has said whether it knows what that is. Raises Broken when it does not."""
         head = raw.partition(b"\r\n\r\n")[0].lower()
-        if b"\r\nupgrade: " not in head:
+        if b"\r\nupgrade: " not in head or not _UPGRADE.search(head):
             return True
         if not head.startswith(b"get ") or b"\r\ncontent-length: " in head or b"\r\ntransfer-encoding: " in head:
             self.failed = True
@@ -349,6 +454,7 @@ class ServerStream(Conn):
                 self.failed = True
                 self.unserved = True
                 raise Broken("no room for another stream")
+            self._since = self.mux.heard
             self.number = h2.open(part.fields, ended=part.ended)
             self.mux.streams[self.number] = self
         else:
@@ -370,6 +476,8 @@ class ServerStream(Conn):
             if self._credit:
                 self.mux.h2.consumed(self.number, self._credit)
             self.mux.h2.reset(self.number)
+            if not self._said:
+                self.mux.doubt(self._since)
             self.mux.push()
         self.mux.leave(self)
         self._arrived.clear()

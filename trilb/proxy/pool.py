@@ -119,4 +119,4 @@ def retire(server: Server, now: float) -> None:
         elif not mux.since:
             mux.since = now
         elif mux.since < now - server.line.pool_purge_delay:
-            mux.close()
+            mux.retire()

@@ -39,8 +39,14 @@ plain("status", gives="sint", at="response", source="7.3.6", doc="The response's
 plain("server_status", gives="sint", at="response", source="7.3.6", doc="The status the server answered.")(
     lambda stream: stream.response.status if stream.response is not None else None
 )
-plain("res.ver", "resp_ver", gives="str", at="response", source="7.3.6", doc="The response's HTTP version, `1.1`.")(
-    lambda stream: None if stream.response is None else b"1.0" if stream.response.version == 10 else b"1.1"
+
+
+def _version(head: Head) -> bytes:
+    return b"2.0" if head.spoken == b"2.0" else b"1.0" if head.version == 10 else b"1.1"
+
+
+plain("res.ver", "resp_ver", gives="str", at="response", source="7.3.6", doc="Its HTTP version, `1.1` or `2.0`.")(
+    lambda stream: None if stream.response is None else _version(stream.response)
 )
 plain("capture.res.ver", gives="str", source="7.3.6", doc="The response's version: HTTP/1.0 or HTTP/1.1.")(
     lambda stream: None if stream.response is None else b"HTTP/1.0" if stream.response.version == 10 else b"HTTP/1.1"

@@ -264,13 +264,15 @@ _H2: dict[str, tuple[str, int, int]] = {
     "fe.initial-window-size": ("fe_window", 0, 2**31 - 1),
     "max-frame-size": ("frame_size", 16384, 16777215),
     "fe.rxbuf": ("rxbuf", 0, 2**31 - 1),
+    "be.max-concurrent-streams": ("be_streams", 0, 2**31 - 1),
+    "be.initial-window-size": ("be_window", 0, 2**31 - 1),
 }
 """`tune.h2.NAME`: the field of H2Limits, the least and the most."""
 
 
 @keyword("global", *(f"tune.h2.{name}" for name in _H2))
 def h2_limits(line: Line, section: Global, context: Context) -> None:
-    """`tune.h2.*`: limits of HTTP/2 with clients (section 3.2)."""
+    """`tune.h2.*`: limits of HTTP/2 (section 3.2)."""
     name = line.words[0]
     if name.endswith(".max-concurrent-streams") and len(line.words) == 4 and line.words[2] == "rq-load":
         # How busy the machine is does not change what is advertised: there is one task queue and no threads.
