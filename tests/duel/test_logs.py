@@ -429,6 +429,8 @@ def play(side: Side, row: Row) -> int:
             elif row.end == "closed":
                 client.read_all()
             elif row.end == "half":
+                if "works" in row.id:
+                    time.sleep(PAUSE)  # or the server may not be connected yet
                 client.send(b"", half_close=True)
                 client.read_all()
             elif row.end in ("leave", "stall"):

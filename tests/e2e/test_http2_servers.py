@@ -389,6 +389,22 @@ def test_reuse(reuse: str, connections: int) -> None:
         assert len(lb.origin.peers) == connections + (reuse != "always")
 
 
+def test_never_reused() -> None:
+    """With `http-reuse never` a connection ends with its client."""
+    with running(answers, backend="    http-reuse never") as lb:
+        with Client(lb.port) as client:
+            for _ in range(3):
+                client.send(GET % b"/")
+                client.read_response()
+            peer = lb.origin.peers[0]
+            assert not lb.origin.asked[0].wait(lambda: peer.closed, 0.2)
+        assert lb.origin.asked[0].wait(lambda: peer.closed, 1.0)
+        assert len(lb.origin.peers) == 1
+        with H2Client(lb.port) as two:
+            numbers = [two.begin(get(b"/slow")) for _ in range(5)]
+            assert [two.finish(number).body for number in numbers] == [b"slow"] * 5
+
+
 def test_reuse_aggressive() -> None:
     """A connection that proved itself takes first requests."""
     with running(answers, backend="    http-reuse aggressive") as lb:

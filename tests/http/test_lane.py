@@ -21,6 +21,7 @@ ANSWERS = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b; path=/\r\n\r\n",
     b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\nConnection: close\r\n\r\n',
     b"HTTP/1.1 200 Fine by me\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n",
+    b"HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\n",
 )
 
 

@@ -17,7 +17,7 @@ from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn, connect, connect_error
 from trilb.net.poller import Expired, Waiter
 from trilb.proxy import pool, queue, secure
-from trilb.proxy.mux import Mux
+from trilb.proxy.mux import Mux, Owned
 from trilb.proxy.plane import Plane
 from trilb.tls.conn import TlsConn
 
@@ -117,6 +117,8 @@ def _multiplexed(plane: Plane, stream: Stream, server: Server, conn: Conn) -> Co
     mux = Mux(server, conn, h2, stream.session)
     if not mux.closed:
         server.muxes.append(mux)
+        if server.backend.plan.reuse == "never":
+            stream.session.keep_private(server, Owned(mux))
     return mux.stream(stream.session)
 
 

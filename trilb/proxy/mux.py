@@ -62,6 +62,8 @@ class Mux:
         """How often something came."""
         self.doubted = False
         """A request was given up while nothing at all came: whether anybody is there must show first."""
+        self._orphaned = False
+        """It belonged to one session (`http-reuse never`), which is over."""
         self._full = False
         """Streams wait for the output to drain."""
         conn.watch.call = self.run
@@ -88,7 +90,7 @@ class Mux:
 
     def available(self) -> bool:
         """May it carry another request?"""
-        return not self.closed and not self.doubted and self.h2.room_for_one()
+        return not self.closed and not self.doubted and not self._orphaned and self.h2.room_for_one()
 
     def idle(self) -> bool:
         """Does it carry none?"""
@@ -179,9 +181,15 @@ class Mux:
     def _kept(self) -> bool:
         """May it stay without a request (`pool-max-conn`)?"""
         most = self.server.line.pool_max_conn
-        if not self.server.running:
+        if not self.server.running or self._orphaned:
             return False
         return most < 0 or sum([mux.idle() for mux in self.server.muxes]) <= most
+
+    def orphan(self) -> None:
+        """Nobody will use it any more: end it with its last request."""
+        self._orphaned = True
+        if self.idle():
+            self.retire()
 
     def doubt(self, since: int) -> None:
         """A request was given up: when nothing came since it was sent, ask whether anybody is there."""
@@ -209,6 +217,19 @@ class Mux:
         self.waiting.clear()
         self.conn.watch.call = None
         self.conn.close()
+
+
+class Owned:
+    """A connection that only one session may use, for that session to give up (`http-reuse never`)."""
+
+    reused = True
+
+    def __init__(self, mux: Mux) -> None:
+        self.mux = mux
+
+    def close(self) -> None:
+        """The session is over, or owns another one now."""
+        self.mux.orphan()
 
 
 class ServerStream(Conn):

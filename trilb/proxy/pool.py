@@ -10,7 +10,7 @@ from __future__ import annotations
 from trilb.live.server import Server
 from trilb.live.session import Session
 from trilb.net.conn import Conn
-from trilb.proxy.mux import Mux
+from trilb.proxy.mux import Mux, Owned
 
 _MOST = 4096
 """Idle connections kept per server without `pool-max-conn`. Arbitrary; descriptors are finite."""
@@ -56,6 +56,8 @@ def take_private(session: Session, server: Server, key: object) -> Conn | None:
     if session.private is None or session.private[0] is not server:
         return None
     conn = session.private[1]
+    if isinstance(conn, Owned):
+        return None  # it is shared, if only with itself
     if isinstance(conn, Conn) and conn.key != key:
         session.close_private()
         return None

@@ -194,11 +194,12 @@ class TcpSession:
         return effect
 
     def _turn_away(self, effect: Effect | None) -> None:
-        """Close towards the client; what it sent is taken first, or the system would reset the connection."""
+        """Close towards the client, the end first: what it sent and nobody took makes the system reset the connection."""
         if isinstance(effect, Drop) and effect.silent:
             self.client.vanish(effect.ttl)
             return
         with suppress(Broken):
+            self.client.shutdown()
             self.client.receive(65536)
         self.client.close()
 
