@@ -194,7 +194,7 @@ class TcpSession:
         return effect
 
     def _turn_away(self, effect: Effect | None) -> None:
-        """Close towards the client, the end first: what it sent and nobody took makes the system reset the connection."""
+        """Close towards the client, the end first: bytes that nobody took make the system reset the connection."""
         if isinstance(effect, Drop) and effect.silent:
             self.client.vanish(effect.ttl)
             return
