@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 from trilb.admin import page
@@ -33,14 +34,14 @@ from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import MAINT, Opening, Probe, Server
+from trilb.live.server import RMAINT, Opening, Probe, Server
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
 from trilb.net import proxyline
 from trilb.net.address import Sockaddr, ipv4, resolve
-from trilb.proxy import opening
+from trilb.proxy import opening, queue
 from trilb.proxy.plane import Plane
 from trilb.rules import capture, names
 from trilb.rules import forwarded as forward
@@ -252,6 +253,8 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     case = {low.encode(): wanted.encode() for low, wanted in settings.case_adjust.items()} or None
     for backend in runtime.backends.values():
         backend.plan = _backend_plan(runtime, backend, case)
+        backend.say = partial(runtime.say, backend.name)
+        backend.dispatch = partial(queue.dispatch_all, backend)
         backend.changed()
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
@@ -345,7 +348,7 @@ def _backend(proxy: Proxy) -> Backend:
                 family = Family.IPV6 if ":" in fixed[0] else Family.IPV4
                 server.family, server.address = resolve(Address(family, fixed[0], line.address.port))
             elif "none" in line.init_address:
-                server.admin = MAINT
+                server.admin = RMAINT
                 server.refresh()
             else:
                 raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None

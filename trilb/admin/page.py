@@ -16,7 +16,7 @@ from trilb.live.effects import Effect, NeedBody, Reply
 from trilb.live.plan import Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import DRAIN, MAINT
+from trilb.live.server import FDRAIN, FMAINT
 from trilb.live.stream import Stream
 from trilb.samples.fetch_uri import pathq_of
 
@@ -108,7 +108,7 @@ def _same_site(head: Head) -> bool:
     return origin is None or origin.partition(b"://")[2] == head.get(b"host")
 
 
-_ACTIONS = {"ready": 0, "enable": 0, "drain": DRAIN, "maint": MAINT, "disable": MAINT}
+_ACTIONS = {"ready": 0, "enable": 0, "drain": FDRAIN, "maint": FMAINT, "disable": FMAINT}
 
 
 def _change(view: View, body: bytes, uri: bytes) -> Effect:

@@ -110,8 +110,8 @@ def _server(server: Server, backend: Backend) -> Row:
         mode=backend.config.mode.value,
         reuse=counters.reuse,
     )
-    if server.line.check:
-        row.update(chkfail=counters.chkfail, chkdown=counters.chkdown, check_status=server.last_check.partition(" ")[0])
+    if server.check is not None:
+        row.update(chkfail=counters.chkfail, chkdown=counters.chkdown, check_status=server.check.status)
     return row
 
 

@@ -7,35 +7,34 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 
 import trio
 
-from trilb.health.state import Change, interval, observe
+from trilb.health.verdict import interval, report
+from trilb.live.check import FAILED, PASSED
 from trilb.live.server import MAINT, Server
 from trilb.net.conn import Broken, Conn, connect, connect_error
 from trilb.net.poller import Expired, Poller, Waiter
 from trilb.net.timers import Wheel
 from trilb.tls.conn import TlsConn
 
-Tell = Callable[[Server, Change, str, str], None]
 
-
-async def watch(poller: Poller, wheel: Wheel, server: Server, offset: float, timeout: float | None, tell: Tell) -> None:
-    """Check one server until cancelled; `offset` spreads the first checks, `tell` hears of every result."""
+async def watch(poller: Poller, wheel: Wheel, server: Server, offset: float, timeout: float | None) -> None:
+    """Check one server until cancelled; `offset` (seconds) spreads the first checks."""
+    check = server.check
+    assert check is not None
     await trio.sleep(offset)
     waiter = Waiter(wheel)
     try:
         while True:
             if not server.admin & MAINT:
                 begun = wheel.clock.now
-                reason, info = await _try(poller, server, waiter, timeout)
-                change = observe(server, not reason, wheel.clock.now)
-                took = int((wheel.clock.now - begun) * 1000)
+                reason, check.text = await _try(poller, server, waiter, timeout)
                 good = "L6OK" if server.probe is not None and server.probe.tls is not None else "L4OK"
-                server.last_check = f"{reason or good} in {took}ms"
-                tell(server, change, reason or good, info)
+                check.status, check.result = reason or good, FAILED if reason else PASSED
+                check.duration = int((wheel.clock.now - begun) * 1000)
+                report(server, check, wheel.clock.now)
             await trio.sleep(interval(server))
     finally:
         waiter.finish()

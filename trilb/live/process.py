@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from trilb.base.clock import Clock, Rate
 
 
@@ -23,6 +25,7 @@ class ProcessState:
         "node",
         "pid",
         "req_rate",
+        "sessions",
         "started_wall",
         "stopping",
         "tls_failed",
@@ -42,6 +45,8 @@ class ProcessState:
         self.pid = pid
         self.hostname = hostname
         self.node = hostname
+        self.sessions: set[Any] = set()
+        """Who is being served: the sessions of `proxy` (HttpSession, Http2Session, TcpSession)."""
         self.error_codes: frozenset[int] = frozenset()
         self.failure_codes: frozenset[int] = frozenset()
         self.maxconn = maxconn

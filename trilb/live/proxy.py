@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trilb.base.clock import Clock
@@ -23,12 +24,14 @@ class Backend:
         "by_name",
         "config",
         "counters",
+        "dispatch",
         "fullconn",
         "name",
         "plan",
         "published",
         "queue",
         "queue_index",
+        "say",
         "servers",
     )
 
@@ -38,6 +41,10 @@ class Backend:
         self.config = config
         self.name = config.name
         self.counters = Counters()
+        self.say: Callable[[str, str], None] = lambda text, level: None
+        """Log a line about its servers, at a syslog level by name."""
+        self.dispatch: Callable[[], None] = lambda: None
+        """After a change of states: serve who can be served now, send on who waits for a server that is gone."""
         self.fullconn = config.fullconn or 1
         self.published = not config.unpublished
         self.queue: deque[Waiting] = deque()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from trilb.config.model import ServerLine
+from trilb.live.check import Check
 from trilb.live.counters import Counters
 
 if TYPE_CHECKING:
@@ -88,8 +89,13 @@ class Probe:
         """`check-sni`."""
 
 
-MAINT, DRAIN = 1, 2
-"""Bits of Server.admin."""
+FMAINT, IMAINT, CMAINT, FDRAIN, IDRAIN, RMAINT, HMAINT = (1 << bit for bit in range(7))
+"""Bits of Server.admin (management.txt, `srv_admin_state`): forced, inherited from a tracked server, configured;
+drain forced and inherited; no address from the resolvers; waiting for the address of a new name."""
+MAINT = FMAINT | IMAINT | CMAINT | RMAINT | HMAINT
+DRAIN = FDRAIN | IDRAIN
+STOPPED, STARTING, RUNNING, STOPPING = range(4)
+"""Values of Server.operation (management.txt, `srv_op_state`)."""
 
 
 class Server:
@@ -102,22 +108,23 @@ class Server:
     __slots__ = (
         "address",
         "admin",
+        "agent",
         "backend",
+        "check",
         "cookie",
         "counters",
         "effective",
         "family",
         "followers",
-        "health",
         "id",
         "idle",
         "last_change",
-        "last_check",
         "line",
         "maxconn",
         "muxes",
         "name",
         "opening",
+        "operation",
         "port_offset",
         "probe",
         "queue",
@@ -125,7 +132,6 @@ class Server:
         "running",
         "source",
         "transparent",
-        "up",
         "used",
         "weight",
     )
@@ -146,10 +152,10 @@ class Server:
         self.transparent = False
         """It stands for wherever the client connected to (address 0.0.0.0)."""
         self.cookie: bytes | None = line.cookie.encode("latin-1") if line.cookie is not None else None
-        self.admin = MAINT if line.disabled else 0
-        self.up = True
-        # A checked server begins up, one failure away from down, as HAProxy's does.
-        self.health = line.rise
+        self.admin = FMAINT if line.disabled else 0
+        self.operation = RUNNING
+        self.check: Check | None = Check(line.rise, line.fall) if line.check else None
+        self.agent: Check | None = None
         self.used = 0
         self.queue: deque[Waiting] = deque()
         self.queue_index = 0
@@ -158,7 +164,6 @@ class Server:
         """Connections that carry many requests at once."""
         self.counters = Counters()
         self.followers: list[Server] = []
-        self.last_check = ""
         self.last_change = 0.0
         self.running = False
         self.effective = 0
@@ -166,8 +171,9 @@ class Server:
 
     def refresh(self) -> None:
         """Recompute what follows from weight, health and administration."""
-        self.running = self.up and not self.admin & MAINT
-        self.effective = self.weight if self.running and not self.admin & DRAIN else 0
+        self.running = self.operation != STOPPED and not self.admin & MAINT
+        usable = self.running and self.operation != STOPPING and not self.admin & DRAIN
+        self.effective = self.weight if usable else 0
 
     @property
     def full(self) -> bool:
@@ -191,11 +197,11 @@ class Server:
         """The words of the statistics page."""
         if self.admin & MAINT:
             return "MAINT"
-        if not self.line.check:
+        check = self.check
+        if check is None:
             return "DRAIN" if self.admin & DRAIN else "no check"
-        rise, fall = self.line.rise, self.line.fall
-        if self.up:
+        if self.operation != STOPPED:
             if self.admin & DRAIN:
                 return "DRAIN"
-            return "UP" if self.health >= rise + fall - 1 else f"UP {self.health - rise + 1}/{fall}"
-        return f"DOWN {self.health}/{rise}" if self.health else "DOWN"
+            return "UP" if check.health >= check.top else f"UP {check.health - check.rise + 1}/{check.fall}"
+        return f"DOWN {check.health}/{check.rise}" if check.health else "DOWN"

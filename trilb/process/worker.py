@@ -23,9 +23,7 @@ from trilb.base.clock import Clock
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Config, Socket
 from trilb.health.run import watch
-from trilb.health.state import Change
 from trilb.live.counters import Counters
-from trilb.live.server import Server
 from trilb.net.listen import address_of, open_listener
 from trilb.process import handover
 from trilb.process.handover import Inheritance
@@ -34,8 +32,8 @@ from trilb.process.notify import notify
 from trilb.process.privileges import daemonize, detach, drop, prepare, write_pidfile
 from trilb.process.sharing import Sharing
 from trilb.process.successor import Successor
-from trilb.proxy import pool, queue
-from trilb.proxy.accept import Acceptor, AnySession
+from trilb.proxy import pool
+from trilb.proxy.accept import Acceptor
 from trilb.runtime import Runtime, build
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
@@ -206,7 +204,6 @@ class _Worker:
         self.runtime = runtime
         self.listeners = listeners
         self.sockets = sockets
-        self.sessions: set[AnySession] = set()
         self.acceptors: list[Acceptor] = []
         self.done = trio.Event()
 
@@ -237,7 +234,12 @@ class _Worker:
                     for name, bind, sock, _ in self.listeners:
                         numbers[name] = numbers.get(name, 0) + 1
                         acceptor = Acceptor(
-                            plane, runtime.frontends[name], sock, bind.name, bind.id or numbers[name], self.sessions
+                            plane,
+                            runtime.frontends[name],
+                            sock,
+                            bind.name,
+                            bind.id or numbers[name],
+                            runtime.process.sessions,
                         )
                         acceptor.most = bind.maxconn
                         acceptor.accept_proxy = bind.accept_proxy
@@ -319,7 +321,7 @@ class _Worker:
             )
         with trio.move_on_after(runtime.config.globals.hard_stop_after or float("inf")):
             while any(acceptor.current for acceptor in self.acceptors):
-                for session in list(self.sessions):
+                for session in list(runtime.process.sessions):
                     if not session.inflight:
                         session.waiter.wake()
                 await trio.sleep(0.02)
@@ -358,45 +360,4 @@ class _Worker:
             offset = min(server.line.inter, 1.0) * at / max(1, len(checked))
             timeout = server.backend.config.timeouts.check or server.backend.config.timeouts.connect
             plane = runtime.plane
-            nursery.start_soon(watch, plane.poller, plane.wheel, server, offset, timeout, self._checked)
-
-    def _checked(self, server: Server, change: Change, reason: str, info: str) -> None:
-        """Hear of a check's result; on a change of state, rebalance and tell the logs; who tracks it follows."""
-        if not change.flipped:
-            return
-        self._flipped(server, change, reason, info)
-        for follower in server.followers:
-            follower.up, follower.health = server.up, server.health
-            follower.last_change = server.last_change
-            self._checked(follower, change, reason, info)
-
-    def _flipped(self, server: Server, change: Change, reason: str, info: str) -> None:
-        backend = server.backend
-        backend.changed()
-        requeued = len(server.queue)
-        if not change.up:
-            for idle in server.idle:
-                idle.close()
-            server.idle.clear()
-        queue.dispatch_all(backend)
-        kind = "Backup Server" if server.line.backup else "Server"
-        words = {
-            "L4CON": "Layer4 connection problem",
-            "L4TOUT": "Layer4 timeout",
-            "L6RSP": "Layer6 invalid response",
-            "L6TOUT": "Layer6 timeout",
-            "L6OK": "Layer6 check passed",
-        }.get(reason, "Layer4 check passed")
-        duration = server.last_check.rpartition(" ")[2]
-        active = sum(s.effective > 0 and not s.line.backup for s in backend.servers)
-        backups = sum(s.effective > 0 and s.line.backup for s in backend.servers)
-        state = "UP" if change.up else "DOWN"
-        said = f', info: "{info}"' if info else ""
-        text = f"{kind} {backend.name}/{server.name} is {state}, reason: {words}{said}, check duration: {duration}. "
-        text += f"{active} active and {backups} backup servers {'online' if change.up else 'left'}."
-        text += " Running on backup." if not active and backups else ""
-        text += f" {server.used} sessions active, {requeued} requeued, {len(backend.queue)} "
-        text += "total in queue." if change.up else "remaining in queue."
-        self.runtime.say(backend.name, text, "notice" if change.up else "alert")
-        if not active and not backups:
-            self.runtime.say(backend.name, f"backend {backend.name} has no server available!", "emerg")
+            nursery.start_soon(watch, plane.poller, plane.wheel, server, offset, timeout)

@@ -1,0 +1,42 @@
+"""Rise and fall: what a check's result does to its server (configuration.txt, `rise`, `fall`, `inter`).
+
+A success adds one to the check's health, or lifts that of a server that just came up to the top; a failure takes one,
+or drops that of a server that just went down to zero.
+"""
+
+from __future__ import annotations
+
+from trilb.health import states
+from trilb.live.check import FAILED, PASSED, Check
+from trilb.live.server import STOPPED, Server
+
+
+def report(server: Server, check: Check, now: float) -> None:
+    """Take the result into account that stands in `check`."""
+    if check.result == PASSED:
+        if check.health < check.top:
+            check.health += 1
+            if check.health >= check.rise:
+                check.health = check.top
+                states.start(server, now, check)
+    elif check.result == FAILED:
+        up = server.operation != STOPPED
+        server.counters.chkfail += up
+        if check.health > check.rise:
+            check.health -= 1
+        elif check.health == check.rise:
+            check.health = 0
+            states.stop(server, now, check)
+        else:
+            check.health = 0
+
+
+def interval(server: Server) -> float:
+    """Seconds until the next check: slower when down, faster while the state is changing."""
+    line, check = server.line, server.check
+    assert check is not None
+    if server.operation != STOPPED and check.health >= check.top:
+        return line.inter
+    if server.operation == STOPPED and check.health == 0:
+        return line.downinter or line.inter
+    return line.fastinter or line.inter
