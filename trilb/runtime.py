@@ -29,6 +29,8 @@ from trilb.config.expressions import Scope
 from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
 from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, Side, Source
+from trilb.health.connect import Connecting
+from trilb.health.run import Checks
 from trilb.http.h2 import Tuning
 from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
@@ -80,6 +82,8 @@ class Runtime:
     patterns: Store = field(default_factory=Store)
     tables: dict[str, Table] = field(default_factory=dict)
     hybrid: HybridClock = field(default_factory=HybridClock)
+    checks: Checks | None = None
+    """The checks' tasks, once it serves."""
     give_listeners: Callable[[Any], None] | None = None
     """Hands listening sockets over, for `expose-fd listeners`."""
     tls: TlsStore = field(default_factory=lambda: TlsStore(Global()))
@@ -285,6 +289,9 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
         for server in backend.servers:
             server.opening = _opening(store, server, builder)
             server.probe = _probe(store, server)
+            if server.check is not None:
+                times = backend.config.timeouts
+                server.check.prober = Connecting(runtime.plane.poller, times.check or times.connect)
 
 
 def _probe(store: TlsStore, server: Server) -> Probe | None:
