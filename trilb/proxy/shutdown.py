@@ -1,8 +1,8 @@
 """Ending streams from outside: by an administrator, or because their server went down or a better one came up. Cold.
 
-A stream is ended as its server would end it, so every phase knows what to do: who waits for a response is told 502, a
-body breaks off, a tunnel closes. Nothing is tried again, and the log tells whose doing it was: D (the server is down), U
-(an active server is up), K (an administrator) (configuration.txt, section 8.5; the second letter as observed).
+A stream is ended as its server would end it, so every phase knows what to do: who waits for a response is told 502,
+a body breaks off, a tunnel closes. Nothing is tried again, and the log tells whose doing it was: D (server is down),
+U (an active server is up), K (an administrator) (configuration.txt, section 8.5; the second letter as observed).
 """
 
 from __future__ import annotations
