@@ -225,6 +225,10 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
             report.alert(
                 server.place, f"server '{server.name}' has neither service port nor check port; add 'port <port>'"
             )
+        if server.healthcheck and server.healthcheck not in config.healthchecks:
+            name = server.healthcheck
+            hint = nearest(name, config.healthchecks)
+            report.alert(server.place, f"server '{server.name}' : no healthcheck section is called '{name}'{hint}")
         if server.track:
             _tracked(server, proxy, config, report)
         if server.minconn and not server.maxconn:

@@ -37,6 +37,7 @@ class Check:
         "fastinter",
         "health",
         "inter",
+        "known",
         "prober",
         "result",
         "rise",
@@ -58,6 +59,8 @@ class Check:
         self.result = UNKNOWN
         self.status = "INI"
         """HAProxy's code of the last result: INI, SOCKERR, L4OK, L4TOUT, L4CON, L6OK ... (management.txt, 9.1)."""
+        self.known = self.status
+        """The code that was told last."""
         self.code = 0
         """The protocol's own code: an HTTP status, an SMTP reply; 0 for none."""
         self.duration = -1

@@ -166,6 +166,12 @@ def _cookie_value(text: str) -> str:
     return text
 
 
+def _one_of(text: str, allowed: tuple[str, ...]) -> str:
+    if text not in allowed:
+        raise Refused(f"expects {', '.join(allowed)}, not '{text}'")
+    return text
+
+
 def _hash_key(text: str) -> str:
     if text == "guid":
         raise NotServed("server hash-key guid")
@@ -174,6 +180,7 @@ def _hash_key(text: str) -> str:
     return text
 
 
+_INIT_STATES = ("fully-up", "up", "down", "fully-down", "none")
 _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "weight": ("weight", lambda text: whole(text, 0, 256, "'weight'")),
     "maxconn": ("maxconn", lambda text: whole(text, 0, 2**31 - 1, "'maxconn'")),
@@ -194,6 +201,9 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "init-addr": ("init_address", str),
     "hash-key": ("hash_key", _hash_key),
     "track": ("track", str),
+    "healthcheck": ("healthcheck", str),
+    "init-state": ("init_state", lambda text: _one_of(text, _INIT_STATES)),
+    "check-proto": ("check_proto", lambda text: _one_of(text, ("h1", "h2", "none"))),
     "check-sni": ("check_sni", str),
     "check-alpn": ("check_alpn", lambda text: tuple(name.encode("latin-1") for name in text.split(",") if name)),
 }
@@ -212,6 +222,8 @@ _SERVER_FLAGS: dict[str, tuple[str, bool | str]] = {
     "no-ssl": ("ssl", False),
     "check-ssl": ("check_ssl", True),
     "no-check-ssl": ("check_ssl", False),
+    "check-sni-auto": ("check_sni_auto", True),
+    "no-check-sni-auto": ("check_sni_auto", False),
     "send-proxy-v2": ("send_proxy", "v2"),
     "check-send-proxy": ("check_send_proxy", True),
 }
