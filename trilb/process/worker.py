@@ -23,7 +23,7 @@ from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Config, Socket
-from trilb.health.run import watch
+from trilb.health.run import Checks
 from trilb.live.proxy import Listener
 from trilb.net.listen import address_of, open_listener
 from trilb.process import handover
@@ -261,7 +261,10 @@ class _Worker:
                         serving.start_soon(acceptor.run, serving)
                     successor = Successor(runtime, self.sharing, self._exposed)
                     nursery.start_soon(successor.run, self.ready.own_line())
-                    self._start_checks(nursery)
+                    settings = runtime.config.globals
+                    runtime.checks = Checks(plane.wheel, nursery, settings.spread_checks)
+                    servers = [server for backend in runtime.backends.values() for server in backend.servers]
+                    runtime.checks.begin_all(servers, settings.max_spread_checks)
                     nursery.start_soon(self._signals, signals, serving)
                     if self.ready.master:
                         nursery.start_soon(self._master, serving)
@@ -360,15 +363,3 @@ class _Worker:
             for table in tables:
                 while table.purge(clock.refresh()):
                     await trio.lowlevel.checkpoint()
-
-    # -- checks --------------------------------------------------------------------------------------------------
-
-    def _start_checks(self, nursery: trio.Nursery) -> None:
-        runtime = self.runtime
-        checked = [s for b in runtime.backends.values() for s in b.servers if s.line.check]
-        for at, server in enumerate(checked):
-            # Spread over the first interval, so that many servers are not tried at one moment.
-            offset = min(server.line.inter, 1.0) * at / max(1, len(checked))
-            timeout = server.backend.config.timeouts.check or server.backend.config.timeouts.connect
-            plane = runtime.plane
-            nursery.start_soon(watch, plane.poller, plane.wheel, server, offset, timeout)
