@@ -114,6 +114,9 @@ class Player:
             while not ready:
                 await waiter.park(conn.watch)
                 code = connect_error(conn)
+                if code == errno.ECONNRESET:
+                    # It stood, and is gone already: whoever wants more of it than that will hear of it.
+                    conn.failed, code = True, 0
                 if code:
                     raise Broken(_NAMED.get(os.strerror(code), os.strerror(code)))
                 ready = code == 0
@@ -138,6 +141,8 @@ async def _begin(conn: Conn, opening: Opening, machine: Machine, waiter: Waiter)
         assert isinstance(conn, TlsConn)
         machine.shaking = True
         conn.begin(outgoing.context, server_name=opening.name, record=outgoing.record)
+        if conn.failed:
+            raise Broken(os.strerror(errno.ECONNRESET))
         while not conn.handshake():
             await waiter.park(conn.watch)
     machine.multiplexed = conn.alpn == b"h2" if opening.multiplexed is None else opening.multiplexed
@@ -168,7 +173,13 @@ def _address(server: Server, step: Connect, stream: CheckStream) -> tuple[int, S
     return family, (host or address[0], port if port and 0 < port < 65536 else address[1])
 
 
+def _check(conn: Conn) -> None:
+    if conn.failed:
+        raise Broken(os.strerror(errno.ECONNRESET))
+
+
 async def _read(conn: Conn, machine: Machine, waiter: Waiter) -> None:
+    _check(conn)
     while True:
         data = conn.receive()
         if data is not None:
@@ -178,6 +189,7 @@ async def _read(conn: Conn, machine: Machine, waiter: Waiter) -> None:
 
 
 async def _send(conn: Conn, machine: Machine, data: bytes, waiter: Waiter) -> None:
+    _check(conn)
     at = conn.send(data)
     while at < len(data):
         await waiter.park(conn.watch)

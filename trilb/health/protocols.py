@@ -137,17 +137,16 @@ _CLIENT = {
 
 
 def _mysql(words: tuple[str, ...]) -> tuple[Step, ...]:
-    greeting = _expect(2, _mysql_greeting)
     if not words:
-        return Connect(1), greeting
+        return Connect(1), _expect(2, _mysql_greeting)
     said = _CLIENT[words[1] if len(words) > 1 else "post-41"](words[0].encode("latin-1"))
     packets = len(said).to_bytes(3, "little") + b"\1" + said + b"\1\0\0\0\1"
-    return Connect(1), greeting, Send(3, "", _constant(packets)), _expect(4, _mysql_answer)
+    # Who the client is, is said at once: the server's own greeting needs no answer of ours.
+    return Connect(1), Send(2, "", _constant(packets)), _expect(3, _mysql_greeting), _expect(4, _mysql_answer)
 
 
-def _mysql_packet(machine: Machine) -> bytes | None:
+def _mysql_packet(machine: Machine, data: bytes) -> bytes | None:
     """The payload of the first packet, None while it is not whole. An error packet ends the check."""
-    data = machine.data
     size = int.from_bytes(data[:3], "little")
     if len(data) < 4 + size or size < 1:
         return None
@@ -159,7 +158,7 @@ def _mysql_packet(machine: Machine) -> bytes | None:
 
 
 def _mysql_greeting(machine: Machine) -> bool | None:
-    payload = _mysql_packet(machine)
+    payload = _mysql_packet(machine, machine.data)
     if payload is None:
         return None
     machine.greeting = payload[1:].partition(b"\0")[0].decode("latin-1")
@@ -167,7 +166,9 @@ def _mysql_greeting(machine: Machine) -> bool | None:
 
 
 def _mysql_answer(machine: Machine) -> bool | None:
-    return None if _mysql_packet(machine) is None else True
+    data = machine.data
+    second = data[4 + int.from_bytes(data[:3], "little") :]
+    return None if _mysql_packet(machine, second) is None else True
 
 
 # -- LDAP ----------------------------------------------------------------------------------------------------------
@@ -249,7 +250,7 @@ def _spop_answer(machine: Machine) -> bool | None:
 
 def _spop_wrong(frame: bytes) -> int | None:
     """The number of what is wrong with a frame, None when it is a good hello."""
-    if len(frame) < 7 or frame[0] not in (_AGENT_HELLO, _AGENT_DISCONNECT) or frame[5:7] != b"\0\0":
+    if len(frame) < 7 or frame[0] not in (_AGENT_HELLO, _AGENT_DISCONNECT) or not frame[4] & 1 or frame[5:7] != b"\0\0":
         return 4
     found = _pairs(frame[7:])
     if found is None:
@@ -260,7 +261,7 @@ def _spop_wrong(frame: bytes) -> int | None:
     version, most = found.get(b"version"), found.get(b"max-frame-size")
     if not isinstance(version, bytes):
         return 5
-    if not re.match(rb" *[12]\.\d", version):
+    if not re.match(rb" *2\.\d", version):
         return 8
     if not isinstance(most, int):
         return 6

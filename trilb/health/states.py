@@ -5,17 +5,9 @@ Pure but for what it tells: `Backend.say` writes a log line, `Backend.dispatch` 
 
 from __future__ import annotations
 
+from trilb.health.results import reason
 from trilb.live.check import Check
-from trilb.live.server import RUNNING, STOPPED, Server
-
-_WORDS = {
-    "L4OK": "Layer4 check passed",
-    "L4CON": "Layer4 connection problem",
-    "L4TOUT": "Layer4 timeout",
-    "L6OK": "Layer6 check passed",
-    "L6RSP": "Layer6 invalid response",
-    "L6TOUT": "Layer6 timeout",
-}
+from trilb.live.server import RUNNING, STOPPED, STOPPING, Server
 
 
 def stop(server: Server, now: float, cause: Check) -> None:
@@ -31,12 +23,22 @@ def stop(server: Server, now: float, cause: Check) -> None:
 
 def start(server: Server, now: float, cause: Check) -> None:
     """It is up, and so are those that track it."""
-    if server.operation != STOPPED:
+    if server.operation == RUNNING:
         return
     server.operation = RUNNING
     _changed(server, now, cause)
     for follower in server.followers:
         start(follower, now, cause)
+
+
+def retire(server: Server, now: float, cause: Check) -> None:
+    """It wants no new clients (NOLB), and neither do those that track it."""
+    if server.operation == STOPPING:
+        return
+    server.operation = STOPPING
+    _changed(server, now, cause)
+    for follower in server.followers:
+        retire(follower, now, cause)
 
 
 def _changed(server: Server, now: float, cause: Check) -> None:
@@ -59,9 +61,9 @@ def _changed(server: Server, now: float, cause: Check) -> None:
     kind = "Backup Server" if server.line.backup else "Server"
     active = sum(s.effective > 0 and not s.line.backup for s in backend.servers)
     backups = sum(s.effective > 0 and s.line.backup for s in backend.servers)
-    said = f', info: "{cause.text}"' if cause.text else ""
-    text = f"{kind} {backend.name}/{server.name} is {'UP' if up else 'DOWN'}, "
-    text += f"reason: {_WORDS.get(cause.status, cause.status)}{said}, check duration: {cause.duration}ms. "
+    word = {STOPPED: "DOWN", STOPPING: "stopping"}.get(server.operation, "UP")
+    told = "" if "log-health-checks" in backend.config.options else reason(cause)
+    text = f"{kind} {backend.name}/{server.name} is {word}{told}. "
     text += f"{active} active and {backups} backup servers {'online' if up else 'left'}."
     text += " Running on backup." if not active and backups else ""
     text += f" {server.used} sessions active, {requeued} requeued, {len(backend.queue)} "

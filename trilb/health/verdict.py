@@ -28,8 +28,13 @@ def report(server: Server, check: Check, now: float) -> None:
     elif check.result == CONDITIONAL:
         if server.operation == RUNNING and check.health >= check.rise:
             states.retire(server, now, check)
-    elif check.result == PASSED and server.operation in (STOPPED, STOPPING):
+    elif check.result == PASSED and server.operation in (STOPPED, STOPPING) and _agent_agrees(server):
         states.start(server, now, check)
+
+
+def _agent_agrees(server: Server) -> bool:
+    agent = server.agent
+    return agent is None or not agent.enabled or agent.health >= agent.rise
 
 
 def count(check: Check) -> int:

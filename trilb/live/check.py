@@ -29,6 +29,7 @@ class Check:
 
     __slots__ = (
         "begun",
+        "busy",
         "code",
         "downinter",
         "duration",
@@ -67,6 +68,8 @@ class Check:
         """Milliseconds the last check took; -1 before the first."""
         self.text = ""
         """What it said, cleaned for logs (`last_chk`, `last_agt`)."""
+        self.busy = False
+        """It is under way; `status` is that of the one before."""
         self.begun = 0.0
         """When the last check began, the loop's seconds."""
 

@@ -253,14 +253,18 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
             if name in _CONNECTION_MODES:
                 proxy.options -= _CONNECTION_MODES
             proxy.options |= {name}
-    elif (context.negated and name in (
-        "http-restrict-req-hdr-names",
-        "httplog",
-        "tcplog",
-        "httpslog",
-        "forwardfor",
-        "originalto",
-    )) or (context.negated and name in KINDS):
+    elif (
+        context.negated
+        and name
+        in (
+            "http-restrict-req-hdr-names",
+            "httplog",
+            "tcplog",
+            "httpslog",
+            "forwardfor",
+            "originalto",
+        )
+    ) or (context.negated and name in KINDS):
         raise Refused(f"negation is not supported for option '{name}'", column=line.columns[1])
     elif name in KINDS:
         check_option(line, proxy, context)

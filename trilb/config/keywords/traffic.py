@@ -172,6 +172,14 @@ def _one_of(text: str, allowed: tuple[str, ...]) -> str:
     return text
 
 
+def _check_address(text: str, column: int) -> tuple[str, int]:
+    """Where a server is checked instead of its own address: `port` goes before a port in it."""
+    found = parse_address(text)[0]
+    if found.family not in (Family.IPV4, Family.IPV6, Family.ANY) or not found.host:
+        raise Refused(f"'addr' expects an address, not '{text}'", column=column)
+    return found.host, found.port
+
+
 def _hash_key(text: str) -> str:
     if text == "guid":
         raise NotServed("server hash-key guid")
@@ -192,7 +200,6 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "rise": ("rise", lambda text: whole(text, 1, 65535, "'rise'")),
     "fall": ("fall", lambda text: whole(text, 1, 65535, "'fall'")),
     "port": ("check_port", lambda text: whole(text, 1, 65535, "'port'")),
-    "addr": ("check_address", str),
     "cookie": ("cookie", _cookie_value),
     "id": ("id", lambda text: whole(text, 1, 2**31 - 1, "'id'")),
     "source": ("source", str),
@@ -276,6 +283,10 @@ def apply_server_options(
                 made.tls.sni = made_expr
             else:
                 made.pool_conn_name = made_expr
+        elif option == "addr":
+            made.check_address, port = _check_address(_value(words, i, option, column), column)
+            made.check_port = made.check_port or port
+            i += 1
         elif option == "proto" and _value(words, i, option, column) in ("h1", "h2", "none"):
             made.proto = words[i]
             i += 1
