@@ -22,6 +22,7 @@ from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Config, Socket
+from trilb.health import states
 from trilb.health.run import Checks
 from trilb.live.counters import Counters
 from trilb.net.listen import address_of, open_listener
@@ -210,7 +211,9 @@ class _Worker:
     async def main(self) -> None:
         """Serve; returns when stopped."""
         runtime, plane = self.runtime, self.runtime.plane
+        built = plane.clock.now
         plane.clock.__init__(trio.current_time)  # type: ignore[misc]
+        states.begin(runtime.backends.values(), plane.clock.now - built)
         runtime.process.started_wall = plane.clock.wall
         with trio.open_signal_receiver(*_SIGNALS) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
