@@ -255,6 +255,8 @@ class _Worker:
                     successor = Successor(runtime, self.sharing, self._exposed)
                     nursery.start_soon(successor.run, self.ready.own_line())
                     self._start_checks(nursery)
+                    if runtime.history is not None:
+                        nursery.start_soon(runtime.history.run)
                     nursery.start_soon(self._signals, signals, serving)
                     if self.ready.master:
                         nursery.start_soon(self._master, serving)
