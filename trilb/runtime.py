@@ -30,6 +30,8 @@ from trilb.config.expressions import Scope
 from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
 from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, Side, Source
+from trilb.health.connect import Connecting
+from trilb.health.run import Checks
 from trilb.http.h2 import Tuning
 from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
@@ -44,6 +46,7 @@ from trilb.net import proxyline
 from trilb.net.address import Sockaddr, ipv4, resolve
 from trilb.proxy import opening, queue
 from trilb.proxy.plane import Plane
+from trilb.proxy.shutdown import shutdown_sessions
 from trilb.rules import capture, names
 from trilb.rules import forwarded as forward
 from trilb.rules.answers import error_pages
@@ -81,6 +84,8 @@ class Runtime:
     patterns: Store = field(default_factory=Store)
     tables: dict[str, Table] = field(default_factory=dict)
     hybrid: HybridClock = field(default_factory=HybridClock)
+    checks: Checks | None = None
+    """The checks' tasks, once it serves."""
     give_listeners: Callable[[Any], None] | None = None
     """Hands listening sockets over, for `expose-fd listeners`."""
     tls: TlsStore = field(default_factory=lambda: TlsStore(Global()))
@@ -258,6 +263,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         backend.plan = _backend_plan(runtime, backend, case)
         backend.say = partial(runtime.say, backend.name)
         backend.dispatch = partial(queue.dispatch_all, backend)
+        backend.shutdown = partial(shutdown_sessions, process.sessions)
         backend.changed()
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
@@ -288,6 +294,9 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
         for server in backend.servers:
             server.opening = _opening(store, server, builder)
             server.probe = _probe(store, server)
+            if server.check is not None:
+                times = backend.config.timeouts
+                server.check.prober = Connecting(runtime.plane.poller, times.check or times.connect)
 
 
 def _probe(store: TlsStore, server: Server) -> Probe | None:

@@ -576,9 +576,10 @@ hash-balance-factor 150
 balance
 description a b c
 stats enable ; stats uri /s ; stats auth a:b ; stats refresh 5s ; stats admin if TRUE
-stats auth a ; stats realm X ; stats scope . ; stats scope a ; stats refresh 100ms ; stats refresh
+stats auth a ; stats realm X
+stats scope . ; stats scope a ; stats refresh 100ms
 stats show-legends ; stats show-node ; stats show-node a ; stats show-desc a b c ; stats show-modules
-stats http-request auth realm a if TRUE ; stats http-request deny ; stats http-request allow
+stats http-request auth realm a if TRUE ; stats http-request allow if TRUE ; stats http-request deny
 cookie X insert indirect nocache httponly secure domain .x maxidle 1h maxlife 2h
 compression algo gzip ; compression type text/html
 retry-on all-retryable-errors
@@ -629,6 +630,7 @@ stats realm
 stats auth
 stats scope
 stats maxconn 5
+stats refresh
 stats http-request
 stats http-request bogus
 stats http-request deny x

@@ -171,10 +171,13 @@ class Page:
 
     def click(self, selector: str) -> None:
         """Click on the middle of an element with the mouse, as a person does."""
-        place = self.run(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            " e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
-        )
+        code = """(() => {
+            const found = document.querySelector(%s);
+            found.scrollIntoView({block: 'center'});
+            const box = found.getBoundingClientRect();
+            return [box.x + box.width / 2, box.y + box.height / 2];
+        })()"""
+        place = self.run(code % json.dumps(selector))
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 

@@ -13,7 +13,7 @@ import trio
 
 from trilb.base.clock import Clock
 from trilb.config.model import Mode
-from trilb.live.counters import Counters
+from trilb.live.counters import SAMPLES, Counters
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import Server
 
@@ -116,4 +116,7 @@ def _read(thing: Thing) -> tuple[int, int, int]:
     if isinstance(thing, Frontend):
         served = counters.req_tot if thing.config.mode is Mode.HTTP else counters.stot
         return served, counters.ereq + counters.hrsp[5], 0
-    return counters.stot, counters.econ + counters.eresp + counters.hrsp[5], 0
+    backend = thing if isinstance(thing, Backend) else thing.backend
+    window = min(counters.req_tot if backend.config.mode is Mode.HTTP else counters.lbtot, SAMPLES) or SAMPLES
+    failed = counters.econ + counters.eresp + counters.hrsp[5]
+    return counters.stot, failed, counters.total_sum // window

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from trilb.admin import page_change, page_html
+from trilb.admin import formats, page_change, page_html
+from trilb.admin.figures import Moment
 from trilb.admin.history import History
 from trilb.admin.page_request import Asked
-from trilb.admin.views import csv
+from trilb.admin.views import Row, Selection, csv, rows
 from trilb.config.model import Stats
 from trilb.http.head import Field
 from trilb.live.effects import Challenge, Effect, NeedBody, Reply
@@ -76,17 +77,19 @@ def step(
             return NeedBody(most, lambda body: changed(asked, body))
         # HAProxy counts its own pages as served: times are set, the log names <STATS>.
         stream.dispatched = stream.connected = stream.responded = stream.received
-        fields: list[Field] = [_NO_CACHE]
+        found = rows(
+            _Shown(view, scope, asked),
+            Moment(view.process, legends=stats.show_legends),
+            Selection(up=asked.up, no_maint=asked.no_maint),
+        )
         if asked.form == "html":
-            body = page_html.document(stats, view, asked, _Shown(view, scope, asked), admin=allowed)
-            fields += page_html.FIELDS
-        else:
-            shown = _Shown(view, scope, asked)
-            body = csv(shown.frontends, shown.backends)
-            fields.append((b"content-type", b"text/plain"))
-            if stats.refresh and asked.refresh:
-                fields.append((b"refresh", b"%d" % stats.refresh))
-        return _reply(200, fields, body.encode())
+            body = page_html.document(stats, view, asked, list(found), admin=allowed)
+            return _reply([_NO_CACHE, *page_html.FIELDS], body)
+        kind, write = _FORMATS[asked.form]
+        fields = [_NO_CACHE, (b"content-type", kind)]
+        if stats.refresh and asked.refresh:
+            fields.append((b"refresh", b"%d" % stats.refresh))
+        return _reply(fields, write(found, stats.show_modules))
 
     def changed(asked: Asked, body: bytes | None) -> Reply:
         if body is None:
@@ -97,21 +100,31 @@ def step(
             return _see(uri, asked, "DENY")
         if form.ask and form.action in page_change.DESTRUCTIVE and backend is not None and form.servers:
             text = page_html.confirmation(stats, asked, form, backend)
-            return _reply(200, [_NO_CACHE, *page_html.FIELDS], text.encode())
+            return _reply([_NO_CACHE, *page_html.FIELDS], text)
         return _see(uri, asked, page_change.change(form, backend))
 
     return run
 
 
+Write = Callable[[Iterator[Row], bool], str]
+_FORMATS: dict[str, tuple[bytes, Write]] = {
+    "csv": (b"text/plain", lambda found, modules: "".join(csv(found, modules=modules))),
+    "typed": (b"text/plain", lambda found, modules: "".join(formats.typed(found))),
+    "json": (b"application/json", lambda found, modules: "".join(formats.as_json(found))),
+    "json-schema": (b"application/json", lambda found, modules: formats.schema()),
+}
+
+
 class _Shown:
     """The proxies a request may see and asks for."""
 
-    __slots__ = ("backends", "frontends")
+    __slots__ = ("backends", "frontends", "process")
 
     def __init__(self, view: View, scope: frozenset[str], asked: Asked) -> None:
         def wanted(name: str) -> bool:
             return (not scope or name in scope) and asked.shows(name)
 
+        self.process = view.process
         self.frontends = {name: frontend for name, frontend in view.frontends.items() if wanted(name)}
         self.backends = {name: backend for name, backend in view.backends.items() if wanted(name)}
 
@@ -124,8 +137,9 @@ def _known(authorization: bytes | None, accounts: list[bytes]) -> bool:
     return sum(hmac.compare_digest(given, account) for account in accounts) > 0
 
 
-def _reply(status: int, fields: list[Field], body: bytes) -> Reply:
-    return Reply(status, [*fields, (b"content-length", b"%d" % len(body))], body)
+def _reply(fields: list[Field], text: str) -> Reply:
+    body = text.encode("utf-8", "replace")
+    return Reply(200, [*fields, (b"content-length", b"%d" % len(body))], body)
 
 
 def _see(uri: bytes, asked: Asked, outcome: str) -> Reply:

@@ -15,27 +15,20 @@ from collections import Counter
 from html import escape
 from importlib import resources
 from itertools import groupby
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from trilb import __version__
-from trilb.admin.history import Ring
 from trilb.admin.page_change import ACTIONS, DESTRUCTIVE, Form
 from trilb.admin.page_request import OUTCOMES, Asked
 from trilb.admin.page_rows import COLUMNS, STATES, draw, short, span, state_of
-from trilb.admin.views import Row, rows
+from trilb.admin.views import Row
 from trilb.config.model import Stats
 from trilb.http.head import Field
-from trilb.live.proxy import Backend, Frontend
+from trilb.live.proxy import Backend
+from trilb.live.server import Server
 
 if TYPE_CHECKING:
     from trilb.admin.page import View
-
-
-class Shown(Protocol):
-    """The proxies to show."""
-
-    frontends: dict[str, Frontend]
-    backends: dict[str, Backend]
 
 
 def _static(name: str) -> str:
@@ -104,10 +97,9 @@ def _head(title: str, stats: Stats, asked: Asked, icon: str) -> str:
     )
 
 
-def document(stats: Stats, view: View, asked: Asked, shown: Shown, *, admin: bool) -> str:
-    """The page."""
-    found: list[Row] = [row for row in rows(shown.frontends, shown.backends) if _wanted(row, asked)]
-    states = Counter(state_of(str(row["status"])) for row in found if row["type"] in (0, 2))
+def document(stats: Stats, view: View, asked: Asked, found: list[Row], *, admin: bool) -> str:
+    """The page with these rows."""
+    states = Counter(state_of(str(row["status"])) for row in found if row.kind in "FLS")
     down = states["down"] + states["rising"]
     node = view.process.node if stats.show_node == "" else stats.show_node
     name = " ".join(filter(None, (f"{down} down \u00b7" if down else "", node, "statistics")))
@@ -120,19 +112,12 @@ def document(stats: Stats, view: View, asked: Asked, shown: Shown, *, admin: boo
         _HEADINGS,
     ]
     for proxy, lines in groupby(found, lambda row: str(row["pxname"])):
-        out.append(_proxy(proxy, list(lines), stats, view, shown, asked, admin=admin))
+        out.append(_proxy(proxy, list(lines), stats, view, asked, admin=admin))
     out.append("</table></main>")
     if admin:
         out.append(_bar())
     out.append(f"<script>{_SCRIPT}</script></html>\n")
     return "".join(out)
-
-
-def _wanted(row: Row, asked: Asked) -> bool:
-    if row["type"] != 2 or not (asked.up or asked.no_maint):
-        return True
-    state = state_of(str(row["status"]))
-    return state in ("up", "failing", "plain", "nolb", "drain") if asked.up else state != "maint"
 
 
 def _top(stats: Stats, view: View, asked: Asked, node: str | None) -> str:
@@ -204,20 +189,20 @@ def _legend(states: Counter[str]) -> str:
     return f"<fieldset id=legend><legend>Show states</legend>{items}</fieldset>"
 
 
-def _proxy(name: str, lines: list[Row], stats: Stats, view: View, shown: Shown, asked: Asked, *, admin: bool) -> str:
-    backend, frontend = shown.backends.get(name), shown.frontends.get(name)
-    config = (backend or frontend or _nothing()).config
-    servers = [row for row in lines if row["type"] == 2]
+def _proxy(name: str, lines: list[Row], stats: Stats, view: View, asked: Asked, *, admin: bool) -> str:
+    """The body of a proxy: its heading with the form for its servers, and its rows."""
+    last = lines[-1].thing
+    config = last.backend.config if isinstance(last, Server) else last.config
+    servers = [row for row in lines if row.kind == "S"]
     about = f"<span class=tag>{config.mode.value}</span>"
     if servers:
         up = sum(state_of(str(row["status"])) in ("up", "failing", "plain") for row in servers)
         about += f" <span class=d>{up} of {len(servers)} usable</span>"
     if stats.show_legends:
         about += f" <span class=d>id {config.id}</span>"
-        if backend is not None:
-            about += f" <span class=d>balance {escape(backend.config.balance.name)}</span>"
-            if backend.config.cookie is not None:
-                about += f" <span class=d>cookie {escape(backend.config.cookie.name)}</span>"
+        if isinstance(last, Backend):
+            about += f" <span class=d>balance {escape(config.balance.name)}</span>"
+            about += f" <span class=d>cookie {escape(config.cookie.name)}</span>" if config.cookie else ""
     if config.description:
         about += f" <span class=d>{escape(config.description)}</span>"
     form = _form(config.id, stats, asked) if admin and servers else ""
@@ -226,23 +211,10 @@ def _proxy(name: str, lines: list[Row], stats: Stats, view: View, shown: Shown, 
         f'<div><h2><a href="#p{config.id}">{escape(name)}</a></h2> {about}{form}</div>'
     ]
     for row in lines:
-        out.append(draw(row, _ring(row, view, shown), admin=admin, legends=stats.show_legends))
+        ring = view.history.of(row.thing) if row.kind != "L" else None
+        out.append(draw(row, ring, admin=admin, legends=stats.show_legends))
     out.append("</tbody>")
     return "".join(out)
-
-
-def _nothing() -> Frontend:
-    raise AssertionError("a row of no proxy")
-
-
-def _ring(row: Row, view: View, shown: Shown) -> Ring | None:
-    name = str(row["pxname"])
-    if row["type"] == 0:
-        return view.history.of(shown.frontends[name])
-    if row["type"] == 1:
-        return view.history.of(shown.backends[name])
-    server = shown.backends[name].by_name.get(str(row["svname"])) if row["type"] == 2 else None
-    return view.history.of(server) if server is not None else None
 
 
 def _options() -> str:

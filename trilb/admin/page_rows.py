@@ -161,14 +161,14 @@ def _check(row: Row) -> str:
     """What the last check said, and the last agent's."""
     parts: list[str] = []
     for prefix, last, name in (("check", "last_chk", ""), ("agent", "last_agt", "agent ")):
-        status = str(row.get(f"{prefix}_status") or "")
+        status = str(row[f"{prefix}_status"])
         if not status:
             continue
-        code, took = row.get(f"{prefix}_code"), row.get(f"{prefix}_duration")
+        code, took = row[f"{prefix}_code"], row[f"{prefix}_duration"]
         text = f"<b>{name}{escape(status)}{f'/{code}' if isinstance(code, int) and code else ''}</b>"
         text += f" {took}ms" if isinstance(took, int) and took >= 0 else ""
-        said = str(row.get(last) or "")
-        told = ": ".join(part for part in (str(row.get(f"{prefix}_desc") or ""), said) if part)
+        said = str(row[last])
+        told = ": ".join(part for part in (str(row[f"{prefix}_desc"]), said) if part)
         text += f" <i>{escape(said)}</i>" if said else ""
         parts.append(f'<span title="{escape(told)}">{text}</span>')
     return "<td class=k>" + " ".join(parts)
@@ -178,62 +178,62 @@ def _state(row: Row, key: str) -> str:
     """State and since when; what it is due to."""
     state = STATES[key]
     status = str(row["status"])
-    since = row.get("lastchg")
+    since = row["lastchg"]
     text = f'<td class=s data-v={_RANK[key]}><span class="b {key}"><span aria-hidden=true>{state.sign}</span> '
     text += f"{escape(status)}</span>"
-    if isinstance(since, int) and row["type"] in (1, 2):
+    if isinstance(since, int) and row.kind in "SB":
         text += f" <span class=d>{span(since)}</span>"
-    if row.get("tracked"):
+    if row["tracked"]:
         text += f" <span class=d>follows {escape(str(row['tracked']))}</span>"
     return text
 
 
 def _weight(row: Row) -> str:
-    if row["type"] == 1:
-        return _number(row.get("weight"), f"{row.get('act')} active, {row.get('bck')} backup")
-    throttle = row.get("throttle")
+    if row.kind == "B":
+        return _number(row["weight"], f"{row['act']} active, {row['bck']} backup")
+    throttle = row["throttle"]
     slow = f" <span class=d>{throttle}%</span>" if isinstance(throttle, int) and throttle < 100 else ""
-    return _number(row.get("weight")) + slow
+    return _number(row["weight"]) + slow
 
 
 def _name(row: Row, *, admin: bool, legends: bool) -> str:
-    kind, name = row["type"], escape(str(row["svname"]))
+    kind, name = row.kind, escape(str(row["svname"]))
     box = ""
-    if kind == 2 and admin:
+    if kind == "S" and admin:
         box = f'<input type=checkbox name=s value="{name}" form=f{row["iid"]} aria-label="select {name}"> '
-    text = {0: "Frontend", 1: "Backend"}.get(int(str(kind)), name)
-    text += " <span class=tag>backup</span>" if kind == 2 and row.get("bck") else ""
+    text = {"F": "Frontend", "B": "Backend"}.get(kind, name)
+    text += " <span class=tag>backup</span>" if kind == "S" and row["bck"] else ""
     if legends:
-        for value in (row.get("addr"), row.get("cookie") and f"cookie {row['cookie']}"):
+        for value in (row["addr"], row["cookie"] and f"cookie {row['cookie']}"):
             text += f" <span class=d>{escape(str(value))}</span>" if value else ""
     return f"<th scope=row>{box}{text}"
 
 
 def _time(row: Row) -> str:
-    value = row.get("ttime")
-    parts = ", ".join(f"{n} {row.get(k)}" for n, k in (("queue", "qtime"), ("connect", "ctime"), ("response", "rtime")))
+    value = row["ttime"]
+    parts = ", ".join(f"{n} {row[k]}" for n, k in (("queue", "qtime"), ("connect", "ctime"), ("response", "rtime")))
     return _number(value, f"{parts}, total {value} ms" if isinstance(value, int) else "")
 
 
 def draw(row: Row, ring: Ring | None, *, admin: bool, legends: bool) -> str:
     """The whole row. Its `id` is what a live refresh knows it by."""
     key = state_of(str(row["status"]))
-    kind = row["type"]
-    get = row.get
+    kind = row.kind
+    get = row.__getitem__
     rates = times = "<td>"
     if ring is not None:
         at = list(ring.order())
         rates = chart([ring.rate[i] for i in at], [ring.errors[i] for i in at], "a second")
-        if kind in (1, 2):
+        if kind in "SB":
             times = chart([float(ring.time[i]) for i in at], [], "ms")
-    http_front = kind == 0 and get("mode") == "http"
+    http_front = kind == "F" and get("mode") == "http"
     return "".join(
         (
-            f"<tr id=r{row['iid']}-{kind}-{row['sid']} class='{key} t{kind}'>",
+            f"<tr id=r{row['iid']}{kind}{row['sid']} class='{key} {kind}'>",
             _name(row, admin=admin, legends=legends),
             _state(row, key),
             _check(row),
-            _weight(row) if kind in (1, 2) else "<td>",
+            _weight(row) if kind in "SB" else "<td>",
             rates,
             _number(get("req_rate" if http_front else "rate")),
             _number(get("req_rate_max" if http_front else "rate_max")),

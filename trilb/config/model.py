@@ -303,6 +303,10 @@ class ServerLine:
     proxy_tlvs: tuple[tuple[int, Format], ...] = ()
     check_send_proxy: bool = False
     pool_conn_name: Expr | None = None
+    down_shuts_sessions: bool = False
+    """`on-marked-down shutdown-sessions`."""
+    up_shuts_backups: bool = False
+    """`on-marked-up shutdown-backup-sessions`."""
 
 
 @dataclass(slots=True)
@@ -701,6 +705,10 @@ class Global:
     stats_sockets: list[Socket] = field(default_factory=list)
     stats_timeout: float = 10.0
     stats_maxconn: int = 10
+    spread_checks: int = 0
+    """Percent by which the intervals of checks vary."""
+    max_spread_checks: float = 0.0
+    """The most seconds the first checks are spread over; 0 for no limit but their intervals."""
     hard_stop_after: float | None = None
     grace: float = 0.0
     bufsize: int = 16384

@@ -1,85 +1,92 @@
-"""The checks themselves: a connection to each checked server, secured where it speaks TLS, one task a server.
+"""When checks are done: one task a check, which sleeps, lets its prober try, and has the result taken into account.
 
-The room's only I/O.
+What is tried is the prober's business (`Check.prober`), what follows from it `settle`'s. Checks begin and end here, at
+start as well as when the runtime socket adds or removes a server.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-from contextlib import suppress
+import random
+from collections.abc import Iterable
+from functools import partial
 
 import trio
 
-from trilb.health.verdict import interval, report
-from trilb.live.check import FAILED, PASSED
+from trilb.health.verdict import interval
+from trilb.live.check import Check
 from trilb.live.server import MAINT, Server
-from trilb.net.conn import Broken, Conn, connect, connect_error
-from trilb.net.poller import Expired, Poller, Waiter
+from trilb.net.poller import Expired, Waiter
 from trilb.net.timers import Wheel
-from trilb.tls.conn import TlsConn
+
+_COARSE = 1.0
+"""Seconds from which on a pause is left to the wheel, which costs a third of a timer of trio's and is a tick late."""
 
 
-async def watch(poller: Poller, wheel: Wheel, server: Server, offset: float, timeout: float | None) -> None:
-    """Check one server until cancelled; `offset` (seconds) spreads the first checks."""
-    check = server.check
-    assert check is not None
-    await trio.sleep(offset)
-    waiter = Waiter(wheel)
-    try:
-        while True:
-            if not server.admin & MAINT:
-                begun = wheel.clock.now
-                reason, check.text = await _try(poller, server, waiter, timeout)
-                good = "L6OK" if server.probe is not None and server.probe.tls is not None else "L4OK"
-                check.status, check.result = reason or good, FAILED if reason else PASSED
-                check.duration = int((wheel.clock.now - begun) * 1000)
-                report(server, check, wheel.clock.now)
-            await trio.sleep(interval(server))
-    finally:
-        waiter.finish()
+class Checks:
+    """The tasks of all checks."""
 
+    def __init__(self, wheel: Wheel, nursery: trio.Nursery, spread: int = 0) -> None:
+        """`spread` is `spread-checks`: by how many percent of itself an interval may be longer or shorter."""
+        self._wheel = wheel
+        self._nursery = nursery
+        self._spread = spread / 100
+        self._scopes: dict[Check, trio.CancelScope] = {}
 
-async def _try(poller: Poller, server: Server, waiter: Waiter, timeout: float | None) -> tuple[str, str]:
-    """Connect and close; HAProxy's code when that failed and the system's words, or two empty strings."""
-    line = server.line
-    address = server.address
-    if address is None:
-        return "L4CON", "no address"
-    if isinstance(address, tuple) and (line.check_port or line.check_address):
-        address = (line.check_address or address[0], line.check_port or address[1])
-    probe = server.probe
-    make = TlsConn if probe is not None and probe.tls is not None else Conn
-    try:
-        conn, ready = connect(server.family, address, poller, None, make)
-    except Broken as broken:
-        return "L4CON", str(broken)
-    secured = False
-    try:
-        waiter.arm(min(timeout, line.inter) if timeout else line.inter)
-        while not ready:
-            await waiter.park(conn.watch)
-            code = connect_error(conn)
-            if code:
-                return "L4CON", os.strerror(code)
-            ready = code == 0
-        if probe is None:
-            return "", ""
-        if probe.header:
-            conn.send(probe.header)
-        if probe.tls is not None and isinstance(conn, TlsConn):
-            secured = True
-            conn.begin(probe.tls.context, server_name=probe.name)
-            while not conn.handshake():
-                await waiter.park(conn.watch)
-        return "", ""
-    except Broken as broken:
-        return ("L6RSP" if secured else "L4CON"), str(broken)
-    except Expired:
-        return ("L6TOUT" if secured else "L4TOUT"), ""
-    finally:
-        # Nobody waits for the end of a check: no port is to linger for it. A reset would cut a handshake short, though.
-        with suppress(OSError):
-            if not secured:
-                conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        conn.close()
+    def begin_all(self, servers: Iterable[Server], most: float = 0.0) -> None:
+        """Begin every check of these servers, the first ones spread over the smallest interval, or over `most`."""
+        pairs = [(s, c) for s in servers for c in (s.check, s.agent) if c is not None and c.prober is not None]
+        least = min((check.inter for _, check in pairs), default=0.0)
+        for at, (server, check) in enumerate(pairs):
+            # A check with a longer interval has the more time (configuration.txt, `max-spread-checks`; observed).
+            over = max(least, interval(server, check))
+            if most:
+                over = min(over, most)
+            self.begin(server, check, over * at / len(pairs))
+
+    def begin(self, server: Server, check: Check, offset: float = 0.0) -> None:
+        """Check `server` from `offset` seconds from now on, until `end`."""
+        scope = self._scopes[check] = trio.CancelScope()
+        self._nursery.start_soon(partial(self._watch, server, check, offset, scope))
+
+    def end(self, check: Check) -> None:
+        """Let go of a check: its server is removed."""
+        scope = self._scopes.pop(check, None)
+        if scope is not None:
+            scope.cancel()
+
+    async def _watch(self, server: Server, check: Check, offset: float, scope: trio.CancelScope) -> None:
+        assert check.prober is not None
+        waiter = Waiter(self._wheel)
+        try:
+            with scope:
+                await trio.sleep(offset)
+                while True:
+                    if check.enabled and not server.admin & MAINT:
+                        await self._once(server, check, waiter)
+                    await self._pause(interval(server, check), waiter)
+        finally:
+            waiter.finish()
+
+    async def _once(self, server: Server, check: Check, waiter: Waiter) -> None:
+        clock = self._wheel.clock
+        check.begun = clock.refresh()
+        assert check.prober is not None
+        await check.prober.probe(server, check, waiter)
+        now = clock.refresh()
+        # What was found while it went into maintenance says nothing of it.
+        if check.enabled and not server.admin & MAINT:
+            check.duration = int((now - check.begun) * 1000)
+            check.prober.settle(server, check, now)
+
+    async def _pause(self, seconds: float, waiter: Waiter) -> None:
+        if self._spread:
+            seconds *= 1 + self._spread * random.uniform(-1, 1)
+        if seconds < _COARSE:
+            await trio.sleep(seconds)
+            return
+        waiter.arm(seconds)
+        try:
+            while True:
+                await waiter.park(None)
+        except Expired:
+            pass

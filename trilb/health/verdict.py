@@ -31,12 +31,12 @@ def report(server: Server, check: Check, now: float) -> None:
             check.health = 0
 
 
-def interval(server: Server) -> float:
+def interval(server: Server, check: Check) -> float:
     """Seconds until the next check: slower when down, faster while the state is changing."""
-    line, check = server.line, server.check
-    assert check is not None
-    if server.operation != STOPPED and check.health >= check.top:
-        return line.inter
-    if server.operation == STOPPED and check.health == 0:
-        return line.downinter or line.inter
-    return line.fastinter or line.inter
+    health = server.check.health if server.check is not None else check.top
+    top = server.check.top if server.check is not None else check.top
+    if server.operation != STOPPED and health >= top:
+        return check.inter
+    if server.operation == STOPPED and health == 0:
+        return check.downinter or check.inter
+    return check.fastinter or check.inter

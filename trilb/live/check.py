@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from trilb.live.server import Server
+
 UNKNOWN, NEUTRAL, FAILED, PASSED, CONDITIONAL = range(5)
 """Values of Check.result, numbered as `show servers state` does (management.txt, `srv_check_result`)."""
+
+
+class Prober(Protocol):
+    """How a check is done."""
+
+    async def probe(self, server: Server, check: Check, waiter: Any) -> None:
+        """Try once, and leave result, status, code and text in the check; whatever the server does, it never raises.
+
+        It may be cancelled, and sleeps by the waiter it is given (net.poller.Waiter).
+        """
+
+    def settle(self, server: Server, check: Check, now: float) -> None:
+        """Take the result into account that stands in the check."""
 
 
 class Check:
     """One check of one server. Health counts from 0 to rise+fall-1; at `rise` or above the check is passed."""
 
-    __slots__ = ("begun", "code", "duration", "enabled", "fall", "health", "result", "rise", "status", "text")
+    __slots__ = (
+        "begun",
+        "code",
+        "downinter",
+        "duration",
+        "enabled",
+        "fall",
+        "fastinter",
+        "health",
+        "inter",
+        "prober",
+        "result",
+        "rise",
+        "status",
+        "text",
+    )
 
-    def __init__(self, rise: int, fall: int) -> None:
+    def __init__(self, rise: int, fall: int, inter: float = 2.0) -> None:
+        self.inter = inter
+        """Seconds between the end of a check and the next one; None below means `inter`."""
+        self.fastinter: float | None = None
+        self.downinter: float | None = None
+        self.prober: Prober | None = None
         self.rise = rise
         self.fall = fall
         self.health = rise
@@ -27,6 +65,7 @@ class Check:
         self.text = ""
         """What it said, cleaned for logs (`last_chk`, `last_agt`)."""
         self.begun = 0.0
+        """When the last check began, the loop's seconds."""
 
     @property
     def top(self) -> int:

@@ -33,6 +33,7 @@ class Backend:
         "queue_index",
         "say",
         "servers",
+        "shutdown",
     )
 
     plan: BackendPlan
@@ -45,6 +46,8 @@ class Backend:
         """Log a line about its servers, at a syslog level by name."""
         self.dispatch: Callable[[], None] = lambda: None
         """After a change of states: serve who can be served now, send on who waits for a server that is gone."""
+        self.shutdown: Callable[[Server, str], None] = lambda server, cause: None
+        """End the streams that use one of its servers; the letter is the log's."""
         self.fullconn = config.fullconn or 1
         self.published = not config.unpublished
         self.queue: deque[Waiting] = deque()
@@ -86,6 +89,22 @@ class Frontend:
         self.maxconn = maxconn
         self.counters = Counters()
         self.log_count = 0
-        self.listeners: list[tuple[str, int, str, Counters]] = []
-        """Name, number, address and counters of its sockets, with `option socket-stats`."""
+        self.listeners: list[Listener] = []
+        """Its sockets that are counted for themselves (`option socket-stats`)."""
         self.stopped = False
+
+
+class Listener:
+    """A listening socket that is counted for itself (`option socket-stats`)."""
+
+    __slots__ = ("address", "config", "counters", "frontend", "id", "maxconn", "name")
+
+    def __init__(self, frontend: Frontend, name: str, number: int, address: str, maxconn: int) -> None:
+        self.frontend = frontend
+        self.config = frontend.config
+        self.name = name
+        self.id = number
+        self.address = address
+        """As HAProxy writes it: address:port, or `unix`."""
+        self.maxconn = maxconn
+        self.counters = Counters()

@@ -154,7 +154,10 @@ class Server:
         self.cookie: bytes | None = line.cookie.encode("latin-1") if line.cookie is not None else None
         self.admin = FMAINT if line.disabled else 0
         self.operation = RUNNING
-        self.check: Check | None = Check(line.rise, line.fall) if line.check else None
+        self.check: Check | None = None
+        if line.check:
+            self.check = Check(line.rise, line.fall, line.inter)
+            self.check.fastinter, self.check.downinter = line.fastinter, line.downinter
         self.agent: Check | None = None
         self.used = 0
         self.queue: deque[Waiting] = deque()

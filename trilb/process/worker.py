@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Config, Socket
-from trilb.health.run import watch
-from trilb.live.counters import Counters
+from trilb.health.run import Checks
+from trilb.live.proxy import Listener
 from trilb.net.listen import address_of, open_listener
 from trilb.process import handover
 from trilb.process.handover import Inheritance
@@ -212,6 +213,11 @@ class _Worker:
         runtime, plane = self.runtime, self.runtime.plane
         plane.clock.__init__(trio.current_time)  # type: ignore[misc]
         runtime.process.started_wall = plane.clock.wall
+        for backend in runtime.backends.values():
+            for changed in (backend.counters, *(server.counters for server in backend.servers)):
+                changed.lastchg = plane.clock.now
+            for server in backend.servers:
+                server.last_change = plane.clock.now
         with trio.open_signal_receiver(*_SIGNALS) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             async with trio.open_nursery() as nursery:
@@ -247,14 +253,18 @@ class _Worker:
                         acceptor.proto = bind.proto
                         frontend = runtime.frontends[name]
                         if "socket-stats" in frontend.config.options:
-                            acceptor.counters = Counters()
                             called = bind.name or f"sock-{acceptor.number}"
-                            frontend.listeners.append((called, acceptor.number, address_of(sock), acceptor.counters))
+                            listener = Listener(frontend, called, acceptor.number, address_of(sock), bind.maxconn)
+                            acceptor.counters = listener.counters
+                            frontend.listeners.append(listener)
                         self.acceptors.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
                     successor = Successor(runtime, self.sharing, self._exposed)
                     nursery.start_soon(successor.run, self.ready.own_line())
-                    self._start_checks(nursery)
+                    settings = runtime.config.globals
+                    runtime.checks = Checks(plane.wheel, nursery, settings.spread_checks)
+                    servers = [server for backend in runtime.backends.values() for server in backend.servers]
+                    runtime.checks.begin_all(servers, settings.max_spread_checks)
                     if runtime.history is not None:
                         nursery.start_soon(runtime.history.run)
                     nursery.start_soon(self._signals, signals, serving)
@@ -330,10 +340,14 @@ class _Worker:
         self.done.set()
 
     async def _purge(self) -> None:
-        """Close server connections that idled too long."""
+        """Close server connections that idled too long; see how busy the process was meanwhile."""
         plane = self.runtime.plane
+        busy, since = time.process_time(), time.monotonic()
         while True:
             await trio.sleep(_PURGE)
+            worked, now = time.process_time(), time.monotonic()
+            plane.process.idle = max(0, min(100, round(100 - 100 * (worked - busy) / (now - since))))
+            busy, since = worked, now
             for backend in self.runtime.backends.values():
                 for server in backend.servers:
                     if server.muxes:
@@ -351,15 +365,3 @@ class _Worker:
             for table in tables:
                 while table.purge(clock.refresh()):
                     await trio.lowlevel.checkpoint()
-
-    # -- checks --------------------------------------------------------------------------------------------------
-
-    def _start_checks(self, nursery: trio.Nursery) -> None:
-        runtime = self.runtime
-        checked = [s for b in runtime.backends.values() for s in b.servers if s.line.check]
-        for at, server in enumerate(checked):
-            # Spread over the first interval, so that many servers are not tried at one moment.
-            offset = min(server.line.inter, 1.0) * at / max(1, len(checked))
-            timeout = server.backend.config.timeouts.check or server.backend.config.timeouts.connect
-            plane = runtime.plane
-            nursery.start_soon(watch, plane.poller, plane.wheel, server, offset, timeout)

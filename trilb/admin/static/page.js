@@ -39,7 +39,7 @@
       if (at === column) th.setAttribute("aria-sort", down ? "descending" : "ascending"); else th.removeAttribute("aria-sort");
     });
     for (const body of table.tBodies) {
-      const rows = [...body.querySelectorAll("tr.t2")];
+      const rows = [...body.querySelectorAll("tr.S")];
       if (rows.length < 2) continue;
       const keys = new Map(rows.map((row) => [row, column === undefined ? order.get(row.id) : value(row, column)]));
       const sorted = rows.slice().sort((x, y) => {
@@ -48,7 +48,7 @@
         return (down ? -1 : 1) * compare(a, b) || order.get(x.id) - order.get(y.id);
       });
       if (sorted.every((row, at) => row === rows[at])) continue;
-      const last = body.querySelector("tr.t1");
+      const last = body.querySelector("tr.B");
       for (const row of sorted) body.insertBefore(row, last);
     }
   };
@@ -117,7 +117,7 @@
     for (const row of [...fresh.rows].slice(1)) {
       const there = known.get(row.id);
       if (there) { renewRow(there, row); known.delete(row.id); }
-      else old.insertBefore(document.adoptNode(row), old.querySelector("tr.t1"));
+      else old.insertBefore(document.adoptNode(row), old.querySelector("tr.B"));
     }
     for (const row of known.values()) row.remove();
   };

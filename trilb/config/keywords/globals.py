@@ -69,6 +69,20 @@ def maxconn(line: Line, section: Global, context: Context) -> None:
     section.maxconn = whole(value, 0, 2**31 - 1, "'maxconn'")
 
 
+@keyword("global", "spread-checks")
+def spread_checks(line: Line, section: Global, context: Context) -> None:
+    """`spread-checks PERCENT`: intervals of checks vary at random by so much."""
+    (value,) = only(line, 1, "spread-checks <0..50>")
+    section.spread_checks = whole(value, 0, 50, "'spread-checks'")
+
+
+@keyword("global", "max-spread-checks")
+def max_spread_checks(line: Line, section: Global, context: Context) -> None:
+    """`max-spread-checks TIME`: the first checks are spread over no more than this."""
+    (value,) = only(line, 1, "max-spread-checks <time>")
+    section.max_spread_checks = seconds(value)
+
+
 @keyword("global", "pidfile", "node", "description", "localpeer", "log-tag")
 def texts(line: Line, section: Global, context: Context) -> None:
     """Keywords that take one text."""

@@ -15,6 +15,7 @@ _EXPECTED = {
     "uri": "an URI prefix, as in /haproxy?stats",
     "realm": "a realm name",
     "auth": "an account, as in user:password",
+    "refresh": "a time, as in 5s",
     "scope": "a proxy's name, or '.' for this one",
 }
 _RULES = ("allow", "deny", "auth")
@@ -45,7 +46,7 @@ def stats(line: Line, proxy: Proxy, context: Context) -> None:
     if what == "uri":
         made.uri = value
     elif what == "refresh":
-        made.refresh = -(-milliseconds(value or "0", "s") // 1000)
+        made.refresh = -(-milliseconds(value, "s") // 1000)
     elif what == "realm":
         made.realm = value
         _one_way_only(made)
