@@ -158,12 +158,12 @@ def _header(conn: Conn, version: str) -> bytes:
 
 def _address(server: Server, step: Connect, stream: CheckStream) -> tuple[int, Sockaddr]:
     """Where to connect to. Raises Broken when there is nowhere."""
-    line, address, family = server.line, server.address, server.family
-    if address is None:
+    check, address, family = server.check, server.address, server.family
+    if address is None or check is None:
         raise Broken("no address")
-    host = step.address or line.check_address
+    host = step.address or check.address
     port: int | None = step.port if isinstance(step.port, int) else step.port(stream)
-    port = port or line.check_port
+    port = port or check.port
     if isinstance(address, str):
         if not host:
             return family, address
