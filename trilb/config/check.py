@@ -225,8 +225,12 @@ def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -
 
 
 def _steps_of_nothing(proxy: Proxy, report: Report) -> None:
-    for family, kind, own in (("http-check", "httpchk", "http"), ("tcp-check", "tcp-check", "tcp")):
-        if own in proxy.probe.own and proxy.probe.kind != kind:
+    probe = proxy.probe
+    for family, kind, own, steps in (
+        ("http-check", "httpchk", "http", probe.http),
+        ("tcp-check", "tcp-check", "tcp", probe.tcp),
+    ):
+        if steps and own in probe.own and probe.kind != kind:
             report.warn(
                 proxy.place,
                 f"proxy '{proxy.name}' uses {family} rules without 'option {kind}', so the rules are ignored",
