@@ -1,9 +1,9 @@
 """Compiles the hot modules when a wheel is built; everything else about the package stands in pyproject.toml.
 
-The modules are plain Python, and run as such: an editable installation (`pip install -e .`) never compiles, nor
-does any other with TRILB_PURE=1 or without a C compiler. Compiled by mypyc, which needs no annotation that mypy does not want
-anyway, they take a little over half of the processor's time a request (bench/README.md). What a module must be to stand
-in this list: strictly typed, and its classes not subclassed by, and its functions not replaced from, one that is not.
+The modules are plain Python, and run as such: an editable installation (`pip install -e .`) never compiles, nor does
+any other with TRILB_PURE=1 or without a C compiler. Compiled by mypyc, which needs no annotation that mypy does not
+want anyway, they take a little over half of the processor's time a request (bench/README.md). What a module must be to
+stand in this list: strictly typed, its classes not subclassed and its functions not replaced by one that is not listed.
 """
 
 from __future__ import annotations
