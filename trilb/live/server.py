@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from trilb.base.address import Family, is_service
 from trilb.config.model import ServerLine
 from trilb.live.check import Check
 from trilb.live.counters import Counters
@@ -34,6 +35,8 @@ class Multiplexed(Protocol):
     def close(self) -> None: ...
 
     def retire(self) -> None: ...
+
+    def orphan(self) -> None: ...
 
 
 class Waiting(Protocol):
@@ -91,8 +94,9 @@ class Probe:
 
 FMAINT, IMAINT, CMAINT, FDRAIN, IDRAIN, RMAINT, HMAINT = (1 << bit for bit in range(7))
 """Bits of Server.admin (management.txt, `srv_admin_state`): forced, inherited from a tracked server, configured;
-drain forced and inherited; no address from the resolvers; waiting for the address of a new name."""
-MAINT = FMAINT | IMAINT | CMAINT | RMAINT | HMAINT
+drain forced and inherited; no address from the resolvers; a name set at run time."""
+MAINT = FMAINT | IMAINT | CMAINT | RMAINT
+"""HMAINT alone keeps nobody away: it marks a name that was set at run time."""
 DRAIN = FDRAIN | IDRAIN
 STOPPED, STARTING, RUNNING, STOPPING = range(4)
 """Values of Server.operation (management.txt, `srv_op_state`)."""
@@ -116,6 +120,7 @@ class Server:
         "effective",
         "family",
         "followers",
+        "fqdn",
         "id",
         "idle",
         "last_change",
@@ -125,12 +130,14 @@ class Server:
         "name",
         "opening",
         "operation",
+        "port",
         "port_offset",
         "probe",
         "queue",
         "queue_index",
         "running",
         "source",
+        "srv_record",
         "transparent",
         "used",
         "weight",
@@ -145,6 +152,13 @@ class Server:
         self.maxconn = line.maxconn
         self.family = 0
         self.address: tuple[str, int] | tuple[str, int, int, int] | str | None = None
+        name = line.address.host if line.address.family is Family.NAME else ""
+        self.fqdn = "" if is_service(line.address) else name
+        """The name its address comes from; of a server that SRV records made, their target."""
+        self.srv_record = name if is_service(line.address) else ""
+        """The name of SRV records that give it name, port and weight."""
+        self.port = 0 if is_service(line.address) or line.address.offset else line.address.port
+        """The port of its address, also while it has none."""
         self.source: tuple[str, int] | None = None
         self.port_offset: int | None = None
         self.opening: Opening | None = None
