@@ -94,7 +94,7 @@ def step(stats: Stats, view: View, admin: list[Callable[[Stream], bool]]) -> Ste
         stream.dispatched = stream.connected = stream.responded = stream.received
         common: list[Field] = [(b"cache-control", b"no-cache")]
         if b";csv" in rest:
-            return _reply(csv(view.frontends, view.backends).encode(), b"text/plain", common)
+            return _reply("".join(csv(rows(view))).encode(), b"text/plain", common)
         if stats.refresh:
             common.append((b"refresh", b"%d" % stats.refresh))
         return _reply(_html(view, stats, allowed).encode(), b"text/html", common)
@@ -169,7 +169,7 @@ def _html(view: View, stats: Stats, admin: bool) -> str:
         f"{process.req_rate.read(process.clock.now)} requests a second</p>",
     ]
     current = None
-    for row in rows(view.frontends, view.backends):
+    for row in rows(view):
         if row["pxname"] != current:
             if current is not None:
                 out.append("</table>")
@@ -181,7 +181,7 @@ def _html(view: View, stats: Stats, admin: bool) -> str:
         kind = "up" if status.startswith(("UP", "OPEN")) else "down" if status.startswith("DOWN") else ""
         kind = "maint" if status.startswith(("MAINT", "DRAIN")) else kind
         out.append(f"<tr class={kind or 'none'}>")
-        out.extend(f"<td>{escape(str(row.get(column, '')))}</td>" for column in _COLUMNS)
+        out.extend(f"<td>{escape(str(row[column]))}</td>" for column in _COLUMNS)
         if admin and row["type"] == 2:
             out.append(_form(str(row["pxname"]), str(row["svname"])))
         out.append("</tr>")

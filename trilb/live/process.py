@@ -20,6 +20,7 @@ class ProcessState:
         "failure_codes",
         "faults",
         "hostname",
+        "idle",
         "log_origin",
         "maxconn",
         "node",
@@ -49,6 +50,8 @@ class ProcessState:
         """Who is being served: the sessions of `proxy` (HttpSession, Http2Session, TcpSession)."""
         self.error_codes: frozenset[int] = frozenset()
         self.failure_codes: frozenset[int] = frozenset()
+        self.idle = 100
+        """Percent of the last second that was spent waiting."""
         self.maxconn = maxconn
         self.actconn = 0
         self.faults = 0

@@ -89,6 +89,22 @@ class Frontend:
         self.maxconn = maxconn
         self.counters = Counters()
         self.log_count = 0
-        self.listeners: list[tuple[str, int, str, Counters]] = []
-        """Name, number, address and counters of its sockets, with `option socket-stats`."""
+        self.listeners: list[Listener] = []
+        """Its sockets that are counted for themselves (`option socket-stats`)."""
         self.stopped = False
+
+
+class Listener:
+    """A listening socket that is counted for itself (`option socket-stats`)."""
+
+    __slots__ = ("address", "config", "counters", "frontend", "id", "maxconn", "name")
+
+    def __init__(self, frontend: Frontend, name: str, number: int, address: str, maxconn: int) -> None:
+        self.frontend = frontend
+        self.config = frontend.config
+        self.name = name
+        self.id = number
+        self.address = address
+        """As HAProxy writes it: address:port, or `unix`."""
+        self.maxconn = maxconn
+        self.counters = Counters()
