@@ -113,13 +113,17 @@ PHASES = [
             **more("t9.test", "127.0.2.9"),
             **more("t1.test", "127.0.2.101"),
         },
-        {"srv/y1": "127.0.2.101:8001 2", "srv/y3": "-", "own/w1": "127.0.2.9:9 7"},
+        {"srv/y1": "127.0.2.101:8001 2", "srv/y3": "-", "own/w1": "127.0.2.4:1 7", "own/w2": "127.0.2.9:9 7"},
     ),
     Phase(
         "aliases",
         {
             ("app.test", "A"): Records(
-                [("app.test.", 1, "CNAME", "b.test."), ("b.test.", 1, "CNAME", "c.test."), ("c.test.", 1, "A", "127.0.0.7")]
+                [
+                    ("app.test.", 1, "CNAME", "b.test."),
+                    ("b.test.", 1, "CNAME", "c.test."),
+                    ("c.test.", 1, "A", "127.0.0.7"),
+                ]
             ),
             ("app.test", "AAAA"): Records([("app.test.", 1, "CNAME", "c.test.")]),
         },
@@ -134,7 +138,7 @@ PHASES = [
             (SRV, "SRV"): srv(SRV, *TARGETS),
             **more("net.test", "127.0.2.1", "127.0.1.1"),
         },
-        {"one/s": "127.0.0.2:80 1", "pool/x4": "127.0.0.11:81 1", "srv/y3": "127.0.2.1:8001 0"},
+        {"one/s": "127.0.0.2:80 1", "pool/x4": "127.0.0.11:81 1", "srv/y3": "127.0.2.3:8003 256"},
     ),
     Phase("refused", {}, {"one/s": "-", "srv/y1": "-"}, every=Records(code="REFUSED")),
     Phase("back again", {}, {"one/s": "127.0.0.2:80 1", "pool/x4": "127.0.0.11:81 1"}),
@@ -162,7 +166,11 @@ def wait(duel: Duel, phase: Phase) -> dict[str, str]:
         expected, found = states(duel.haproxy), states(duel.trilb)
         if expected == found and all(expected.get(name) == state for name, state in phase.wanted.items()):
             return expected
-        assert time.monotonic() < deadline, (phase.wanted, expected, found)
+        odd = {name: (expected[name], found.get(name), phase.wanted.get(name)) for name in expected}
+        odd = {
+            name: (one, two, three) for name, (one, two, three) in odd.items() if one != two or three not in (None, one)
+        }
+        assert time.monotonic() < deadline, f"{phase.id}: HAProxy, trilb, wanted: {odd}"
         time.sleep(0.02)
 
 
@@ -177,8 +185,12 @@ def lines(side: Side) -> dict[str, list[str]]:
     return found
 
 
+Lines = dict[str, list[str]]
+Seen = tuple[Lines, Lines]
+
+
 @pytest.fixture(scope="module")
-def answers(module_duel: DuelFactory) -> Iterator[dict[str, tuple[dict[str, str], dict[str, list[str]], dict[str, list[str]]]]]:
+def answers(module_duel: DuelFactory) -> Iterator[dict[str, Seen]]:
     """What came of every phase: states, what HAProxy logged, what trilb logged."""
     with Nameserver() as server:
         duel = module_duel(CONFIG, dead_ns=str(server.port))
@@ -189,20 +201,17 @@ def answers(module_duel: DuelFactory) -> Iterator[dict[str, tuple[dict[str, str]
             server.zone.update(phase.zone)
             every = phase.every
             server.script = None if every is None else lambda question, every=every: every  # type: ignore[misc]
-            reached = wait(duel, phase)
+            wait(duel, phase)
             # What goes on to change once the wanted state is reached is over after some more rounds.
             server.wait(SRV, 6)
             server.wait("app.test", 6)
-            assert wait(duel, phase) == states(duel.haproxy) or reached
-            seen[phase.id] = (states(duel.trilb), lines(duel.haproxy), lines(duel.trilb))
-            assert states(duel.haproxy) == seen[phase.id][0]
+            wait(duel, phase)
+            seen[phase.id] = (lines(duel.haproxy), lines(duel.trilb))
         yield seen
 
 
 @pytest.mark.parametrize("phase", [pytest.param(phase, id=phase.id) for phase in PHASES])
-def test_answers(
-    answers: dict[str, tuple[dict[str, str], dict[str, list[str]], dict[str, list[str]]]], phase: Phase
-) -> None:
+def test_answers(answers: dict[str, Seen], phase: Phase) -> None:
     """Addresses, weights, states and log lines are HAProxy's."""
-    _, expected, found = answers[phase.id]
+    expected, found = answers[phase.id]
     assert found == expected
