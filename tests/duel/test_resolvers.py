@@ -200,7 +200,7 @@ def answers(module_duel: DuelFactory) -> Iterator[dict[str, Seen]]:
                 server.zone.clear()
             server.zone.update(phase.zone)
             every = phase.every
-            server.script = None if every is None else lambda question, every=every: every  # type: ignore[misc]
+            server.script = None if every is None else lambda question, every=every: every
             wait(duel, phase)
             # What goes on to change once the wanted state is reached is over after some more rounds.
             server.wait(SRV, 6)
