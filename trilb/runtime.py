@@ -160,6 +160,8 @@ class _Builder:
             return table
         if kind is Kind.USERLIST:
             return self.runtime.config.userlists[name]
+        if kind is Kind.RESOLVERS:
+            return self.runtime.resolvers[name]
         backend, _, server = name.rpartition("/")
         return self.runtime.backends[backend or self.proxy.name].by_name[server]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.rcode
@@ -125,7 +126,10 @@ class Nameserver:
         assert done, f"{name} was not asked for: {self.asked[-5:]}"
 
     def _reply(self, raw: bytes, source: int, stream: bool) -> list[bytes]:
-        query = dns.message.from_wire(raw)
+        try:
+            query = dns.message.from_wire(raw)
+        except dns.exception.DNSException:
+            return []  # HAProxy asks for names that are none
         asked = query.question[0]
         question = Question(
             asked.name.to_text(omit_final_dot=True).lower(),

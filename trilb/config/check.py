@@ -43,8 +43,8 @@ def check(config: Config, report: Report, references: list[Reference], localpeer
         _timeouts(proxy, report)
     config.globals.localpeer = localpeer or config.globals.localpeer or os.uname().nodename
     _tables(config, report, config.globals.localpeer)
-    _references(config, report, references)
     _resolvers(config, report)
+    _references(config, report, references)
     for userlist in config.userlists.values():
         for user in userlist.users.values():
             for group in sorted(user.groups - set(userlist.groups)):
@@ -322,6 +322,8 @@ def _references(config: Config, report: Report, references: list[Reference]) -> 
             found = name in backs or not name
         elif reference.kind is Kind.USERLIST:
             found = name in config.userlists
+        elif reference.kind is Kind.RESOLVERS:
+            found = name in config.resolvers
         elif reference.kind is Kind.TABLE:
             found = (name or reference.proxy) in config.tables
         else:

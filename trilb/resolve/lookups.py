@@ -59,7 +59,7 @@ class Lookup:
                 resolution.records.clear()
             return False
         if resolution.preferred is not Kind.SRV:
-            resolution.forget_obsolete(now)
+            resolution.forget_obsolete()
         updated = False
         for requester in list(self.requesters):
             updated = requester.valid(self, by, now) or updated
@@ -141,7 +141,7 @@ class Service:
         """Give each target a server; take it from targets that are gone."""
         resolution = lookup.resolution
         for record in resolution.ordered():
-            if resolution.obsolete(record, now):
+            if resolution.obsolete(record):
                 del resolution.records[record]
                 self._release(record, now)
             elif record.kind is Kind.SRV:

@@ -150,11 +150,11 @@ class Resolution:
         """The records as they are given to servers."""
         return sorted(self.records, key=lambda record: record.order)
 
-    def obsolete(self, record: Record, now: float) -> bool:
-        """Whether a record has been missing for too long."""
-        return self.records[record] + self.section.hold["obsolete"] < now
+    def obsolete(self, record: Record) -> bool:
+        """Whether a record had been missing for too long when the last valid answer came."""
+        return self.records[record] + self.section.hold["obsolete"] < self.last_valid
 
-    def forget_obsolete(self, now: float) -> None:
-        """Let go of records that have been missing for too long."""
-        for record in [record for record in self.records if self.obsolete(record, now)]:
+    def forget_obsolete(self) -> None:
+        """Let go of records that had been missing for too long."""
+        for record in [record for record in self.records if self.obsolete(record)]:
             del self.records[record]

@@ -22,7 +22,7 @@ from trilb.resolve.wire import Kind, Status
 
 _DATAGRAMS = 64
 """Answers taken from one socket before others have their turn."""
-_MOST_QUESTIONS = 10_000
+_MOST_QUESTIONS = 1000
 """Names that rules may have looked up at one time. Arbitrary; clients choose them."""
 
 
@@ -122,7 +122,6 @@ class Resolvers:
             done(None)
             return None
         if lookup.resolution.fresh(self.clock.now):
-            lookup.resolution.forget_obsolete(self.clock.now)
             done(best(lookup, prefer_ipv4))
             return None
         question = Question(prefer_ipv4, done)
@@ -187,6 +186,9 @@ class Resolvers:
                             lookup.resend()
                         elif not resolution.fresh(now):
                             break
+                        if not lookup.requesters and not resolution.asking:
+                            # It is kept for what rules ask next; descriptors are not.
+                            generation.cancel()
                         until = resolution.deadline() if lookup.requesters else resolution.fresh_until()
                     told = trio.Event()
                     lookup.told = told.set
