@@ -55,7 +55,6 @@ class Conn:
         "reused",
         "since",
         "sock",
-        "to",
         "watch",
     )
 
@@ -77,8 +76,6 @@ class Conn:
         self.key: object = None
         """What it was opened with; only streams that would open it the same way may use it again."""
         self.since = 0.0
-        self.to: Sockaddr | None = None
-        """The address of the server when it was dialed: one that moved since is not to be reached by it."""
 
     @property
     def alpn(self) -> bytes:

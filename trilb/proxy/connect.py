@@ -332,7 +332,6 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
     make = Conn if opening is None or opening.tls is None else TlsConn
     conn, ready = connect(family, address, plane.poller, server.source, make)
     stream.bound = conn.bound = conn.sock.getsockname()
-    conn.to = server.address
     server.counters.conn_tot += 1
     if plan.keepalive:
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

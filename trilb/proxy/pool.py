@@ -75,8 +75,6 @@ def put(server: Server, conn: Conn, now: float) -> bool:
     most = server.line.pool_max_conn
     if (0 <= most <= len(server.idle)) or len(server.idle) >= _MOST or conn.watch.hangup or not server.running:
         return False
-    if conn.to is not server.address:
-        return False
     conn.since = now
     conn.watch.edge = False
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from trilb.config.model import ResolversSection
+from trilb.health import states
 from trilb.live.proxy import Backend
 from trilb.live.server import RMAINT, Server
 from trilb.resolve import changes
@@ -95,7 +96,7 @@ class ServerName:
         if moved:
             changes.move(server, found, by)
         if server.admin & RMAINT:
-            changes.regain(server, now)
+            states.resume(server, now, RMAINT)
             text = f"Server {server.backend.name}/{server.name} administratively READY thanks to valid DNS answer."
             server.backend.say(text, "notice")
         return moved and by != _CACHE
@@ -172,9 +173,9 @@ class Service:
         if record.address is None:
             self.link(server)
         elif server.admin & RMAINT:
-            changes.regain(server, now)
+            states.resume(server, now, RMAINT)
         if server.weight != record.weight and "ignore-weight" not in server.line.resolve_options:
-            changes.reweigh(server, record.weight)
+            states.reweigh(server, record.weight, now)
 
     def _release(self, record: Record, now: float) -> None:
         server = self.used.pop((record.data, record.port), None)
