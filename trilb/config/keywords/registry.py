@@ -70,7 +70,11 @@ class Context:
 
 SECTIONS: dict[str, dict[str, Keyword]] = {
     name: {}
+<<<<<<< HEAD
     for name in ("global", "proxy", "userlist", "peers", "log-profile", "http-errors", "crt-store", "healthcheck")
+=======
+    for name in ("global", "proxy", "userlist", "peers", "log-profile", "http-errors", "crt-store", "resolvers")
+>>>>>>> main
 }
 
 
