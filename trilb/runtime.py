@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any, cast
 
 from trilb.admin import page
+from trilb.admin.history import History
 from trilb.affinity.cookie import CookiePersistence
 from trilb.affinity.dynamic import dynamic_value
 from trilb.affinity.stick import Rule as StickBuilt
 from trilb.affinity.stick import Stickiness
 from trilb.balance.registry import algorithms
-from trilb.base import ip
-from trilb.base.address import Address, Family
+from trilb.base.address import Family
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import NOWHERE, Place, Refused
 from trilb.base.hybrid import HybridClock
@@ -29,6 +29,7 @@ from trilb.config.expressions import Scope
 from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
 from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, Side, Source
+from trilb.health import states
 from trilb.health.connect import Connecting
 from trilb.health.run import Checks
 from trilb.http.h2 import Tuning
@@ -36,20 +37,22 @@ from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import RMAINT, Opening, Probe, Server
+from trilb.live.server import RMAINT, STOPPED, Opening, Probe, Server
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
 from trilb.net import proxyline
-from trilb.net.address import Sockaddr, ipv4, resolve
+from trilb.net.address import Sockaddr, initial, ipv4
 from trilb.proxy import opening, queue
 from trilb.proxy.plane import Plane
 from trilb.proxy.shutdown import shutdown_sessions
+from trilb.resolve import run as resolve
+from trilb.resolve.run import Resolvers
 from trilb.rules import capture, names
 from trilb.rules import forwarded as forward
 from trilb.rules.answers import error_pages
-from trilb.rules.build import content_set, rule_set
+from trilb.rules.build import content_set, rule_set, rule_steps
 from trilb.rules.switch import backend_chooser, server_chooser
 from trilb.samples import build as samples
 from trilb.samples.logformat import Style, compile_format
@@ -91,6 +94,9 @@ class Runtime:
     bindings: dict[int, Binding] = field(default_factory=dict)
     """The TLS of bind lines, by their `id()`."""
     warnings: list[tuple[Place, str]] = field(default_factory=list)
+    resolvers: dict[str, Resolvers] = field(default_factory=dict)
+    history: History | None = None
+    """The last minutes' figures; only where there is a statistics page."""
     sections: list[Any] = field(default_factory=list)
     """Peers sections as `show peers` sees them; who serves them adds them."""
 
@@ -111,6 +117,13 @@ class Runtime:
         assert self.config.language is not None
         scope = Scope(self.config.language, "", NOWHERE, "connection")
         return parse_process_variable(name, text, formatted=formatted, scope=scope)
+
+    def open_anew(self, server: Server) -> None:
+        """Whether its connections are secured changed: it begins anew, and what idles is of no use."""
+        epoch = server.opening.epoch if server.opening is not None else 0
+        server.opening = _opening(self.tls, server, _Builder(self, server.backend.config)) or Opening()
+        server.opening.epoch = epoch + 1
+        states.let_go(server)
 
     def say(self, proxy: str, text: str, level: str) -> None:
         """Log a line about a proxy's state to that proxy's targets."""
@@ -158,6 +171,8 @@ class _Builder:
             return table
         if kind is Kind.USERLIST:
             return self.runtime.config.userlists[name]
+        if kind is Kind.RESOLVERS:
+            return self.runtime.resolvers[name]
         backend, _, server = name.rpartition("/")
         return self.runtime.backends[backend or self.proxy.name].by_name[server]
 
@@ -248,12 +263,17 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         for server in backend.servers:
             if server.line.track:
                 owner, _, name = server.line.track.rpartition("/")
-                runtime.backends[owner or backend.name].by_name[name].followers.append(server)
+                server.track = runtime.backends[owner or backend.name].by_name[name]
+                # The last one is the first to be told, as with HAProxy.
+                server.track.followers.insert(0, server)
     for backend in runtime.backends.values():
         if not backend.config.fullconn:
             # A tenth of what the frontends may bring (configuration.txt, `fullconn`).
             reach = [f.maxconn for f in runtime.frontends.values() if _reaches(f.config, backend.name)]
             backend.fullconn = max(1, sum(reach) // 10)
+    for section in config.resolvers.values():
+        runtime.resolvers[section.name] = Resolvers(section, clock)
+    resolve.connect(runtime.resolvers.values(), runtime.backends.values())
     _tls(runtime, alive)
     case = {low.encode(): wanted.encode() for low, wanted in settings.case_adjust.items()} or None
     for backend in runtime.backends.values():
@@ -261,7 +281,12 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         backend.say = partial(runtime.say, backend.name)
         backend.dispatch = partial(queue.dispatch_all, backend)
         backend.shutdown = partial(shutdown_sessions, process.sessions)
+        backend.last_change = clock.now
+        for server in backend.servers:
+            server.last_change = clock.now
+            server.pinned = (backend.name, server.name) in config.pinned
         backend.changed()
+    states.inherit(runtime.backends.values())
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
     for frontend in runtime.frontends.values():
@@ -345,17 +370,15 @@ def _backend(proxy: Proxy) -> Backend:
     for server in backend.servers:
         line = server.line
         try:
-            server.family, server.address = resolve(line.address)
+            server.family, server.address = initial(
+                line.address, line.init_address, resolved_later=bool(line.resolvers)
+            )
         except Refused as refused:
-            fixed = [step for step in line.init_address.split(",") if ip.is_literal(step)]
-            if fixed:
-                family = Family.IPV6 if ":" in fixed[0] else Family.IPV4
-                server.family, server.address = resolve(Address(family, fixed[0], line.address.port))
-            elif "none" in line.init_address:
-                server.admin = RMAINT
-                server.refresh()
-            else:
-                raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
+            raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
+        if server.address is None:
+            server.admin |= RMAINT
+            server.operation = STOPPED
+            server.health.health = 0
         server.transparent = line.address.family is Family.ANY and not line.address.host
         if line.address.offset:
             server.port_offset = line.address.port
@@ -470,6 +493,7 @@ def _stickiness(runtime: Runtime, backend: Backend, plan: BackendPlan, builder: 
         (response if rule.store_response else request).append(made)
     clock = runtime.plane.clock
     rules = Stickiness(backend, request, response, lambda: clock.now, persist=plan.persist_option)
+    backend.renewals.append(rules.refresh)
     if request:
         plan.stick = rules.request
     plan.learn = rules.response
@@ -481,6 +505,7 @@ def _persistence(runtime: Runtime, backend: Backend, plan: BackendPlan, builder:
     line = config.cookie
     clock = runtime.plane.clock
     cookie = CookiePersistence(line, backend, lambda: clock.wall)
+    backend.renewals.append(cookie.refresh)
     always = "persist" in config.options
     forced = [builder.condition(when) for when in config.force_persist]
     ignored = [builder.condition(when) for when in config.ignore_persist]
@@ -578,10 +603,16 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
 
 
 def _stats(runtime: Runtime, config: Proxy, builder: _Builder) -> Step:
-    assert config.stats is not None
-    admin = [builder.condition(when) for when in config.stats.admin if when is not None]
-    view = page.View(runtime.process, runtime.frontends, runtime.backends)
-    return page.step(config.stats, view, admin)
+    """The statistics page of a proxy; a backend's is the same for all frontends that lead to it."""
+    stats = config.stats
+    assert stats is not None
+    if runtime.history is None:
+        runtime.history = History(runtime.frontends, runtime.backends, runtime.process.clock)
+    admin = tuple(builder.condition(when) for when in stats.admin)
+    rules = rule_steps("http-request", stats.rules, builder) if stats.rules else None
+    settings = runtime.config.globals
+    view = page.View(runtime.process, runtime.frontends, runtime.backends, runtime.history, settings.description)
+    return page.step(stats, config.name, view, rules, admin, settings.bufsize - settings.maxrewrite)
 
 
 def _route(runtime: Runtime, frontend: Frontend, backend: Backend) -> Route:

@@ -13,6 +13,8 @@ from trilb.base.registry import Registry
 from trilb.config.model import Config, Expr, Format
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
+from trilb.live.server import Server
+from trilb.resolve.run import Resolvers
 from trilb.samples.references import Store
 from trilb.tables.store import Table
 from trilb.tls.store import Binding
@@ -31,8 +33,12 @@ class View(Protocol):
     tls: TlsStore
     bindings: dict[int, Binding]
     """The TLS of bind lines, by their `id()`."""
+    resolvers: dict[str, Resolvers]
     sections: list[Any]
     """Peers sections, each a `SectionView` of admin/cmd_peers.py."""
+
+    def open_anew(self, server: Server) -> None:
+        """Whether a server's connections are secured changed."""
 
     def parse_variable(self, name: str, text: str, *, formatted: bool) -> tuple[str, Expr | Format]:
         """Read the words of `set var`. Raises Refused."""

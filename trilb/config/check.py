@@ -6,11 +6,12 @@ import os
 from itertools import chain
 
 from trilb.base.address import Family
-from trilb.base.diagnostic import Place, Report, nearest
+from trilb.base.diagnostic import NOWHERE, Place, Report, nearest
 from trilb.base.registry import Kind
 from trilb.config import replies
 from trilb.config.expressions import Reference
-from trilb.config.model import Cond, Config, Mode, Proxy, ServerLine, Side, Variable
+from trilb.config.keywords.resolvers import RESOLV_CONF, system_nameservers
+from trilb.config.model import Cond, Config, Mode, Proxy, ResolversSection, ServerLine, Side, Variable
 
 
 def check(config: Config, report: Report, references: list[Reference], localpeer: str = "") -> None:
@@ -42,6 +43,7 @@ def check(config: Config, report: Report, references: list[Reference], localpeer
         _timeouts(proxy, report)
     config.globals.localpeer = localpeer or config.globals.localpeer or os.uname().nodename
     _tables(config, report, config.globals.localpeer)
+    _resolvers(config, report)
     _references(config, report, references)
     for userlist in config.userlists.values():
         for user in userlist.users.values():
@@ -54,8 +56,28 @@ def check(config: Config, report: Report, references: list[Reference], localpeer
                 report.alert(userlist.place, f"userlist '{userlist.name}': no such user '{member}' of group '{name}'")
 
 
+def _resolvers(config: Config, report: Report) -> None:
+    """Servers must name a section that exists; the section `default` always does, if the system has nameservers."""
+    for section in config.resolvers.values():
+        if not section.nameservers:
+            report.warn(section.place, f"resolvers '{section.name}' has no nameservers configured!")
+    if "default" not in config.resolvers:
+        try:
+            found = system_nameservers(RESOLV_CONF.read_text("latin-1"))
+        except OSError:
+            found = []
+        if found:
+            config.resolvers["default"] = ResolversSection("default", NOWHERE, found)
+    for proxy in config.proxies:
+        for server in proxy.servers:
+            if server.resolvers and server.resolvers not in config.resolvers and not proxy.disabled:
+                who = f"{proxy.kind} '{proxy.name}', server '{server.name}'"
+                hint = nearest(server.resolvers, config.resolvers)
+                report.alert(server.place, f"{who}: unable to find required resolvers '{server.resolvers}'{hint}")
+
+
 def _number_proxies(config: Config) -> None:
-    """Automatic ids begin at 2, in order, around those that were set (regression test proxy/proxy_id)."""
+    """Automatic ids begin at 2, in order, around those that were set; one that was set takes its turn (observed)."""
     taken = {proxy.id for proxy in config.proxies if proxy.id}
     following = 2
     for proxy in config.proxies:
@@ -63,7 +85,7 @@ def _number_proxies(config: Config) -> None:
             while following in taken:
                 following += 1
             proxy.id = following
-            taken.add(following)
+        following += 1
 
 
 def _number_servers(proxy: Proxy, report: Report) -> None:
@@ -82,6 +104,8 @@ def _number_servers(proxy: Proxy, report: Report) -> None:
                 following += 1
             server.id = following
             taken[following] = server.name
+        # A number that was set takes its turn all the same (observed).
+        following += 1
 
 
 def _conditions(proxy: Proxy) -> list[Cond]:
@@ -89,7 +113,7 @@ def _conditions(proxy: Proxy) -> list[Cond]:
     conditions += [rule.when for rule in (*proxy.use_backend, *proxy.use_server) if rule.when is not None]
     conditions += [*proxy.force_switch, *proxy.monitor_fail, *proxy.force_persist, *proxy.ignore_persist]
     if proxy.stats is not None:
-        conditions += [when for when in proxy.stats.admin if when is not None]
+        conditions += [*proxy.stats.admin, *(rule.when for rule in proxy.stats.rules if rule.when is not None)]
     return conditions
 
 
@@ -150,6 +174,7 @@ def _http_in_tcp(proxy: Proxy, report: Report) -> None:
             ("http-response", proxy.rules.get("http-response")),
             ("http-after-response", proxy.rules.get("http-after-response")),
             ("option forwardfor", proxy.forwardfor),
+            ("stats", proxy.stats),
         ):
             if there:
                 report.warn(proxy.place, f"'{what}' ignored for {proxy.kind} '{proxy.name}' as it requires HTTP mode")
@@ -181,17 +206,41 @@ def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
             report.alert(place, f"loop detected: {proxy.kind} '{proxy.name}' names itself as its backend")
 
 
+def _loops(found: ServerLine, owner: Proxy, server: ServerLine, config: Config) -> bool:
+    """Does the chain of whom `found` tracks come back to the server, or to anybody it has met?"""
+    backends = {p.name: p for p in config.proxies if p.side & Side.BACKEND}
+    met: list[ServerLine] = []
+    while found is not server and found not in met:
+        met.append(found)
+        name, slash, own = found.track.rpartition("/")
+        after = backends.get(name if slash else owner.name)
+        following = next((s for s in after.servers if s.name == own), None) if after is not None and own else None
+        if after is None or following is None:
+            return False
+        found, owner = following, after
+    return True
+
+
 def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -> None:
     backend, slash, name = server.track.rpartition("/")
     owner = next(
         (p for p in config.proxies if p.side & Side.BACKEND and p.name == (backend if slash else proxy.name)), None
     )
     found = next((s for s in owner.servers if s.name == name), None) if owner is not None else None
-    if found is None or found is server:
-        report.alert(server.place, f"unable to find required server '{server.track}' to track")
+    who = f"'server {proxy.name}/{server.name}' :"
+    if owner is not None:
+        config.pinned.add((owner.name, name))
+    if owner is None:
+        report.alert(server.place, f"{who} unable to find required proxy '{backend}' for tracking")
+    elif found is None:
+        report.alert(server.place, f"{who} unable to find required server '{name}' for tracking")
+    elif _loops(found, owner, server, config):
+        told = f"{owner.name}/{found.name} as it belongs to a tracking chain looping back to"
+        report.alert(server.place, f"{who} unable to track {told} {proxy.name}/{server.name}")
     elif not found.check and not found.track:
         report.alert(
-            server.place, f"unable to use {server.track} for tracking as it does not have any check nor agent enabled"
+            server.place,
+            f"{who} unable to use {owner.name}/{name} for tracking as it does not have any check nor agent enabled",
         )
     elif server.check:
         report.alert(server.place, f"server '{server.name}' : 'track' and 'check' exclude each other")
@@ -200,6 +249,8 @@ def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -
 def _backend(proxy: Proxy, config: Config, report: Report) -> None:
     names = [server.name for server in proxy.servers]
     for rule in proxy.use_server:
+        if rule.dynamic is None:
+            config.pinned.add((proxy.name, rule.name))
         if rule.dynamic is None and rule.name not in names:
             report.alert(
                 rule.place, f"unable to find server '{rule.name}' in proxy '{proxy.name}'{nearest(rule.name, names)}"
@@ -300,11 +351,15 @@ def _references(config: Config, report: Report, references: list[Reference]) -> 
             found = name in backs or not name
         elif reference.kind is Kind.USERLIST:
             found = name in config.userlists
+        elif reference.kind is Kind.RESOLVERS:
+            found = name in config.resolvers
         elif reference.kind is Kind.TABLE:
             found = (name or reference.proxy) in config.tables
         else:
             backend, slash, server = name.rpartition("/")
             owner = backs.get(backend if slash else reference.proxy)
             found = owner is not None and any(s.name == server for s in owner.servers)
+            if owner is not None:
+                config.pinned.add((owner.name, server))
         if not found:
             report.alert(reference.place, f"{reference.what}: unable to find {reference.kind.value} '{name}'")

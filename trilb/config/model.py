@@ -290,6 +290,9 @@ class ServerLine:
     hash_key: str = "id"
     track: str = ""
     ssl: bool = False
+    ssl_said: bool = False
+    """Whether the line, or a default-server line, says `ssl`, even where it is taken back: it can be turned on."""
+    no_ssl: bool = False
     tls: Tls = field(default_factory=Tls)
     tls_defaults: Tls = field(default_factory=Tls)
     check_ssl: bool | None = None
@@ -307,6 +310,13 @@ class ServerLine:
     """`on-marked-down shutdown-sessions`."""
     up_shuts_backups: bool = False
     """`on-marked-up shutdown-backup-sessions`."""
+    resolvers: str = ""
+    """The resolvers section that looks its name up at run time."""
+    resolve_ipv4: bool = False
+    """`resolve-prefer ipv4`."""
+    resolve_networks: tuple[Network, ...] = ()
+    """Addresses from these are taken first."""
+    resolve_options: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -417,14 +427,25 @@ class HashType:
 
 @dataclass(slots=True)
 class Stats:
-    """The `stats` lines of a proxy."""
+    """The `stats` lines of a proxy: its statistics page."""
 
+    inherited: bool = False
+    """They are a defaults section's: the first line of one's own takes the place of all of them."""
     uri: str = "/haproxy?stats"
     refresh: int = 0
+    """Seconds, 0 for never."""
     auth: tuple[tuple[str, str], ...] = ()
-    realm: str = "HAProxy Statistics"
-    admin: tuple[Cond | None, ...] = ()
+    realm: str | None = None
+    rules: tuple[Rule, ...] = ()
+    """`stats http-request`."""
+    admin: tuple[Cond, ...] = ()
+    scope: tuple[str, ...] = ()
     hide_version: bool = False
+    show_legends: bool = False
+    show_modules: bool = False
+    show_node: str | None = None
+    """The name to show, "" for that of the global section, None for none."""
+    show_desc: str | None = None
 
 
 @dataclass(slots=True)
@@ -437,6 +458,7 @@ class Proxy:
     side: Side
     inherits: str = ""
     id: int = 0
+    forced_id: bool = False
     mode: Mode = Mode.TCP
     disabled: bool = False
     maxconn: int = 0
@@ -522,7 +544,10 @@ class Proxy:
             if isinstance(value, (list, dict, set, Timeouts, CookieLine, Stats)):
                 setattr(child, item.name, copy.copy(value))
         child.name, child.kind, child.place, child.side, child.id = name, kind, place, side, 0
+        child.forced_id = False
         child.inherits = self.name
+        if child.stats is not None:
+            child.stats.inherited = True
         if self.acls:
             child.rules = {
                 family: tuple(_resolved(rule, self.acls) for rule in rules) for family, rules in child.rules.items()
@@ -631,6 +656,39 @@ class PeersSection:
     bind_defaults: tuple[str, ...] = ()
     server_defaults: tuple[str, ...] = ()
     bind_tls: PeerTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NameserverLine:
+    """A `nameserver` line; a `stream` one is asked over TCP."""
+
+    name: str
+    address: Address
+    stream: bool
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(slots=True)
+class ResolversSection:
+    """A `resolvers` section. Holds and times are seconds (configuration.txt, section 5.3.2)."""
+
+    name: str
+    place: Place
+    nameservers: list[NameserverLine] = field(default_factory=list)
+    payload: int = 512
+    retries: int = 3
+    timeout_resolve: float = 1.0
+    timeout_retry: float = 1.0
+    hold: dict[str, float] = field(
+        default_factory=lambda: {
+            "valid": 10.0,
+            "obsolete": 0.0,
+            "nx": 30.0,
+            "refused": 30.0,
+            "timeout": 30.0,
+            "other": 30.0,
+        }
+    )
 
 
 @dataclass(slots=True)
@@ -749,6 +807,7 @@ class Config:
     proxies: list[Proxy] = field(default_factory=list)
     userlists: dict[str, UserList] = field(default_factory=dict)
     peers: dict[str, PeersSection] = field(default_factory=dict)
+    resolvers: dict[str, ResolversSection] = field(default_factory=dict)
     log_profiles: dict[str, LogProfile] = field(default_factory=dict)
     errors: dict[str, ErrorSection] = field(default_factory=dict)
     tables: dict[str, Schema] = field(default_factory=dict)
@@ -758,4 +817,6 @@ class Config:
     patterns: list[Patterns] = field(default_factory=list)
     pattern_store: Any = None
     """The lists of `patterns` once the check has loaded them (samples.references.Store, a room above this one)."""
+    pinned: set[tuple[str, str]] = field(default_factory=set)
+    """Backend and name of servers that rules, expressions or other servers name."""
     env: dict[str, str] = field(default_factory=dict)

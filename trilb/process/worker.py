@@ -23,6 +23,7 @@ from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Config, Socket
+from trilb.health import states
 from trilb.health.run import Checks
 from trilb.live.proxy import Listener
 from trilb.net.listen import address_of, open_listener
@@ -211,7 +212,9 @@ class _Worker:
     async def main(self) -> None:
         """Serve; returns when stopped."""
         runtime, plane = self.runtime, self.runtime.plane
+        built = plane.clock.now
         plane.clock.__init__(trio.current_time)  # type: ignore[misc]
+        states.begin(runtime.backends.values(), plane.clock.now - built)
         runtime.process.started_wall = plane.clock.wall
         for backend in runtime.backends.values():
             for changed in (backend.counters, *(server.counters for server in backend.servers)):
@@ -224,6 +227,8 @@ class _Worker:
                 nursery.start_soon(plane.poller.run)
                 nursery.start_soon(plane.wheel.run)
                 nursery.start_soon(self._purge)
+                for resolvers in runtime.resolvers.values():
+                    nursery.start_soon(resolvers.run)
                 if runtime.tables:
                     nursery.start_soon(self._expire)
                 runtime.give_listeners = self._give
@@ -265,6 +270,8 @@ class _Worker:
                     runtime.checks = Checks(plane.wheel, nursery, settings.spread_checks)
                     servers = [server for backend in runtime.backends.values() for server in backend.servers]
                     runtime.checks.begin_all(servers, settings.max_spread_checks)
+                    if runtime.history is not None:
+                        nursery.start_soon(runtime.history.run)
                     nursery.start_soon(self._signals, signals, serving)
                     if self.ready.master:
                         nursery.start_soon(self._master, serving)
