@@ -45,7 +45,7 @@ from trilb.live.session import Session
 from trilb.live.stream import CheckStream, Stream
 from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
-from trilb.net.address import Sockaddr, initial, ipv4, resolve
+from trilb.net.address import Sockaddr, initial, ipv4, literal
 from trilb.proxy import opening, queue
 from trilb.proxy.plane import Plane
 from trilb.proxy.shutdown import shutdown_sessions
@@ -324,10 +324,8 @@ def prober(runtime: Runtime, server: Server) -> Player:
     probe = runtime.config.healthchecks[line.healthcheck].probe if line.healthcheck else config.probe
     settings = runtime.config.globals
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
-    if line.check_address and not ip.is_literal(line.check_address):
-        line.check_address = str(resolve(Address(Family.ANY, line.check_address, 0))[1][0])
-        if server.check is not None:
-            server.check.address = line.check_address
+    if server.check is not None and line.check_address:
+        server.check.address = line.check_address = literal(line.check_address)
 
     def opened(step: ConnectStep) -> CheckOpening | None:
         return _check_opening(runtime.tls, line, step, probe)

@@ -18,16 +18,6 @@ from trilb.config.keywords import globals as global_keywords
 from trilb.config.keywords.registry import SECTIONS, Context, Keyword
 from trilb.config.language import Language
 from trilb.config.lexer import Line, tokenize
-<<<<<<< HEAD
-from trilb.config.model import CertificateStore, Config, ErrorSection, LogProfile, PeersSection, Proxy, Side, UserList
-from trilb.config.probes import HealthCheck
-from trilb.config.sources import Source
-
-_PROXIES = {"defaults": Side.BOTH, "frontend": Side.FRONTEND, "backend": Side.BACKEND, "listen": Side.BOTH}
-_SERVED_SECTIONS = frozenset(
-    {*_PROXIES, "global", "userlist", "peers", "log-profile", "http-errors", "crt-store", "healthcheck"}
-)
-=======
 from trilb.config.model import (
     CertificateStore,
     Config,
@@ -39,11 +29,11 @@ from trilb.config.model import (
     Side,
     UserList,
 )
+from trilb.config.probes import HealthCheck
 from trilb.config.sources import Source
 
 _PROXIES = {"defaults": Side.BOTH, "frontend": Side.FRONTEND, "backend": Side.BACKEND, "listen": Side.BOTH}
 _SERVED_SECTIONS = frozenset({*_PROXIES, *SECTIONS} - {"proxy"})
->>>>>>> main
 _DIRECTIVES = (".if", ".elif", ".else", ".endif", ".notice", ".warning", ".alert", ".diag")
 _ENDED_BY_EMPTY = frozenset(("bind", "server", "default-server", "option", "timeout", "balance", "stats"))
 _LETTER = {"defaults": "D", "frontend": "F", "listen": "L", "backend": "B"}

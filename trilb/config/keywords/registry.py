@@ -69,12 +69,7 @@ class Context:
 
 
 SECTIONS: dict[str, dict[str, Keyword]] = {
-    name: {}
-<<<<<<< HEAD
-    for name in ("global", "proxy", "userlist", "peers", "log-profile", "http-errors", "crt-store", "healthcheck")
-=======
-    for name in ("global", "proxy", "userlist", "peers", "log-profile", "http-errors", "crt-store", "resolvers")
->>>>>>> main
+    name: {} for name in "global proxy userlist peers log-profile http-errors crt-store healthcheck resolvers".split()
 }
 
 
