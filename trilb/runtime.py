@@ -90,6 +90,8 @@ class Runtime:
     bindings: dict[int, Binding] = field(default_factory=dict)
     """The TLS of bind lines, by their `id()`."""
     warnings: list[tuple[Place, str]] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    """The listening sockets of frontends, once it serves."""
     sections: list[Any] = field(default_factory=list)
     """Peers sections as `show peers` sees them; who serves them adds them."""
 

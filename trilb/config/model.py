@@ -640,6 +640,8 @@ class Socket:
     uid: int | None = None
     gid: int | None = None
     expose_fd: bool = False
+    severity_output: str = "none"
+    backlog: int = 0
 
 
 @dataclass(slots=True)

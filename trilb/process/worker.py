@@ -95,7 +95,9 @@ def _run(config: Config, start: Start) -> None:
         (
             line,
             open_listener(
-                line.address, Bind((line.address,), line.place, mode=line.mode, uid=line.uid, gid=line.gid), 10
+                line.address,
+                Bind((line.address,), line.place, mode=line.mode, uid=line.uid, gid=line.gid),
+                line.backlog or settings.stats_maxconn,
             ),
         )
         for line in settings.stats_sockets
@@ -221,8 +223,9 @@ class _Worker:
                 if runtime.tables:
                     nursery.start_soon(self._expire)
                 runtime.give_listeners = self._give
+                slots = trio.Semaphore(runtime.config.globals.stats_maxconn)
                 for line, sock in self.sockets:
-                    nursery.start_soon(serve_socket, runtime, line, sock)
+                    nursery.start_soon(serve_socket, runtime, slots, line, sock)
                 self.sharing.load(read=self.before is None)
                 if self.before is not None:
                     await self._take_over(nursery, self.before)
@@ -251,6 +254,7 @@ class _Worker:
                             called = bind.name or f"sock-{acceptor.number}"
                             frontend.listeners.append((called, acceptor.number, address_of(sock), acceptor.counters))
                         self.acceptors.append(acceptor)
+                        runtime.gates.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
                     successor = Successor(runtime, self.sharing, self._exposed)
                     nursery.start_soon(successor.run, self.ready.own_line())

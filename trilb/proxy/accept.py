@@ -15,7 +15,6 @@ from trilb.live.proxy import Frontend
 from trilb.live.session import Session
 from trilb.net.conn import Conn
 from trilb.net.listen import ACCEPT_FULL, ACCEPT_GONE
-from trilb.net.poller import Watch
 from trilb.proxy.admit import admit
 from trilb.proxy.http1 import HttpSession
 from trilb.proxy.http2 import Http2Session
@@ -51,14 +50,18 @@ class Acceptor:
         self.accept_proxy = False
         self.binding: Binding | None = None
         self.proto = ""
+        self.backlog = 1024
         self.counters: Counters | None = None
         self.current = 0
-        self._watch: Watch | None = None
+        self._reopened: trio.Event | None = None
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Accept until cancelled or stopped; sessions run in `nursery`."""
         sock, frontend, plane = self.sock, self.frontend, self.plane
         while self._running():
+            if self._reopened is not None:
+                await self._reopened.wait()
+                continue
             if self._saturated():
                 await trio.sleep(0.01)
                 continue
@@ -77,6 +80,8 @@ class Acceptor:
                 except OSError as error:
                     if error.errno in ACCEPT_GONE:
                         continue
+                    if self.paused:
+                        break
                     if error.errno in ACCEPT_FULL:
                         await trio.sleep(_FULL_PAUSE)
                         break
@@ -104,9 +109,32 @@ class Acceptor:
         full = frontend.maxconn and frontend.counters.scur >= frontend.maxconn
         return bool(full or (process.maxconn and process.actconn >= process.maxconn))
 
+    @property
+    def paused(self) -> bool:
+        """Whether it refuses connections for now."""
+        return self._reopened is not None
+
+    def pause(self) -> None:
+        """Refuse connections until `resume`; who is connected stays. Raises OSError where the system cannot do it."""
+        if self._reopened is None:
+            if not self.unix:
+                # A listening TCP socket that is shut down refuses, keeps its address and may listen again.
+                self.sock.shutdown(socket.SHUT_RD)
+            self._reopened = trio.Event()
+
+    def resume(self) -> None:
+        """Accept again. Raises OSError when another process has taken the address."""
+        if self._reopened is not None:
+            if not self.unix:
+                self.sock.listen(self.backlog)
+            self._reopened.set()
+            self._reopened = None
+
     def stop(self) -> None:
         """Take no more connections."""
         self.stopped = True
+        if self._reopened is not None:
+            self._reopened.set()
         if self.sock.fileno() >= 0:
             # The next process may hold the same socket: closing alone would not end the wait for it.
             trio.lowlevel.notify_closing(self.sock)

@@ -163,7 +163,15 @@ def _sockets(line: Line, context: Context) -> list[Socket]:
             options[option] = whole(value, 0, 0xFFFFFFFE, f"'{option}'")
         elif option in ("user", "group"):
             options["uid" if option == "user" else "gid"] = lookup_id(option, value)
-        elif option in ("maxconn", "backlog", "severity-output", "process", "thread", "nice", "name"):
+        elif option == "severity-output":
+            if value not in ("none", "number", "string"):
+                raise Refused(
+                    f"'severity-output' expects none, number or string, not '{value}'", column=line.columns[i]
+                )
+            options["severity_output"] = value
+        elif option == "backlog":
+            options["backlog"] = whole(value, 1, 0x7FFFFFFF, "'backlog'")
+        elif option in ("maxconn", "process", "thread", "nice", "name", "shards", "id"):
             context.config.without_effect.setdefault(f"stats socket {option}", line.at(i))
         elif option in ("ssl", "crt", "ca-file", "verify"):
             raise NotServed(f"stats socket {option}", column=line.columns[i])
