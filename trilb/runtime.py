@@ -45,6 +45,7 @@ from trilb.net import proxyline
 from trilb.net.address import Sockaddr, ipv4, resolve
 from trilb.proxy import opening, queue
 from trilb.proxy.plane import Plane
+from trilb.proxy.shutdown import shutdown_sessions
 from trilb.rules import capture, names
 from trilb.rules import forwarded as forward
 from trilb.rules.answers import error_pages
@@ -261,6 +262,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         backend.plan = _backend_plan(runtime, backend, case)
         backend.say = partial(runtime.say, backend.name)
         backend.dispatch = partial(queue.dispatch_all, backend)
+        backend.shutdown = partial(shutdown_sessions, process.sessions)
         backend.changed()
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)

@@ -35,3 +35,13 @@ def enable_server(view: View, words: list[str]) -> str:
     server.admin &= ~FMAINT
     server.backend.changed()
     return ""
+
+
+@command("shutdown sessions server", source="9.3", level="admin")
+def shutdown_sessions(view: View, words: list[str]) -> str:
+    """shutdown sessions server <b>/<s>: end all sessions of a server"""
+    server = _server(view, words)
+    if isinstance(server, str):
+        return server
+    server.backend.shutdown(server, "K")
+    return ""

@@ -303,6 +303,10 @@ class ServerLine:
     proxy_tlvs: tuple[tuple[int, Format], ...] = ()
     check_send_proxy: bool = False
     pool_conn_name: Expr | None = None
+    down_shuts_sessions: bool = False
+    """`on-marked-down shutdown-sessions`."""
+    up_shuts_backups: bool = False
+    """`on-marked-up shutdown-backup-sessions`."""
 
 
 @dataclass(slots=True)

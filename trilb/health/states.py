@@ -49,6 +49,12 @@ def _changed(server: Server, now: float, cause: Check) -> None:
         for idle in server.idle:
             idle.close()
         server.idle.clear()
+        if server.line.down_shuts_sessions:
+            backend.shutdown(server, "D")
+    elif server.line.up_shuts_backups and server.effective and not server.line.backup:
+        for other in backend.servers:
+            if other.line.backup:
+                backend.shutdown(other, "U")
     backend.dispatch()
     kind = "Backup Server" if server.line.backup else "Server"
     active = sum(s.effective > 0 and not s.line.backup for s in backend.servers)

@@ -33,6 +33,7 @@ class Backend:
         "queue_index",
         "say",
         "servers",
+        "shutdown",
     )
 
     plan: BackendPlan
@@ -45,6 +46,8 @@ class Backend:
         """Log a line about its servers, at a syslog level by name."""
         self.dispatch: Callable[[], None] = lambda: None
         """After a change of states: serve who can be served now, send on who waits for a server that is gone."""
+        self.shutdown: Callable[[Server, str], None] = lambda server, cause: None
+        """End the streams that use one of its servers; the letter is the log's."""
         self.fullconn = config.fullconn or 1
         self.published = not config.unpublished
         self.queue: deque[Waiting] = deque()

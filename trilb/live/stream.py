@@ -201,3 +201,6 @@ class Stream:
         if self.cause == "-":
             self.cause = cause
             self.during = during
+        elif self.during == "-":
+            # Somebody ended the stream: what it was doing shows only as it ends.
+            self.during = during

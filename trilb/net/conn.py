@@ -116,6 +116,12 @@ class Conn:
             if error.errno not in (errno.ENOTCONN, errno.EPIPE):
                 raise Broken(error.strerror) from None
 
+    def cut(self) -> None:
+        """End both directions from here: whoever uses the connection finds it ended, and closes it."""
+        if not self.closed:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+
     def tcp_info(self) -> bytes | None:
         """The kernel's `struct tcp_info`, None when there is none."""
         if self.closed or self.sock.family == socket.AF_UNIX:

@@ -97,11 +97,16 @@ async def establish(
         else:
             stream.connected = plane.clock.now
             return _multiplexed(plane, stream, server, conn)
+        if stream.cause != "-":
+            # Somebody ended the stream meanwhile.
+            raise Failed(0, stream.cause, "-")
         if stream.retries >= retries_of(stream, plan.retries) or "conn-failure" not in plan.retry_on:
             server.counters.econ += 1
             backend.counters.econ += 1
             raise Failed(503, cause, "C")
         await retry(plane, stream, waiter, client, wait=cause == "S")
+        if stream.cause != "-":
+            raise Failed(0, stream.cause, "-")
 
 
 def _key(server: Server, stream: Stream) -> object:
@@ -172,7 +177,7 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
         until = plane.clock.now + pause
         waiter.until(until)
         try:
-            while plane.clock.now < until:
+            while plane.clock.now < until and stream.cause == "-":
                 check_client(stream, client, "C")
                 await waiter.park(client.watch)
         except Expired:
@@ -333,6 +338,7 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
     if ready and opening is None:
         return conn
     waiter.arm(own_limit(stream, "connect", plan.connect_timeout))
+    stream.server_side = conn
     try:
         while not ready:
             check_client(stream, client, "C")

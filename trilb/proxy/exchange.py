@@ -229,7 +229,13 @@ class Exchange:
         plan = self.route.backend.plan
         asked = stream.request
         assert asked is not None
-        stale = conn.reused and failure == "SH" and not conn.inbox
+        if stream.cause != "-":
+            # Somebody ended the stream: that is no reason to try again.
+            retryable = False
+            if self.flow is not None and not self.flow.done:
+                self._drop()
+                return "close"
+        stale = stream.cause == "-" and conn.reused and failure == "SH" and not conn.inbox
         if stale and self.whole and (conn.unserved or (self.body is None and asked.method in _IDEMPOTENT)):
             self._drop()
             return None

@@ -6,6 +6,8 @@ configuration was decided when the plans were built. A stream that ends, however
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import trio
 
 from trilb.http import lane, policy, record, replies, write
@@ -62,11 +64,11 @@ class HttpSession:
         "body",
         "client",
         "clock",
-        "inflight",
         "may_upgrade",
         "plan",
         "plane",
         "session",
+        "stream",
         "tunnelled",
         "upload",
         "waiter",
@@ -79,12 +81,22 @@ class HttpSession:
         self.clock = plane.clock
         self.plan: FrontendPlan = session.frontend.plan
         self.waiter = Waiter(plane.wheel)
-        self.inflight = False
+        self.stream: Stream | None = None
         self.may_upgrade = may_upgrade
         """A client that begins with the preface of HTTP/2 is to be served as such."""
         self.body: Body | None = None
         self.tunnelled = False
         self.upload: relay.AnyFlow | None = None
+
+    @property
+    def inflight(self) -> bool:
+        """Is a request being served?"""
+        return self.stream is not None
+
+    def under_way(self) -> Iterator[tuple[Stream, Waiter]]:
+        """What is being served, and by what it waits."""
+        if self.stream is not None:
+            yield self.stream, self.waiter
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -99,12 +111,12 @@ class HttpSession:
                 stream = await self.read_request()
                 if stream is None:
                     return self.may_upgrade and not session.requests and self.client.inbox.startswith(PREFACE)
-                self.inflight = True
+                self.stream = stream
                 try:
                     keep = await self.run(stream)
                 finally:
                     self.finish(stream)
-                    self.inflight = False
+                    self.stream = None
                 if not keep:
                     await self._linger()
                     return False
@@ -462,8 +474,9 @@ class HttpSession:
         if not failed.status:
             backend = stream.backend
             assert backend is not None
-            backend.counters.cli_abrt += 1
-            self.session.frontend.counters.cli_abrt += 1
+            if failed.cause == "C":
+                backend.counters.cli_abrt += 1
+                self.session.frontend.counters.cli_abrt += 1
             return False
         return await self.error(stream, failed.status, errors)
 

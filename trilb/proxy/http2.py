@@ -15,6 +15,7 @@ import secrets
 import sys
 import traceback
 from base64 import b64encode
+from collections.abc import Iterator
 
 import trio
 
@@ -46,12 +47,14 @@ class StreamConn(Conn):
     plain = False
     multiplexed = True
 
-    __slots__ = ("_answer", "_arrived", "_chunked", "_ended", "_last", "link", "number")
+    __slots__ = ("_answer", "_arrived", "_chunked", "_ended", "_last", "link", "number", "serving")
 
     def __init__(self, link: Http2Session, number: int, head: Head | None, *, ended: bool) -> None:
         # There is no socket of its own: nothing of Conn's is set up but what others look at.
         self.link = link
         self.number = number
+        self.serving: StreamSession | None = None
+        """Who serves the request, once somebody does."""
         self.sock = link.client.sock
         self.fd = -1
         self.watch = Watch(-1)
@@ -295,6 +298,12 @@ class Http2Session:
             self.session.close_private()
         return False
 
+    def under_way(self) -> Iterator[tuple[Stream, Waiter]]:
+        """The requests being served, and by what they wait."""
+        for conn in self.streams.values():
+            if conn.serving is not None:
+                yield from conn.serving.under_way()
+
     # -- the connection ------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -499,7 +508,8 @@ class Http2Session:
                 await self._refuse(http, event.refusal.status, event.size)
                 cut = False
                 return
-            stream = self._stream(event, event.head)
+            stream = http.stream = self._stream(event, event.head)
+            conn.serving = http
             try:
                 if conn.failed:
                     # Given up before anybody looked at it: no server shall.

@@ -488,6 +488,11 @@ class ServerStream(Conn):
             self.mux.h2.send_data(self.number, b"", ended=True)
             self.mux.push()
 
+    def cut(self) -> None:
+        """Whoever reads the stream finds it broken off, and resets it by closing it."""
+        if not self.closed:
+            self.break_off()
+
     def close(self, *, reset: bool = False) -> None:
         """End the stream; one whose response is not complete is reset."""
         if self.closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
 
 from trilb.config.model import Mode
@@ -81,6 +82,9 @@ async def tunnel(
                 down_shut = True
                 client.shutdown()
                 server_seen = clock.now
+                if stream.cause != "-":
+                    # Not the server ended: the stream was ended, and with it what the client may still have to say.
+                    break
             if up_shut and down_shut:
                 break
             if moved:
@@ -150,7 +154,7 @@ def _limits(
 class TcpSession:
     """The life of a client connection in mode tcp."""
 
-    __slots__ = ("client", "inflight", "plan", "plane", "proto", "session", "waiter")
+    __slots__ = ("client", "inflight", "plan", "plane", "proto", "session", "stream", "waiter")
 
     def __init__(self, plane: Plane, session: Session, client: Conn) -> None:
         self.plane = plane
@@ -159,12 +163,13 @@ class TcpSession:
         self.plan: FrontendPlan = session.frontend.plan
         self.waiter = Waiter(plane.wheel)
         self.inflight = True
+        self.stream: Stream | None = None
         self.proto = ""
         """The version of HTTP that a rule said to go on with."""
 
     async def serve(self) -> bool:
         """Serve the one stream of the connection; True when it is to go on as HTTP. Raises only when cancelled."""
-        stream = Stream(self.session, self.session.frontend)
+        stream = self.stream = Stream(self.session, self.session.frontend)
         stream.cookie_in = stream.cookie_out = "-"
         upgraded = False
         try:
@@ -178,6 +183,11 @@ class TcpSession:
             else:
                 self._finish(stream)
         return upgraded
+
+    def under_way(self) -> Iterator[tuple[Stream, Waiter]]:
+        """What is being served, and by what it waits."""
+        if self.stream is not None:
+            yield self.stream, self.waiter
 
     async def _inspected(self, stream: Stream, rules: Step | None, delay: float) -> Effect | None:
         """What content rules say: None to go on; a refusal is counted and shows in the log."""
@@ -239,7 +249,7 @@ class TcpSession:
             server = await connect.establish(plane, stream, self.waiter, client, True)
         except Failed as failed:
             stream.end(failed.cause, failed.during)
-            if client.watch.hangup or failed.status == 0:
+            if client.watch.hangup or failed.cause == "C":
                 backend.counters.cli_abrt += 1
             self._turn_away(None)
             return False

@@ -215,6 +215,10 @@ _SERVER_FLAGS: dict[str, tuple[str, bool | str]] = {
     "send-proxy-v2": ("send_proxy", "v2"),
     "check-send-proxy": ("check_send_proxy", True),
 }
+_ON_MARKED = {
+    "on-marked-down": ("down_shuts_sessions", "shutdown-sessions"),
+    "on-marked-up": ("up_shuts_backups", "shutdown-backup-sessions"),
+}
 _SERVER_WITHOUT_EFFECT = {"allow-0rtt": 0, "tfo": 0, "no-tfo": 0, "pool-low-conn": 1, "log-bufsize": 1}
 _SERVER_DEFAULTS_AS_IS = frozenset(["no-agent-check"])
 _NOT_IN_DEFAULT = frozenset({"id"})
@@ -262,6 +266,13 @@ def apply_server_options(
                 made.pool_conn_name = made_expr
         elif option == "proto" and _value(words, i, option, column) in ("h1", "h2", "none"):
             made.proto = words[i]
+            i += 1
+        elif option in _ON_MARKED:
+            name, action = _ON_MARKED[option]
+            text = _value(words, i, option, column)
+            if text != action:
+                raise Refused(f"'{option}' expects '{action}', not '{text}'", column=column)
+            setattr(made, name, True)
             i += 1
         elif option == "ws":
             made.ws = _value(words, i, option, column)
