@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from trilb.admin import page
+from trilb.admin.commands import Gate
 from trilb.affinity.cookie import CookiePersistence
 from trilb.affinity.dynamic import dynamic_value
 from trilb.affinity.stick import Rule as StickBuilt
@@ -43,9 +44,10 @@ from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
 from trilb.net import proxyline
 from trilb.net.address import Sockaddr, ipv4, resolve
+from trilb.net.poller import Waiter
 from trilb.proxy import opening, queue
 from trilb.proxy.plane import Plane
-from trilb.proxy.shutdown import shutdown_sessions
+from trilb.proxy.shutdown import shutdown_sessions, shutdown_stream
 from trilb.rules import capture, names
 from trilb.rules import forwarded as forward
 from trilb.rules.answers import error_pages
@@ -113,6 +115,10 @@ class Runtime:
         assert self.config.language is not None
         scope = Scope(self.config.language, "", NOWHERE, "connection")
         return parse_process_variable(name, text, formatted=formatted, scope=scope)
+
+    def shutdown_stream(self, stream: Stream, waiter: Waiter, cause: str) -> None:
+        """End a stream; `cause` is the letter for the log."""
+        shutdown_stream(stream, waiter, cause)
 
     def say(self, proxy: str, text: str, level: str) -> None:
         """Log a line about a proxy's state to that proxy's targets."""
@@ -223,6 +229,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     process = ProcessState(clock, os.getpid(), settings.log_hostname or os.uname().nodename, settings.maxconn)
     process.uri_length = settings.log_uri
     process.error_codes, process.failure_codes = settings.error_codes, settings.failure_codes
+    process.limit(**settings.rates)
     process.node = settings.node or process.hostname
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
     plane = Plane(clock, process, limits, lane=settings.fast_lane)

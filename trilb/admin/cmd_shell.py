@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from trilb.admin.caller import Caller, Mode, Said, error, info
 from trilb.admin.commands import View, command, help_text
-from trilb.admin.shell import Pause
+from trilb.admin.shell import pause
 from trilb.base.diagnostic import Refused
 from trilb.base.units import milliseconds
 from trilb.config.model import Socket
@@ -26,9 +26,9 @@ _POLL, _SLICE = 0.05, 0.5
 
 
 @command("help", source="9.3", level="user", untold=True)
-def show_help(view: View, words: list[str]) -> str:
+def show_help(view: View, words: list[str]) -> Said:
     """help [<command>]: list matching or all commands"""
-    return help_text(words, wanted=True)
+    return info(help_text(words, wanted=True))
 
 
 @command("quit", source="9.3", level="user", caller=True, untold=True)
@@ -91,7 +91,7 @@ def set_timeout(view: View, words: list[str], caller: Caller) -> str:
     if len(words) < 2:
         return error("Expects an integer value.\n")
     try:
-        timeout = milliseconds(words[1], "s") / 1000
+        timeout = -(-milliseconds(words[1], "s") // 1000)
     except Refused:
         return error("Invalid timeout value.\n")
     if timeout < 1:
@@ -138,7 +138,7 @@ def echo(view: View, words: list[str]) -> Said:
 
 
 @command("wait", source="9.3", level="user")
-def wait(view: View, words: list[str]) -> str | Iterator[str | Pause]:
+def wait(view: View, words: list[str]) -> str | Iterator[str]:
     """wait {-h|<delay_ms>} [cond [args...]]: wait the specified delay or condition"""
     if not words or "-h" in words[:2]:
         return error(_WAIT) if not words else _WAIT
@@ -168,7 +168,7 @@ Usage: wait {-h|<duration>} [condition [args...]]
 """
 
 
-def _wait(view: View, delay: float, poll: float, done: Callable[[], str | None]) -> Iterator[str | Pause]:
+def _wait(view: View, delay: float, poll: float, done: Callable[[], str | None]) -> Iterator[str]:
     """Pause until `done` says a text, which is the end of it, or the delay is over."""
     clock = view.process.clock
     until = clock.refresh() + delay
@@ -180,7 +180,7 @@ def _wait(view: View, delay: float, poll: float, done: Callable[[], str | None])
         left = until - clock.refresh()
         if left <= 0:
             return
-        yield Pause(min(left, poll))
+        yield pause(min(left, poll))
 
 
 def _removable(view: View, backend: str, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Commands of the runtime socket: what they are given, their registry, and how a line finds its own (management.txt, 9.3).
+"""Commands of the runtime socket: what they are given, their registry, how a line finds its own (section 9.3).
 
 A command is a function of the view and its words; it answers text without the blank line that ends it.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from trilb.admin.caller import Caller, error, warning
-from trilb.admin.shell import Answer
+from trilb.admin.caller import Caller, error, info
+from trilb.admin.shell import Answer as Answer
 from trilb.admin.usages import usage
 from trilb.admin.words import nearest_lines, split_words
 from trilb.base.registry import Registry
@@ -68,6 +68,9 @@ class View(Protocol):
     def set_variable(self, name: str, value: Expr | Format) -> None:
         """Evaluate what a `proc` variable is set to, and set it."""
 
+    def shutdown_stream(self, stream: Any, waiter: Any, cause: str) -> None:
+        """End a stream; `cause` is the letter for the log."""
+
     def say(self, proxy: str, text: str, level: str) -> None:
         """Log a line about a proxy, at a syslog level by name."""
 
@@ -90,10 +93,14 @@ def execute(view: View, caller: Caller | str, text: str, payload: str = "") -> A
         caller = Caller(caller)
     words = split_words(text)
     for count in (4, 3, 2, 1):
-        entry = commands.get(" ".join(words[:count])) if len(words) >= count else None
-        if entry is None:
+        name = " ".join(words[:count])
+        entry = commands.get(name) if len(words) >= count else None
+        if entry is None or name.count(" ") != count - 1:
             continue
         facts = entry.facts
+        if facts.get("expert") and not caller.expert:
+            # As in HAProxy: who has not asked for them does not see them.
+            break
         if not caller.may(str(facts["level"])):
             return error("Permission denied\n")
         if facts.get("experimental") and not caller.experimental:
@@ -105,7 +112,7 @@ def execute(view: View, caller: Caller | str, text: str, payload: str = "") -> A
         if facts.get("caller"):
             return entry.factory(view, words[count:], caller)
         return entry.factory(view, words[count:])
-    return warning(help_text(words, wanted=False))
+    return info(help_text(words, wanted=False))
 
 
 def help_text(words: list[str], *, wanted: bool) -> str:

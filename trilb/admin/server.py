@@ -19,16 +19,18 @@ import trio
 from trilb.admin import cmd_authorities as _cmd_authorities  # noqa: F401 (its import enters the commands)
 from trilb.admin import cmd_certificates as _cmd_certificates  # noqa: F401
 from trilb.admin import cmd_crt_lists as _cmd_crt_lists  # noqa: F401
+from trilb.admin import cmd_frontends as _cmd_frontends  # noqa: F401
 from trilb.admin import cmd_maps as _cmd_maps  # noqa: F401
 from trilb.admin import cmd_peers as _cmd_peers  # noqa: F401
 from trilb.admin import cmd_process as _cmd_process  # noqa: F401
 from trilb.admin import cmd_servers as _cmd_servers  # noqa: F401
+from trilb.admin import cmd_sessions as _cmd_sessions  # noqa: F401
 from trilb.admin import cmd_shell as _cmd_shell  # noqa: F401
 from trilb.admin import cmd_stats as _cmd_stats  # noqa: F401
 from trilb.admin import cmd_tables as _cmd_tables  # noqa: F401
 from trilb.admin.caller import Caller
 from trilb.admin.commands import View, execute
-from trilb.admin.shell import Handover, Pause, Shell
+from trilb.admin.shell import Handover, Pause, Shell, prompt_of
 from trilb.config.model import Socket
 
 Give = Callable[[socket.socket], None]
@@ -83,7 +85,7 @@ async def converse(runtime: RuntimeView, caller: Caller, stream: trio.SocketStre
         lambda caller, text, payload: execute(runtime, caller, text, payload),
         caller,
         longest=runtime.config.globals.bufsize,
-        uptime=lambda: process.clock.wall - process.started_wall,
+        prompt=lambda: prompt_of(caller, "", process.clock.wall - process.started_wall),
     )
     try:
         async with stream:
@@ -118,7 +120,7 @@ async def _answer(runtime: RuntimeView, shell: Shell, stream: trio.SocketStream)
         size = steps = 0
 
     for piece in shell.answers():
-        if isinstance(piece, str):
+        if isinstance(piece, str) and not isinstance(piece, Pause):
             ready.append(piece)
             size += len(piece)
             steps += 1

@@ -12,7 +12,6 @@ Rules, as HAProxy 2.6 has them:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from trilb.admin.caller import Caller, Mode, Said
 from trilb.admin.words import payload_end, split_commands
@@ -23,33 +22,54 @@ LONGEST_PAYLOAD = 131072
 """Bytes of what may follow a command after `<<` (management.txt, 9.3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Between two pieces of an answer: wait that many seconds, or until the client sends something or leaves."""
+class Pause(str):
+    """An empty piece of an answer: let that many seconds pass before the next one is asked for."""
+
+    __slots__ = ("seconds",)
 
     seconds: float
 
 
-class Handover:
-    """Instead of an answer: give him the listening sockets and end."""
+def pause(seconds: float) -> Pause:
+    """A pause of that length."""
+    made = Pause()
+    made.seconds = seconds
+    return made
 
 
-Piece = str | Pause | Handover
-Answer = str | Iterator[str | Pause]
+class Deed:
+    """Instead of an answer: something to do for the client, which is not followed by an empty line."""
+
+    __slots__ = ()
+
+
+class Handover(Deed):
+    """Give him the listening sockets and end."""
+
+    __slots__ = ()
+
+
+Piece = str | Deed
+Answer = str | Iterator[str]
 """What a command says; one with much to say gives it in pieces, made while the socket takes them."""
-Run = Callable[[Caller, str, str], Answer]
-"""Runs a command: who asks, its text, its payload."""
+Run = Callable[[Caller, str, str], Answer | Deed | None]
+"""Runs a command: who asks, its text, its payload. None is no answer at all, not even an empty line."""
 
 
 class Shell:
     """One client's side of the conversation. `receive` bytes, then send what `answers` gives, then receive again."""
 
-    def __init__(self, run: Run, caller: Caller, *, longest: int, uptime: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, run: Run, caller: Caller, *, longest: int, prompt: Callable[[], str]) -> None:
         self.run = run
         self.caller = caller
+        self.prompt = prompt
+        """What stands in front of the next line."""
+        self.lasting = False
+        """Whether the mode without a prompt goes on behind its line (master socket)."""
+        self.whole: Callable[[str], Deed | None] = lambda line: None
+        """What is to be done with a line that is not to be taken apart (`@@`)."""
         self.longest = longest
         """Bytes of a line, its line feed counted; one of that length is too long."""
-        self.uptime = uptime
         self._buffer = bytearray()
         self._searched = 0
         self._commands: list[str] = []
@@ -85,10 +105,14 @@ class Shell:
             else:
                 yield from self._more(line, self._end)
             answered = True
-        if answered and caller.mode is Mode.ONCE and self._end is None and not self._buffer:
+        if answered and caller.mode is Mode.ONCE and not self.lasting and self._end is None and not self._buffer:
             caller.quitting = True
 
     def _said(self, line: str) -> Iterator[Piece]:
+        deed = self.whole(line)
+        if deed is not None:
+            yield deed
+            return
         text, self._end = payload_end(line.strip())
         self._commands = split_commands(text)
         if self._end is None:
@@ -126,23 +150,20 @@ class Shell:
             answer = self.run(caller, text, payload if at == last else "")
             if caller.quitting:
                 return
-            if isinstance(answer, Said):
-                yield answer.written(caller)
-            elif isinstance(answer, str):
+            if isinstance(answer, Deed):
                 yield answer
-            else:
-                for piece in answer:
+            elif answer is not None:
+                for piece in (answer,) if isinstance(answer, str) else answer:
                     yield piece.written(caller) if isinstance(piece, Said) else piece
-            yield "\n"
+                yield "\n"
             if caller.mode is Mode.PROMPT:
                 yield self.prompt()
         self._payload, self._commands = [], []
 
-    def prompt(self) -> str:
-        """What stands in front of the next line."""
-        if not self.caller.timed:
-            return "> "
-        return f"[{clock(self.uptime())}]> "
+
+def prompt_of(caller: Caller, name: str, uptime: float) -> str:
+    """A prompt, with the time where it is wanted."""
+    return f"[{clock(uptime)}] {name}> ".replace("] >", "]>") if caller.timed else f"{name}> "
 
 
 def clock(seconds: float) -> str:

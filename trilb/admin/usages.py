@@ -1,5 +1,4 @@
-"""How HAProxy 2.6 words `help`, for the commands it has; others are worded by their "
-"docstrings (management.txt, 9.3)."",
+"""How HAProxy 2.6 words `help` for the commands it has; others are worded by their docstrings (management.txt, 9.3)."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trilb.base.clock import Clock
 from trilb.config.model import Proxy
 from trilb.live.counters import Counters
+from trilb.live.invalid import Invalid
 from trilb.live.process import ProcessState
 from trilb.live.server import Server, Waiting
 
@@ -26,6 +27,7 @@ class Backend:
         "counters",
         "dispatch",
         "fullconn",
+        "invalid",
         "name",
         "plan",
         "published",
@@ -49,6 +51,8 @@ class Backend:
         self.shutdown: Callable[[Server, str], None] = lambda server, cause: None
         """End the streams that use one of its servers; the letter is the log's."""
         self.fullconn = config.fullconn or 1
+        self.invalid: Invalid | None = None
+        """The last response that was none (`show errors`)."""
         self.published = not config.unpublished
         self.queue: deque[Waiting] = deque()
         self.queue_index = 0
@@ -78,7 +82,19 @@ class Backend:
 class Frontend:
     """The serving side of a frontend or listen section."""
 
-    __slots__ = ("config", "counters", "listeners", "log_count", "maxconn", "name", "plan", "process", "stopped")
+    __slots__ = (
+        "config",
+        "counters",
+        "invalid",
+        "listeners",
+        "log_count",
+        "maxconn",
+        "name",
+        "paused",
+        "plan",
+        "process",
+        "stopped",
+    )
 
     plan: FrontendPlan
 
@@ -91,4 +107,8 @@ class Frontend:
         self.log_count = 0
         self.listeners: list[tuple[str, int, str, Counters]] = []
         """Name, number, address and counters of its sockets, with `option socket-stats`."""
+        self.invalid: Invalid | None = None
+        """The last request that was none (`show errors`)."""
         self.stopped = False
+        self.paused = False
+        """`disable frontend`: it refuses connections until it is enabled."""

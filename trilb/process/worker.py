@@ -21,13 +21,13 @@ import trio
 from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import Place, Refused
-from trilb.config.model import Bind, Config, Socket
+from trilb.config.model import Bind, Config, Proxy, Socket
 from trilb.health.run import Checks
 from trilb.live.counters import Counters
 from trilb.net.listen import address_of, open_listener
 from trilb.process import handover
 from trilb.process.handover import Inheritance
-from trilb.process.master import READY_FD
+from trilb.process.master import READY, READY_FD
 from trilb.process.notify import notify
 from trilb.process.privileges import daemonize, detach, drop, prepare, write_pidfile
 from trilb.process.sharing import Sharing
@@ -145,7 +145,7 @@ def _open(config: Config, inherited: Inheritance) -> list[Listening]:
             if proxy.disabled:
                 continue
             for bind in proxy.binds:
-                backlog = bind.backlog or proxy.backlog or proxy.maxconn or _DEFAULT_BACKLOG
+                backlog = _backlog(bind, proxy)
                 for address in bind.addresses:
                     key = handover.key_of(address, bind)
                     try:
@@ -160,12 +160,16 @@ def _open(config: Config, inherited: Inheritance) -> list[Listening]:
     return opened
 
 
+def _backlog(bind: Bind, proxy: Proxy) -> int:
+    return bind.backlog or proxy.backlog or proxy.maxconn or _DEFAULT_BACKLOG
+
+
 class Ready:
     """Whom to tell that this process serves: its master, who started it, the service manager, those it replaces."""
 
     def __init__(self, start: Start) -> None:
         self.start = start
-        self.master = int(os.environ.pop(READY_FD, "0"))
+        self.master = int(os.environ.get(READY_FD, "0"))
         if self.master:
             os.set_inheritable(self.master, False)
         self.background = -1
@@ -184,8 +188,9 @@ class Ready:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
         if self.master:
+            os.environ.pop(READY_FD, None)
             with suppress(OSError):
-                os.write(self.master, b"READY")
+                os.write(self.master, READY)
         elif self.start.notifies:
             notify(READY=1, MAINPID=os.getpid(), STATUS="Ready.")
 
@@ -248,6 +253,7 @@ class _Worker:
                         acceptor.accept_proxy = bind.accept_proxy
                         acceptor.binding = runtime.bindings.get(id(bind))
                         acceptor.proto = bind.proto
+                        acceptor.backlog = _backlog(bind, runtime.frontends[name].config)
                         frontend = runtime.frontends[name]
                         if "socket-stats" in frontend.config.options:
                             acceptor.counters = Counters()

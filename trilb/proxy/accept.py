@@ -91,6 +91,9 @@ class Acceptor:
                 # Counted from here on, or a soft stop would overlook it.
                 self.current += 1
                 nursery.start_soon(self._session, accepted, peer, name=frontend.name)
+                if plane.process.limited:
+                    # It must have been counted before another one may come.
+                    await trio.lowlevel.checkpoint()
 
     def _http(self, session: Session, conn: Conn, proto: str) -> HttpSession | Http2Session:
         """Who serves a client in mode http: told by the configuration, by what TLS agreed on, else by its preface."""
@@ -106,8 +109,19 @@ class Acceptor:
         frontend, process = self.frontend, self.plane.process
         if self.most and self.current >= self.most:
             return True
+        if process.limited and self._too_fast():
+            return True
         full = frontend.maxconn and frontend.counters.scur >= frontend.maxconn
         return bool(full or (process.maxconn and process.actconn >= process.maxconn))
+
+    def _too_fast(self) -> bool:
+        """Whether one more connection this second would be above what the process may accept."""
+        process = self.plane.process
+        now = process.clock.refresh()
+        most = min(limit for limit in (process.conn_limit, process.sess_limit, 1 << 31) if limit)
+        if process.conn_rate.read(now) >= most:
+            return True
+        return bool(self.binding is not None and process.tls_limit and process.tls_rate.read(now) >= process.tls_limit)
 
     @property
     def paused(self) -> bool:
