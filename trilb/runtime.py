@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from trilb.admin import page
 from trilb.admin.commands import Gate
+from trilb.admin.history import History
 from trilb.affinity.cookie import CookiePersistence
 from trilb.affinity.dynamic import dynamic_value
 from trilb.affinity.stick import Rule as StickBuilt
@@ -30,6 +31,7 @@ from trilb.config.expressions import Scope
 from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
 from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, Side, Source
+from trilb.health import states
 from trilb.health.connect import Connecting
 from trilb.health.run import Checks
 from trilb.http.h2 import Tuning
@@ -37,7 +39,7 @@ from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import RMAINT, Opening, Probe, Server
+from trilb.live.server import RMAINT, STOPPED, Opening, Probe, Server
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.logs.sinks import Channels, Sink
@@ -51,7 +53,7 @@ from trilb.proxy.shutdown import shutdown_sessions, shutdown_stream
 from trilb.rules import capture, names
 from trilb.rules import forwarded as forward
 from trilb.rules.answers import error_pages
-from trilb.rules.build import content_set, rule_set
+from trilb.rules.build import content_set, rule_set, rule_steps
 from trilb.rules.switch import backend_chooser, server_chooser
 from trilb.samples import build as samples
 from trilb.samples.logformat import Style, compile_format
@@ -95,6 +97,8 @@ class Runtime:
     warnings: list[tuple[Place, str]] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     """The listening sockets of frontends, once it serves."""
+    history: History | None = None
+    """The last minutes' figures; only where there is a statistics page."""
     sections: list[Any] = field(default_factory=list)
     """Peers sections as `show peers` sees them; who serves them adds them."""
 
@@ -119,6 +123,13 @@ class Runtime:
     def shutdown_stream(self, stream: Stream, waiter: Waiter, cause: str) -> None:
         """End a stream; `cause` is the letter for the log."""
         shutdown_stream(stream, waiter, cause)
+
+    def open_anew(self, server: Server) -> None:
+        """Whether its connections are secured changed: it begins anew, and what idles is of no use."""
+        epoch = server.opening.epoch if server.opening is not None else 0
+        server.opening = _opening(self.tls, server, _Builder(self, server.backend.config)) or Opening()
+        server.opening.epoch = epoch + 1
+        states.let_go(server)
 
     def say(self, proxy: str, text: str, level: str) -> None:
         """Log a line about a proxy's state to that proxy's targets."""
@@ -257,7 +268,9 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         for server in backend.servers:
             if server.line.track:
                 owner, _, name = server.line.track.rpartition("/")
-                runtime.backends[owner or backend.name].by_name[name].followers.append(server)
+                server.track = runtime.backends[owner or backend.name].by_name[name]
+                # The last one is the first to be told, as with HAProxy.
+                server.track.followers.insert(0, server)
     for backend in runtime.backends.values():
         if not backend.config.fullconn:
             # A tenth of what the frontends may bring (configuration.txt, `fullconn`).
@@ -270,7 +283,12 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         backend.say = partial(runtime.say, backend.name)
         backend.dispatch = partial(queue.dispatch_all, backend)
         backend.shutdown = partial(shutdown_sessions, process.sessions)
+        backend.last_change = clock.now
+        for server in backend.servers:
+            server.last_change = clock.now
+            server.pinned = (backend.name, server.name) in config.pinned
         backend.changed()
+    states.inherit(runtime.backends.values())
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
     tracks = any(
@@ -366,8 +384,9 @@ def _backend(proxy: Proxy) -> Backend:
                 family = Family.IPV6 if ":" in fixed[0] else Family.IPV4
                 server.family, server.address = resolve(Address(family, fixed[0], line.address.port))
             elif "none" in line.init_address:
-                server.admin = RMAINT
-                server.refresh()
+                server.admin |= RMAINT
+                server.operation = STOPPED
+                server.health.health = 0
             else:
                 raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
         server.transparent = line.address.family is Family.ANY and not line.address.host
@@ -484,6 +503,7 @@ def _stickiness(runtime: Runtime, backend: Backend, plan: BackendPlan, builder: 
         (response if rule.store_response else request).append(made)
     clock = runtime.plane.clock
     rules = Stickiness(backend, request, response, lambda: clock.now, persist=plan.persist_option)
+    backend.renewals.append(rules.refresh)
     if request:
         plan.stick = rules.request
     plan.learn = rules.response
@@ -495,6 +515,7 @@ def _persistence(runtime: Runtime, backend: Backend, plan: BackendPlan, builder:
     line = config.cookie
     clock = runtime.plane.clock
     cookie = CookiePersistence(line, backend, lambda: clock.wall)
+    backend.renewals.append(cookie.refresh)
     always = "persist" in config.options
     forced = [builder.condition(when) for when in config.force_persist]
     ignored = [builder.condition(when) for when in config.ignore_persist]
@@ -592,10 +613,16 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
 
 
 def _stats(runtime: Runtime, config: Proxy, builder: _Builder) -> Step:
-    assert config.stats is not None
-    admin = [builder.condition(when) for when in config.stats.admin if when is not None]
-    view = page.View(runtime.process, runtime.frontends, runtime.backends)
-    return page.step(config.stats, view, admin)
+    """The statistics page of a proxy; a backend's is the same for all frontends that lead to it."""
+    stats = config.stats
+    assert stats is not None
+    if runtime.history is None:
+        runtime.history = History(runtime.frontends, runtime.backends, runtime.process.clock)
+    admin = tuple(builder.condition(when) for when in stats.admin)
+    rules = rule_steps("http-request", stats.rules, builder) if stats.rules else None
+    settings = runtime.config.globals
+    view = page.View(runtime.process, runtime.frontends, runtime.backends, runtime.history, settings.description)
+    return page.step(stats, config.name, view, rules, admin, settings.bufsize - settings.maxrewrite)
 
 
 def _route(runtime: Runtime, frontend: Frontend, backend: Backend) -> Route:

@@ -1,53 +1,109 @@
-"""Commands that report what was counted (management.txt, section 9.3)."""
+"""Commands that report what was counted, and those that clear it (management.txt, section 9.3)."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator
 
-from trilb import HAPROXY_VERSION, __version__
-from trilb.admin.commands import View, command
-from trilb.admin.views import csv
-from trilb.samples import regex
+from trilb.admin import formats, info, views
+from trilb.admin.commands import Answer, View, command
+from trilb.admin.figures import Moment
+from trilb.admin.views import Selection
+from trilb.live.counters import Counters
+
+_NUMBER = re.compile(r"-?\d{1,9}\Z")
 
 
 @command("show info", source="9.3", level="user")
 def show_info(view: View, words: list[str]) -> str:
-    """show info: report information about the running process"""
-    process = view.process
-    now, uptime = process.clock.now, int(process.clock.wall - process.started_wall)
-    rate, keys = process.tls_rate.read(now), process.tls_key_rate.read(now)
-    values: Mapping[str, object] = {
-        "Name": "trilb",
-        "Version": f"{HAPROXY_VERSION}-trilb{__version__}",
-        "Pid": os.getpid(),
-        "Uptime_sec": uptime,
-        "Maxconn": process.maxconn,
-        "CurrConns": process.actconn,
-        "CumConns": process.cum_conn,
-        "CumReq": process.cum_req,
-        "ConnRate": process.conn_rate.read(now),
-        "MaxConnRate": process.conn_rate.highest,
-        "SessRate": process.conn_rate.read(now),
-        "MaxSslConns": 0,
-        "CurrSslConns": process.tls_now,
-        "CumSslConns": process.tls_tried,
-        "FailedSslConns": process.tls_failed,
-        "SslRate": rate,
-        "SslRateLimit": 0,
-        "MaxSslRate": process.tls_rate.highest,
-        "SslFrontendKeyRate": keys,
-        "SslFrontendMaxKeyRate": process.tls_key_rate.highest,
-        "SslFrontendSessionReuse_pct": (rate - keys) * 100 // rate if rate > keys else 0,
-        "Stopping": int(process.stopping),
-        "RegexOverruns": regex.overruns,
-        "SessionFaults": process.faults,
-        "node": process.node,
-    }
-    return "".join(f"{name}: {value}\n" for name, value in values.items())
+    """show info [desc|json|typed|float]* : report information about the running process"""
+    if "json" in words:
+        return info.as_json(view, floats="float" in words)
+    write = info.typed if "typed" in words else info.plain
+    return write(view, described="desc" in words, floats="float" in words)
 
 
-@command("show stat", source="9.3", level="user")
-def show_stat(view: View, words: list[str]) -> str:
-    """show stat: report counters of each proxy and server in CSV"""
-    return csv(view.frontends, view.backends)
+@command("show stat", source="9.3", level="user", allowed=True)
+def show_stat(view: View, words: list[str], level: str) -> Answer:
+    """show stat [desc|json|no-maint|typed|up]* : report counters for each proxy and server"""
+    if words[:1] == ["domain"]:
+        if words[1:2] != ["proxy"]:
+            return "Invalid statistics domain.\n"
+        words = words[2:]
+    proxy, types, number = -1, -1, -1
+    if len(words) >= 3:
+        found = _proxy(view, words[0])
+        if found is None:
+            return "No such proxy.\n"
+        proxy, types, number = found, _number(words[1]), _number(words[2])
+        words = words[3:]
+    which = Selection(proxy, types, number, up="up" in words, no_maint="no-maint" in words)
+    found_rows = views.rows(view, Moment(view.process, legends=level != "user"), which)
+    if "json" in words:
+        return formats.as_json(found_rows)
+    if "typed" in words:
+        return formats.typed(found_rows, described="desc" in words)
+    return views.csv(found_rows)
+
+
+def _number(word: str) -> int:
+    """What is no number is 0, and selects nothing."""
+    return int(word) if _NUMBER.match(word) else 0
+
+
+def _proxy(view: View, word: str) -> int | None:
+    """A proxy's id from an id or a name; an id that nobody has selects nothing."""
+    if _NUMBER.match(word):
+        return int(word)
+    known = view.frontends.get(word) or view.backends.get(word)
+    return known.config.id if known is not None else None
+
+
+@command("show schema json", source="9.3", level="user")
+def show_schema(view: View, words: list[str]) -> str:
+    """show schema json: report schema used for stats"""
+    return formats.schema()
+
+
+@command("clear counters", source="9.3", level="operator", allowed=True)
+def clear_counters(view: View, words: list[str], level: str) -> str:
+    """clear counters [all|server <bk>/<srv> [force]]: clear max statistics counters, all counters, or all of one
+    server's
+    """
+    if not words:
+        for counters in _all(view):
+            counters.clear_highest()
+        process = view.process
+        for rate in (process.conn_rate, process.req_rate, process.tls_rate, process.tls_key_rate):
+            rate.highest = 0
+        return ""
+    if words[0] not in ("all", "server"):
+        return "'clear counters' only supports 'all' and 'server <backend>/<server>'.\n"
+    if level != "admin":
+        return "Permission denied\n"
+    if words[0] == "all":
+        for counters in _all(view):
+            counters.clear()
+        return ""
+    backend_name, _, name = (words[1] if len(words) > 1 else "").partition("/")
+    if not name:
+        return "'clear counters server' expects <backend>/<server>.\n"
+    backend = view.backends.get(backend_name)
+    if backend is None:
+        return "No such backend.\n"
+    server = backend.by_name.get(name)
+    if server is None:
+        return "No such server.\n"
+    server.counters.clear()
+    return "Server counters cleared.\n"
+
+
+def _all(view: View) -> Iterator[Counters]:
+    for frontend in view.frontends.values():
+        yield frontend.counters
+        for listener in frontend.listeners:
+            yield listener.counters
+    for backend in view.backends.values():
+        yield backend.counters
+        for server in backend.servers:
+            yield server.counters

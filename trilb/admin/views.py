@@ -1,173 +1,136 @@
-"""What the statistics say, as rows (pure): one a frontend, server and backend, in the file's order."""
+"""What the statistics say, as rows in the order of proxies' ids, and as CSV (management.txt, section 9.1). Pure.
+
+A row's values are those of columns.py, in its order, None for an empty field. formats.py has the other formats.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from trilb.config.model import Mode
-from trilb.live.counters import Counters
+from trilb.admin import columns
+from trilb.admin.columns import BACKEND, COLUMNS, FRONTEND, LISTENER, MODULES, POSITION, SERVER, STATIC, Value
+from trilb.admin.figures import Moment
+from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import Server
-
-Row = dict[str, object]
-
-COLUMNS = (
-    "pxname svname qcur qmax scur smax slim stot bin bout dreq dresp ereq econ eresp wretr wredis status weight act "
-    "bck chkfail chkdown lastchg downtime qlimit pid iid sid throttle lbtot tracked type rate rate_lim rate_max "
-    "check_status check_code check_duration hrsp_1xx hrsp_2xx hrsp_3xx hrsp_4xx hrsp_5xx hrsp_other hanafail req_rate "
-    "req_rate_max req_tot cli_abrt srv_abrt comp_in comp_out comp_byp comp_rsp lastsess last_chk last_agt qtime ctime "
-    "rtime ttime agent_status agent_code agent_duration check_desc agent_desc check_rise check_fall check_health "
-    "agent_rise agent_fall agent_health addr cookie mode algo conn_rate conn_rate_max conn_tot intercepted dcon dses "
-    "wrew connect reuse"
-).split()
-"""HAProxy's columns, in its order (management.txt, section 9.1)."""
+from trilb.live.server import MAINT, STOPPED, Server
 
 
-def _common(counters: Counters) -> Row:
-    row: Row = {
-        name: getattr(counters, name) for name in ("scur", "smax", "stot", "bin", "bout", "cli_abrt", "srv_abrt")
-    }
-    for kind in range(1, 6):
-        row[f"hrsp_{kind}xx"] = counters.hrsp[kind]
-    row["hrsp_other"] = counters.hrsp[0]
-    row["rate_max"] = counters.rate.highest
-    row["pid"] = 1
-    return row
+class Shown(Protocol):
+    """What is looked at: the live objects, read at the moment of the question."""
+
+    @property
+    def process(self) -> ProcessState:
+        """Its clock says when."""
+
+    @property
+    def frontends(self) -> Mapping[str, Frontend]:
+        """By name."""
+
+    @property
+    def backends(self) -> Mapping[str, Backend]:
+        """By name."""
 
 
-def _frontend(frontend: Frontend) -> Row:
-    counters = frontend.counters
-    row = _common(counters)
-    row.update(
-        pxname=frontend.name,
-        svname="FRONTEND",
-        slim=frontend.maxconn,
-        dreq=counters.dreq,
-        dresp=counters.dresp,
-        ereq=counters.ereq,
-        status="STOP" if frontend.stopped else "OPEN",
-        iid=frontend.config.id,
-        sid=0,
-        type=0,
-        req_tot=counters.req_tot if frontend.config.mode is Mode.HTTP else "",
-        req_rate=counters.req_rate.read(frontend.process.clock.now) if frontend.config.mode is Mode.HTTP else "",
-        req_rate_max=counters.req_rate.highest if frontend.config.mode is Mode.HTTP else "",
-        mode=frontend.config.mode.value,
-        conn_tot=counters.conn_tot,
-        dcon=counters.dcon,
-        dses=counters.dses,
-        wrew=counters.wrew,
-    )
-    return row
+class Row:
+    """One thing's values, by column."""
+
+    __slots__ = ("kind", "thing", "values")
+
+    def __init__(self, kind: str, thing: Any, moment: Moment) -> None:
+        self.kind = kind
+        """F, L, S or B."""
+        self.thing = thing
+        self.values: list[Value | None] = [None] * len(COLUMNS)
+        for position, get in columns.OF_ROW[kind]:
+            self.values[position] = get(thing, moment)
+
+    def __getitem__(self, name: str) -> Value:
+        """A value by its column's name, "" for an empty field."""
+        value = self.values[POSITION[name]]
+        return "" if value is None else value
 
 
-def _listeners(frontend: Frontend) -> Iterator[Row]:
-    for name, number, address, counters in frontend.listeners:
-        yield {
-            "pxname": frontend.name,
-            "svname": name,
-            "scur": counters.scur,
-            "smax": counters.smax,
-            "slim": 0,
-            "stot": counters.stot,
-            "bin": counters.bin,
-            "bout": counters.bout,
-            "dreq": counters.dreq,
-            "dresp": counters.dresp,
-            "ereq": counters.ereq,
-            "status": "STOPPED" if frontend.stopped else "OPEN",
-            "pid": 1,
-            "iid": frontend.config.id,
-            "sid": number,
-            "type": 3,
-            "addr": address,
-            "mode": frontend.config.mode.value,
-        }
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows: `types` is the sum of 1 frontends, 2 backends, 4 servers, 8 listeners; -1 stands for all."""
+
+    proxy: int = -1
+    types: int = -1
+    number: int = -1
+    up: bool = False
+    """Without servers that are down or in maintenance."""
+    no_maint: bool = False
+
+    def shows(self, server: Server) -> bool:
+        """Is that server to be listed?"""
+        if self.number != -1 and server.id != self.number:
+            return False
+        maintained = bool(server.admin & MAINT)
+        if self.up and (maintained or server.operation == STOPPED):
+            return False
+        return not (self.no_maint and maintained)
 
 
-def _server(server: Server, backend: Backend) -> Row:
-    counters = server.counters
-    row = _common(counters)
-    row.update(
-        pxname=backend.name,
-        svname=server.name,
-        qcur=len(server.queue),
-        qmax=counters.qmax,
-        scur=server.used,
-        slim=server.maxconn or "",
-        econ=counters.econ,
-        eresp=counters.eresp,
-        wretr=counters.wretr,
-        wredis=counters.wredis,
-        status=server.status(),
-        weight=server.weight,
-        act=int(not server.line.backup),
-        bck=int(server.line.backup),
-        iid=backend.config.id,
-        sid=server.id,
-        lbtot=counters.lbtot,
-        type=2,
-        mode=backend.config.mode.value,
-        reuse=counters.reuse,
-    )
-    if server.check is not None:
-        row.update(chkfail=counters.chkfail, chkdown=counters.chkdown, check_status=server.check.status)
-    return row
+ALL = Selection()
 
 
-def _backend(backend: Backend) -> Row:
-    counters = backend.counters
-    row = _common(counters)
-    usable = [server for server in backend.servers if server.effective]
-    row.update(
-        pxname=backend.name,
-        svname="BACKEND",
-        qcur=len(backend.queue),
-        qmax=counters.qmax,
-        slim=backend.fullconn,
-        dreq=counters.dreq,
-        dresp=counters.dresp,
-        econ=counters.econ,
-        eresp=counters.eresp,
-        wretr=counters.wretr,
-        wredis=counters.wredis,
-        status="UP" if usable or not backend.servers else "DOWN",
-        weight=sum(server.effective for server in usable),
-        act=sum(not server.line.backup for server in usable),
-        bck=sum(server.line.backup for server in usable),
-        iid=backend.config.id,
-        sid=0,
-        lbtot=counters.lbtot,
-        type=1,
-        mode=backend.config.mode.value,
-        algo=backend.config.balance.name,
-        wrew=counters.wrew,
-    )
-    return row
+def rows(shown: Shown, moment: Moment | None = None, which: Selection = ALL) -> Iterator[Row]:
+    """The rows asked for, proxies by id; a proxy's frontend, sockets, servers and backend, in this order."""
+    moment = moment or Moment(shown.process)
+    proxies: dict[int, tuple[Frontend | None, Backend | None]] = {}
+    for frontend in shown.frontends.values():
+        proxies[frontend.config.id] = (frontend, None)
+    for backend in shown.backends.values():
+        proxies[backend.config.id] = (proxies.get(backend.config.id, (None, None))[0], backend)
+    for number, (front, back) in sorted(proxies.items()):
+        if which.proxy not in (-1, number):
+            continue
+        if front is not None:
+            if which.types & 1 and which.number in (-1, 0):
+                yield Row(FRONTEND, front, moment)
+            for listener in front.listeners if which.types & 8 else ():
+                if which.number in (-1, listener.id):
+                    yield Row(LISTENER, listener, moment)
+        if back is not None:
+            for server in back.servers if which.types & 4 else ():
+                if which.shows(server):
+                    yield Row(SERVER, server, moment)
+            if which.types & 2 and which.number in (-1, 0):
+                row = Row(BACKEND, back, moment)
+                if which.up or which.no_maint:
+                    # Observed: where servers are left out, it is told of how many.
+                    count = sum(which.shows(server) for server in back.servers)
+                    row.values[POSITION["status"]] = f"{row['status']} ({count}/{len(back.servers)})"
+                yield row
 
 
-def rows(frontends: Mapping[str, Frontend], backends: Mapping[str, Backend]) -> Iterator[Row]:
-    """Every row, proxies by id."""
-    both = {**{f.config.id: f.name for f in frontends.values()}, **{b.config.id: b.name for b in backends.values()}}
-    for _, name in sorted(both.items()):
-        if name in frontends:
-            yield _frontend(frontends[name])
-            yield from _listeners(frontends[name])
-        if name in backends:
-            backend = backends[name]
-            for server in backend.servers:
-                yield _server(server, backend)
-            yield _backend(backend)
+def csv_header(*, modules: bool = True) -> str:
+    """The first line; it ends in a comma, as every line does."""
+    names = [column.name for column in STATIC] + (["-", *(column.name for column in MODULES)] if modules else [])
+    return f"# {','.join(names)},\n"
 
 
-def csv(frontends: Mapping[str, Frontend], backends: Mapping[str, Backend]) -> str:
-    """The rows as CSV, with HAProxy's header line."""
-    lines = ["# " + ",".join(COLUMNS) + ","]
-    for row in rows(frontends, backends):
-        lines.append(",".join(_field(row.get(column, "")) for column in COLUMNS) + ",")
-    return "\n".join(lines) + "\n"
+def csv_line(row: Row, *, modules: bool = True) -> str:
+    """A row as CSV."""
+    fields = [_field(value) for value in row.values]
+    if modules:
+        fields.insert(len(STATIC), "-")
+    else:
+        del fields[len(STATIC) :]
+    return ",".join(fields) + ",\n"
 
 
-def _field(value: object) -> str:
+def csv(found: Iterator[Row], *, modules: bool = True) -> Iterator[str]:
+    """Rows as CSV, line by line. The page shows what modules count only when asked to."""
+    yield csv_header(modules=modules)
+    for row in found:
+        yield csv_line(row, modules=modules)
+
+
+def _field(value: Value | None) -> str:
+    if value is None:
+        return ""
     text = str(value)
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n\r') else text

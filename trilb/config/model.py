@@ -290,6 +290,9 @@ class ServerLine:
     hash_key: str = "id"
     track: str = ""
     ssl: bool = False
+    ssl_said: bool = False
+    """Whether the line, or a default-server line, says `ssl`, even where it is taken back: it can be turned on."""
+    no_ssl: bool = False
     tls: Tls = field(default_factory=Tls)
     tls_defaults: Tls = field(default_factory=Tls)
     check_ssl: bool | None = None
@@ -417,14 +420,25 @@ class HashType:
 
 @dataclass(slots=True)
 class Stats:
-    """The `stats` lines of a proxy."""
+    """The `stats` lines of a proxy: its statistics page."""
 
+    inherited: bool = False
+    """They are a defaults section's: the first line of one's own takes the place of all of them."""
     uri: str = "/haproxy?stats"
     refresh: int = 0
+    """Seconds, 0 for never."""
     auth: tuple[tuple[str, str], ...] = ()
-    realm: str = "HAProxy Statistics"
-    admin: tuple[Cond | None, ...] = ()
+    realm: str | None = None
+    rules: tuple[Rule, ...] = ()
+    """`stats http-request`."""
+    admin: tuple[Cond, ...] = ()
+    scope: tuple[str, ...] = ()
     hide_version: bool = False
+    show_legends: bool = False
+    show_modules: bool = False
+    show_node: str | None = None
+    """The name to show, "" for that of the global section, None for none."""
+    show_desc: str | None = None
 
 
 @dataclass(slots=True)
@@ -437,6 +451,7 @@ class Proxy:
     side: Side
     inherits: str = ""
     id: int = 0
+    forced_id: bool = False
     mode: Mode = Mode.TCP
     disabled: bool = False
     maxconn: int = 0
@@ -522,7 +537,10 @@ class Proxy:
             if isinstance(value, (list, dict, set, Timeouts, CookieLine, Stats)):
                 setattr(child, item.name, copy.copy(value))
         child.name, child.kind, child.place, child.side, child.id = name, kind, place, side, 0
+        child.forced_id = False
         child.inherits = self.name
+        if child.stats is not None:
+            child.stats.inherited = True
         if self.acls:
             child.rules = {
                 family: tuple(_resolved(rule, self.acls) for rule in rules) for family, rules in child.rules.items()
@@ -762,4 +780,6 @@ class Config:
     patterns: list[Patterns] = field(default_factory=list)
     pattern_store: Any = None
     """The lists of `patterns` once the check has loaded them (samples.references.Store, a room above this one)."""
+    pinned: set[tuple[str, str]] = field(default_factory=set)
+    """Backend and name of servers that rules, expressions or other servers name."""
     env: dict[str, str] = field(default_factory=dict)

@@ -21,6 +21,7 @@ class ProcessState:
         "failure_codes",
         "faults",
         "hostname",
+        "idle",
         "invalid",
         "limited",
         "log_origin",
@@ -54,6 +55,8 @@ class ProcessState:
         """Who is being served: the sessions of `proxy` (HttpSession, Http2Session, TcpSession)."""
         self.error_codes: frozenset[int] = frozenset()
         self.failure_codes: frozenset[int] = frozenset()
+        self.idle = 100
+        """Percent of the last second that was spent waiting."""
         self.maxconn = maxconn
         self.actconn = 0
         self.limited = False

@@ -21,21 +21,26 @@ class Backend:
     """The serving side of a backend or listen section."""
 
     __slots__ = (
+        "active",
         "backups",
         "by_name",
         "config",
         "counters",
         "dispatch",
+        "down_seconds",
         "fullconn",
         "invalid",
+        "last_change",
         "name",
         "plan",
         "published",
         "queue",
         "queue_index",
+        "renewals",
         "say",
         "servers",
         "shutdown",
+        "spare",
     )
 
     plan: BackendPlan
@@ -50,6 +55,8 @@ class Backend:
         """After a change of states: serve who can be served now, send on who waits for a server that is gone."""
         self.shutdown: Callable[[Server, str], None] = lambda server, cause: None
         """End the streams that use one of its servers; the letter is the log's."""
+        self.renewals: list[Callable[[], None]] = []
+        """What is made of its servers, their names, ids and cookies, and is to be made anew when those change."""
         self.fullconn = config.fullconn or 1
         self.invalid: Invalid | None = None
         """The last response that was none (`show errors`)."""
@@ -59,6 +66,12 @@ class Backend:
         self.servers = [Server(line, self) for line in config.servers]
         self.by_name = {server.name: server for server in self.servers}
         self.backups = any(server.line.backup for server in self.servers)
+        self.active = 0
+        """How many servers balancing may choose now; `spare` counts the backups."""
+        self.spare = 0
+        self.last_change = 0.0
+        """When the last usable server went or the first one came; `down_seconds` is how long there was none before."""
+        self.down_seconds = 0.0
 
     def queued(self) -> int:
         """How many streams wait, in the backend's queue and in those of its servers."""
@@ -72,10 +85,24 @@ class Backend:
         backups = [s for s in self.servers if s.effective > 0 and s.line.backup]
         return backups if "allbackups" in self.config.options else backups[:1]
 
+    def renew(self) -> None:
+        """Servers came or went, or another name, id, address or cookie is theirs. Cold."""
+        self.by_name = {server.name: server for server in self.servers}
+        self.backups = any(server.line.backup for server in self.servers)
+        for renewal in self.renewals:
+            renewal()
+        self.changed()
+
     def changed(self) -> None:
         """A server's weight or state changed: the algorithm rebuilds its ring from who is left."""
+        self.active = self.spare = 0
         for server in self.servers:
             server.refresh()
+            if server.effective > 0:
+                if server.line.backup:
+                    self.spare += 1
+                else:
+                    self.active += 1
         self.plan.balance.rebuild(self.usable())
 
 
@@ -105,10 +132,26 @@ class Frontend:
         self.maxconn = maxconn
         self.counters = Counters()
         self.log_count = 0
-        self.listeners: list[tuple[str, int, str, Counters]] = []
-        """Name, number, address and counters of its sockets, with `option socket-stats`."""
         self.invalid: Invalid | None = None
         """The last request that was none (`show errors`)."""
         self.stopped = False
         self.paused = False
         """`disable frontend`: it refuses connections until it is enabled."""
+        self.listeners: list[Listener] = []
+        """Its sockets that are counted for themselves (`option socket-stats`)."""
+
+
+class Listener:
+    """A listening socket that is counted for itself (`option socket-stats`)."""
+
+    __slots__ = ("address", "config", "counters", "frontend", "id", "maxconn", "name")
+
+    def __init__(self, frontend: Frontend, name: str, number: int, address: str, maxconn: int) -> None:
+        self.frontend = frontend
+        self.config = frontend.config
+        self.name = name
+        self.id = number
+        self.address = address
+        """As HAProxy writes it: address:port, or `unix`."""
+        self.maxconn = maxconn
+        self.counters = Counters()

@@ -103,5 +103,5 @@ def address_of(sock: socket.socket) -> str:
     """Where a socket listens, as statistics write it."""
     name = sock.getsockname()
     if not isinstance(name, tuple):
-        return str(name) or "unix"
+        return "unix"
     return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Config, Proxy, Socket
+from trilb.health import states
 from trilb.health.run import Checks
-from trilb.live.counters import Counters
+from trilb.live.proxy import Listener
 from trilb.net.listen import address_of, open_listener
 from trilb.process import handover
 from trilb.process.handover import Inheritance
@@ -217,8 +219,15 @@ class _Worker:
     async def main(self) -> None:
         """Serve; returns when stopped."""
         runtime, plane = self.runtime, self.runtime.plane
+        built = plane.clock.now
         plane.clock.__init__(trio.current_time)  # type: ignore[misc]
+        states.begin(runtime.backends.values(), plane.clock.now - built)
         runtime.process.started_wall = plane.clock.wall
+        for backend in runtime.backends.values():
+            for changed in (backend.counters, *(server.counters for server in backend.servers)):
+                changed.lastchg = plane.clock.now
+            for server in backend.servers:
+                server.last_change = plane.clock.now
         with trio.open_signal_receiver(*_SIGNALS) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             async with trio.open_nursery() as nursery:
@@ -256,9 +265,10 @@ class _Worker:
                         acceptor.backlog = _backlog(bind, runtime.frontends[name].config)
                         frontend = runtime.frontends[name]
                         if "socket-stats" in frontend.config.options:
-                            acceptor.counters = Counters()
                             called = bind.name or f"sock-{acceptor.number}"
-                            frontend.listeners.append((called, acceptor.number, address_of(sock), acceptor.counters))
+                            listener = Listener(frontend, called, acceptor.number, address_of(sock), bind.maxconn)
+                            acceptor.counters = listener.counters
+                            frontend.listeners.append(listener)
                         self.acceptors.append(acceptor)
                         runtime.gates.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
@@ -268,6 +278,8 @@ class _Worker:
                     runtime.checks = Checks(plane.wheel, nursery, settings.spread_checks)
                     servers = [server for backend in runtime.backends.values() for server in backend.servers]
                     runtime.checks.begin_all(servers, settings.max_spread_checks)
+                    if runtime.history is not None:
+                        nursery.start_soon(runtime.history.run)
                     nursery.start_soon(self._signals, signals, serving)
                     if self.ready.master:
                         nursery.start_soon(self._master, serving)
@@ -341,10 +353,14 @@ class _Worker:
         self.done.set()
 
     async def _purge(self) -> None:
-        """Close server connections that idled too long."""
+        """Close server connections that idled too long; see how busy the process was meanwhile."""
         plane = self.runtime.plane
+        busy, since = time.process_time(), time.monotonic()
         while True:
             await trio.sleep(_PURGE)
+            worked, now = time.process_time(), time.monotonic()
+            plane.process.idle = max(0, min(100, round(100 - 100 * (worked - busy) / (now - since))))
+            busy, since = worked, now
             for backend in self.runtime.backends.values():
                 for server in backend.servers:
                     if server.muxes:
