@@ -6,6 +6,7 @@ import re
 
 from trilb.admin.caller import Said, error
 from trilb.admin.commands import Gate, View, command
+from trilb.config.model import Side
 from trilb.live.proxy import Frontend
 
 _NUMBER = re.compile(r"[ \t]*(0x[0-9a-f]+|[+-]?[0-9]+)", re.IGNORECASE)
@@ -32,6 +33,10 @@ def _gates(view: View, frontend: Frontend) -> list[Gate]:
     return [gate for gate in view.gates if gate.frontend is frontend]
 
 
+def _kind(frontend: Frontend) -> str:
+    return "proxy" if frontend.config.side & Side.BACKEND else "frontend"
+
+
 @command("disable frontend", source="9.3", level="admin")
 def disable_frontend(view: View, words: list[str]) -> str:
     """disable frontend <frontend>: temporarily disable specific frontend"""
@@ -48,7 +53,7 @@ def disable_frontend(view: View, words: list[str]) -> str:
     except OSError as fault:
         return error(f"Failed to pause frontend, check logs for precise cause ({fault.strerror}).\n")
     frontend.paused = True
-    view.say(frontend.name, f"Paused {frontend.config.kind} {frontend.name}.", "warning")
+    view.say(frontend.name, f"Paused {_kind(frontend)} {frontend.name}.", "warning")
     return ""
 
 
@@ -68,7 +73,7 @@ def enable_frontend(view: View, words: list[str]) -> str:
     except OSError as fault:
         return error(f"Failed to resume frontend, check logs for precise cause (port conflict?): {fault.strerror}.\n")
     frontend.paused = False
-    view.say(frontend.name, f"Resumed {frontend.config.kind} {frontend.name}.", "warning")
+    view.say(frontend.name, f"Resumed {_kind(frontend)} {frontend.name}.", "warning")
     return ""
 
 
