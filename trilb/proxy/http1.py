@@ -218,7 +218,7 @@ class HttpSession:
             try:
                 ChunkedBody().feed(client.inbox)
             except Refusal as refusal:
-                await self._refuse(refusal, started, idle_since)
+                await self._refuse(refusal, data, started, idle_since)
                 return None
         stream = Stream(session, session.frontend)
         stream.request = head
