@@ -73,8 +73,10 @@ def step(
         allowed = any(when(stream) for when in admin)
         if head.method == b"POST":
             if not allowed or not page_change.ours(head):
-                return _see(uri, asked, "DENY")
-            return NeedBody(most, lambda body: changed(asked, body))
+                return NeedBody(0, lambda body: _see(uri, asked, "DENY"))
+            # The head takes its part of the buffer.
+            room = most - 1 - sum(len(name) + len(value) for name, value in head.fields)
+            return NeedBody(max(room, 0), lambda body: changed(asked, body))
         # HAProxy counts its own pages as served: times are set, the log names <STATS>.
         stream.dispatched = stream.connected = stream.responded = stream.received
         found = rows(

@@ -31,6 +31,7 @@ ACTIONS: Mapping[str, tuple[str, Act]] = {
 DESTRUCTIVE = frozenset(("maint", "hdown", "adown", "shutdown"))
 """These end what is being served, or let nobody in: the page asks twice."""
 
+_MALFORMED = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ID = re.compile(r"#\s*(\d+)")
 
 
@@ -46,18 +47,18 @@ class Form:
 
 
 def parse(body: bytes) -> Form:
-    """Read a form. What has no `=`, and what is none of its fields, is passed over."""
+    """Read a form from its end, as HAProxy does (observed): what stands before a malformed `%` is not read."""
     made = Form()
-    for piece in body.decode("latin-1").split("&"):
-        key, equals, value = piece.partition("=")
-        if not equals:
-            continue
+    for piece in reversed(body.decode("latin-1").split("&")):
+        key, _, value = piece.partition("=")
+        if _MALFORMED.search(piece):
+            break
         value = unquote_plus(value, "latin-1")
         if key == "s":
             made.servers.append(value)
-        elif key == "action":
+        elif key == "action" and made.action is None:
             made.action = value
-        elif key == "b":
+        elif key == "b" and made.backend is None:
             made.backend = value
         elif key == "ask":
             made.ask = True
@@ -76,10 +77,10 @@ def find(form: Form, backends: Mapping[str, Backend]) -> Backend | None:
 
 def change(form: Form, backend: Backend | None) -> str:
     """Do it; the outcome in HAProxy's words (page_request.OUTCOMES)."""
-    if form.backend is None or form.action is None:
-        return "NONE"
-    if backend is None or form.action not in ACTIONS:
+    if (form.backend is not None and backend is None) or (form.action is not None and form.action not in ACTIONS):
         return "ERRP"
+    if backend is None or form.action is None:
+        return "NONE"
     act = ACTIONS[form.action][1]
     changed = unknown = 0
     for name in form.servers:
