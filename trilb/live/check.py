@@ -28,6 +28,7 @@ class Check:
     """One check of one server. Health counts from 0 to rise+fall-1; at `rise` or above the check is passed."""
 
     __slots__ = (
+        "address",
         "begun",
         "code",
         "downinter",
@@ -37,9 +38,11 @@ class Check:
         "fastinter",
         "health",
         "inter",
+        "port",
         "prober",
         "result",
         "rise",
+        "send",
         "status",
         "text",
     )
@@ -49,6 +52,11 @@ class Check:
         """Seconds between the end of a check and the next one; None below means `inter`."""
         self.fastinter: float | None = None
         self.downinter: float | None = None
+        self.address = ""
+        """Where it goes, the server's own address and port where nothing is said."""
+        self.port = 0
+        self.send = b""
+        """What an agent is told first."""
         self.prober: Prober | None = None
         self.rise = rise
         self.fall = fall
