@@ -140,7 +140,9 @@ def test_every_cell_has_a_heading(page: Open) -> None:
     assert made.run("[...document.querySelectorAll('tbody tr:not(.px)')].every(r => r.cells.length === 30)")
     assert made.run("[...document.querySelectorAll('thead tr:last-child th')].every(t => t.scope === 'col')")
     assert made.run("document.querySelectorAll('tbody tr:not(.px) > :first-child:not(th[scope=row])').length") == 0
-    assert made.run("[...document.querySelectorAll('input:not([type=hidden]), select')].every(e => e.labels.length || e.ariaLabel)")
+    assert made.run(
+        "[...document.querySelectorAll('input:not([type=hidden]), select')].every(e => e.labels.length || e.ariaLabel)"
+    )
 
 
 def test_it_sorts(page: Open) -> None:

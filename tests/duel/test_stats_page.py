@@ -19,7 +19,9 @@ global
     node here
     stats socket {dir}/socket
     description it
+    log 127.0.0.1:{syslog} local0 notice
 defaults
+    log global
     mode http
     timeout connect 1s
     timeout client 5s
@@ -167,9 +169,15 @@ def post(body: str, target: str = "/s", where: str = "open", headers: tuple[str,
     return Ask(target, where, headers, "POST", body)
 
 
-ACTIONS = "ready drain maint disable enable stop start dhlth ehlth hrunn hnolb hdown dagent eagent arunn adown shutdown"
+ACTIONS = """
+" ready drain drain maint maint ready ready disable disable enable enable stop stop start start drain maint drain
+ready stop disable enable start hdown hdown hrunn hrunn hnolb hnolb hdown hnolb hrunn maint hdown hrunn hnolb ready
+drain hdown hrunn ready dhlth dhlth hdown hrunn ehlth ehlth dagent arunn eagent eagent adown adown arunn arunn adown
+dagent eagent hrunn hdown ready shutdown shutdown
+"""
+SERVERS = ("s1", "s2", "s3", "s4")
 CHANGES = [
-    *(post(f"s=s1&action={action}&b=b1") for action in ("drain", "drain", "maint", "maint", "ready", "ready")),
+    *(post(f"s={name}&action={action}&b=b1") for name in SERVERS for action in ACTIONS.split()),
     *(post(f"s={name}&action=drain&b=b1") for name in ("s2", "s3", "s4", "nope", "S1", "s%31", "s+1", "")),
     *(post(f"s=s1&action=ready&b={name}") for name in ("b1", "b%31", "nope", "", "open", "7", "ruled", "b1%0a")),
     post("s=nope&s=s1&action=maint&b=b1"),
@@ -259,6 +267,7 @@ def seen(module_duel: DuelFactory) -> tuple[Seen, Seen]:
         found: Seen = {f"look {at}": answer(side, ask) for at, ask in enumerate(LOOKS)}
         for at, ask in enumerate(CHANGES):
             found[f"change {at}"] = answer(side, ask), status_of_servers(side)
+        found["log"] = [line.partition("]: ")[2] for line in side.syslog.pending() if "Server b1/" in line]
         return found
 
     return module_duel(CONFIG).both(every)
@@ -278,3 +287,11 @@ def test_change(seen: tuple[Seen, Seen], number: int) -> None:
     """The outcome is HAProxy's, and so is what became of every server."""
     expected, found = seen
     assert found[f"change {number}"] == expected[f"change {number}"]
+
+
+@pytest.mark.xdist_group("stats page")
+def test_the_log_says_the_same(seen: tuple[Seen, Seen]) -> None:
+    """Every change of a server is logged as HAProxy does, down to who did it."""
+    expected, found = seen
+    assert found["log"] == expected["log"]
+    assert "changed from Web interface" in str(expected["log"])

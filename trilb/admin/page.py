@@ -103,7 +103,7 @@ def step(
         if form.ask and form.action in page_change.DESTRUCTIVE and backend is not None and form.servers:
             text = page_html.confirmation(stats, asked, form, backend)
             return _reply([_NO_CACHE, *page_html.FIELDS], text)
-        return _see(uri, asked, page_change.change(form, backend))
+        return _see(uri, asked, page_change.change(form, backend, view.process.clock.now))
 
     return run
 

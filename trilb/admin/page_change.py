@@ -7,28 +7,105 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
+from trilb.health import states
 from trilb.http.head import Head
+from trilb.live.check import Check
 from trilb.live.proxy import Backend
 from trilb.live.server import FDRAIN, FMAINT, Server
 
-Act = Callable[[Server], bool]
-"""Does it to a server; False where there was nothing to do."""
+Act = Callable[[Server, float], bool]
+"""Does it to a server, at the loop's time; False where there was nothing to do."""
+_WHO = "changed from Web interface"
 
 
-def _admin(server: Server, wanted: int) -> bool:
-    server.admin = server.admin & ~(FMAINT | FDRAIN) | wanted
-    server.backend.changed()
-    server.backend.dispatch()
+def _state(wanted: str) -> Act:
+    def act(server: Server, now: float) -> bool:
+        states.force(server, wanted, now)
+        return True
+
+    return act
+
+
+def _flag(flag: int, change: Callable[[Server, float], None], *, there: bool) -> Act:
+    """Older words for the same, which count only what changes."""
+
+    def act(server: Server, now: float) -> bool:
+        if bool(server.admin & flag) is not there:
+            return False
+        change(server, now)
+        return True
+
+    return act
+
+
+def _disable(server: Server, now: float) -> None:
+    states.maintain(server, now, cause="'disable' on stats page")
+
+
+def _stop(server: Server, now: float) -> None:
+    states.drain(server, now, cause="'stop' on stats page")
+
+
+def _checks(part: str, *, enabled: bool) -> Act:
+    def act(server: Server, now: float) -> bool:
+        check: Check | None = getattr(server, part)
+        if check is None:
+            return False
+        check.enabled = enabled
+        return True
+
+    return act
+
+
+def _health(change: Callable[[Server, float, str], None], *, up: bool) -> Act:
+    def act(server: Server, now: float) -> bool:
+        if server.track is not None:
+            return False
+        server.health.health = server.health.top if up else 0
+        change(server, now, _WHO)
+        return True
+
+    return act
+
+
+def _agent(change: Callable[[Server, float, str], None], *, up: bool) -> Act:
+    def act(server: Server, now: float) -> bool:
+        agent = server.agent
+        if agent is None or not agent.enabled:
+            return False
+        agent.health = agent.top if up else 0
+        change(server, now, _WHO)
+        return True
+
+    return act
+
+
+def _shutdown(server: Server, now: float) -> bool:
+    server.backend.shutdown(server, "K")
     return True
 
 
 ACTIONS: Mapping[str, tuple[str, Act]] = {
-    "ready": ("Ready: back to normal", lambda server: _admin(server, 0)),
-    "drain": ("Drain: no new sessions", lambda server: _admin(server, FDRAIN)),
-    "maint": ("Maintenance: no sessions at all", lambda server: _admin(server, FMAINT)),
+    "ready": ("Ready: back to normal", _state("ready")),
+    "drain": ("Drain: no new sessions", _state("drain")),
+    "maint": ("Maintenance: no sessions at all", _state("maint")),
+    "dhlth": ("Health: stop checking", _checks("check", enabled=False)),
+    "ehlth": ("Health: go on checking", _checks("check", enabled=True)),
+    "hrunn": ("Health: force up", _health(states.start, up=True)),
+    "hnolb": ("Health: force no new sessions", _health(states.retire, up=True)),
+    "hdown": ("Health: force down", _health(states.stop, up=False)),
+    "dagent": ("Agent: stop asking", _checks("agent", enabled=False)),
+    "eagent": ("Agent: go on asking", _checks("agent", enabled=True)),
+    "arunn": ("Agent: force up", _agent(states.start, up=True)),
+    "adown": ("Agent: force down", _agent(states.stop, up=False)),
+    "shutdown": ("End all sessions", _shutdown),
+    "enable": ("", _flag(FMAINT, states.resume, there=True)),
+    "disable": ("", _flag(FMAINT, _disable, there=False)),
+    "start": ("", _flag(FDRAIN, states.undrain, there=True)),
+    "stop": ("", _flag(FDRAIN, _stop, there=False)),
 }
-"""Every action with what the page calls it."""
-DESTRUCTIVE = frozenset(("maint", "hdown", "adown", "shutdown"))
+"""Every action with what the page calls it; older ones are not offered."""
+DESTRUCTIVE = frozenset(("maint", "disable", "hdown", "adown", "shutdown"))
 """These end what is being served, or let nobody in: the page asks twice."""
 
 _MALFORMED = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -75,7 +152,7 @@ def find(form: Form, backends: Mapping[str, Backend]) -> Backend | None:
     return next((backend for backend in backends.values() if backend.config.id == wanted), None)
 
 
-def change(form: Form, backend: Backend | None) -> str:
+def change(form: Form, backend: Backend | None, now: float) -> str:
     """Do it; the outcome in HAProxy's words (page_request.OUTCOMES)."""
     if (form.backend is not None and backend is None) or (form.action is not None and form.action not in ACTIONS):
         return "ERRP"
@@ -88,7 +165,7 @@ def change(form: Form, backend: Backend | None) -> str:
         if server is None:
             unknown += 1
         else:
-            changed += act(server)
+            changed += act(server, now)
     if unknown:
         return "PART" if changed else "ERRP"
     return "DONE" if changed else "NONE"
