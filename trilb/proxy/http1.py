@@ -28,6 +28,7 @@ from trilb.live.effects import (
     NeedBody,
     Pause,
     Reply,
+    Resolve,
     Return,
     Tarpit,
     Upgrade,
@@ -42,6 +43,7 @@ from trilb.net.poller import Expired, Waiter
 from trilb.proxy import connect, relay
 from trilb.proxy.connect import Failed
 from trilb.proxy.exchange import Exchange, size_of
+from trilb.proxy.hold import resolved
 from trilb.proxy.inspect import inspect
 from trilb.proxy.mux import ServerStream
 from trilb.proxy.plane import Plane
@@ -549,6 +551,8 @@ class HttpSession:
                 continue
             if isinstance(effect, Pause):
                 await self.pause(effect.seconds)
+            elif isinstance(effect, Resolve):
+                await resolved(self.waiter, effect)
             elif isinstance(effect, WaitBody):
                 refused = await self._wait_body(stream, effect.seconds, effect.least)
                 if refused is not None:
