@@ -289,13 +289,8 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     states.inherit(runtime.backends.values())
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
-    tracks = any(
-        rule.act.name.startswith("track-sc") for proxy in alive for rules in proxy.rules.values() for rule in rules
-    )
     for frontend in runtime.frontends.values():
         _logging(runtime, frontend)
-        if tracks:
-            frontend.plan.tracks = frontend.plan.uploads = True
     return runtime
 
 
