@@ -13,7 +13,7 @@ from pathlib import Path
 
 import trio
 
-from bench.__main__ import free_port
+from bench.programs import free_port
 from peers.replica import Remote, Replica
 from peers.service import Address, Service
 from trilb.base.hybrid import HybridClock

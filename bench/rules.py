@@ -9,7 +9,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.__main__ import cpu_seconds, free_port, start, wait_for
+from bench.programs import cpu_seconds, free_port, start, wait_for
 
 SECONDS = 2
 CONNECTIONS = 32

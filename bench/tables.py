@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import resource
 import socket
 import subprocess
 import sys
@@ -11,12 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.__main__ import free_port
+from bench.programs import free_port, resident
 from trilb.base.schema import Schema
 from trilb.tables.store import Table
 
 ENTRIES = 1_000_000
-PAGE = resource.getpagesize()
 CONFIG = """
 global
     stats socket {dir}/cli level admin
@@ -29,11 +27,6 @@ frontend f
 backend t
     stick-table type string len 32 size 2m expire 1h store server_id
 """
-
-
-def resident(pid: int | str = "self") -> int:
-    """Bytes of memory a process has."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
 
 
 def keys(count: int) -> list[bytes]:
@@ -50,13 +43,13 @@ def ours() -> None:
     feed = table.subscribe()
     gc.collect()
     gc.freeze()
-    before, began, now = resident(), time.perf_counter(), 0.0
+    before, began, now = resident("self"), time.perf_counter(), 0.0
     number = table.server_number("s1")
     for at, key in enumerate(made):
         now = 100 + at * 1e-5
         table.stick(table.get(key, now), 1, number, now)
     insert = time.perf_counter() - began
-    size = resident() - before
+    size = resident("self") - before
     feed.take()
     now += 1.0
     began = time.perf_counter()
