@@ -100,6 +100,7 @@ class Resolvers:
         for requester in lookup.requesters:
             if isinstance(requester, ServerName) and requester.server is server:
                 lookup.requesters.remove(requester)
+                lookup.held.pop(server, None)
                 break
         lookup.told()
         return True
