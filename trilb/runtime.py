@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from trilb.admin import page
+from trilb.admin.commands import Growth
 from trilb.admin.history import History
 from trilb.affinity.cookie import CookiePersistence
 from trilb.affinity.dynamic import dynamic_value
@@ -85,6 +86,8 @@ class Runtime:
     patterns: Store = field(default_factory=Store)
     tables: dict[str, Table] = field(default_factory=dict)
     hybrid: HybridClock = field(default_factory=HybridClock)
+    growth: Growth | None = None
+    """Adds and removes servers, once it serves."""
     checks: Checks | None = None
     """The checks' tasks, once it serves."""
     give_listeners: Callable[[Any], None] | None = None
@@ -307,11 +310,25 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
     for backend in runtime.backends.values():
         builder = _Builder(runtime, backend.config)
         for server in backend.servers:
-            server.opening = _opening(store, server, builder)
-            server.probe = _probe(store, server)
-            if server.check is not None:
-                times = backend.config.timeouts
-                server.check.prober = Connecting(runtime.plane.poller, times.check or times.connect)
+            _equip(runtime, server, builder)
+
+
+def _equip(runtime: Runtime, server: Server, builder: _Builder) -> None:
+    """What its connections and checks begin with."""
+    server.opening = _opening(runtime.tls, server, builder)
+    server.probe = _probe(runtime.tls, server)
+    if server.check is not None:
+        times = server.backend.config.timeouts
+        server.check.prober = Connecting(runtime.plane.poller, times.check or times.connect)
+
+
+def equip(runtime: Runtime, server: Server) -> None:
+    """Make a server ready that is added while serving. A name is not looked up. Raises Refused."""
+    address = server.line.address
+    if address.family is not Family.NAME:
+        server.family, server.address = resolve(address)
+    _settle(server)
+    _equip(runtime, server, _Builder(runtime, server.backend.config))
 
 
 def _probe(store: TlsStore, server: Server) -> Probe | None:
@@ -380,15 +397,21 @@ def _backend(proxy: Proxy) -> Backend:
                 server.health.health = 0
             else:
                 raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
-        server.transparent = line.address.family is Family.ANY and not line.address.host
-        if line.address.offset:
-            server.port_offset = line.address.port
-        source = line.source or proxy.source
-        if source:
-            server.source = (source.partition(":")[0], int(source.partition(":")[2] or 0))
-        if proxy.cookie is not None and proxy.cookie.dynamic and server.cookie is None and proxy.dynamic_cookie_key:
-            server.cookie = dynamic_value(proxy.dynamic_cookie_key, server)
+        _settle(server)
     return backend
+
+
+def _settle(server: Server) -> None:
+    """What follows from its line and address."""
+    line, proxy = server.line, server.backend.config
+    server.transparent = line.address.family is Family.ANY and not line.address.host
+    if line.address.offset:
+        server.port_offset = line.address.port
+    source = line.source or proxy.source
+    if source:
+        server.source = (source.partition(":")[0], int(source.partition(":")[2] or 0))
+    if proxy.cookie is not None and proxy.cookie.dynamic and server.cookie is None and proxy.dynamic_cookie_key:
+        server.cookie = dynamic_value(proxy.dynamic_cookie_key, server)
 
 
 def _reaches(front: Proxy, backend: str) -> bool:

@@ -23,6 +23,7 @@ from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Config, Socket
+from trilb.dynamic import Dynamic
 from trilb.health import states
 from trilb.health.run import Checks
 from trilb.live.proxy import Listener
@@ -230,6 +231,7 @@ class _Worker:
                 if runtime.tables:
                     nursery.start_soon(self._expire)
                 runtime.give_listeners = self._give
+                runtime.growth = Dynamic(runtime)
                 for line, sock in self.sockets:
                     nursery.start_soon(serve_socket, runtime, line, sock)
                 self.sharing.load(read=self.before is None)
