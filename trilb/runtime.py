@@ -21,8 +21,7 @@ from trilb.affinity.dynamic import dynamic_value
 from trilb.affinity.stick import Rule as StickBuilt
 from trilb.affinity.stick import Stickiness
 from trilb.balance.registry import algorithms
-from trilb.base import ip
-from trilb.base.address import Address, Family
+from trilb.base.address import Family
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import NOWHERE, Place, Refused
 from trilb.base.hybrid import HybridClock
@@ -45,10 +44,12 @@ from trilb.live.stream import Stream
 from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
 from trilb.net import proxyline
-from trilb.net.address import Sockaddr, ipv4, resolve
+from trilb.net.address import Sockaddr, initial, ipv4
 from trilb.proxy import opening, queue
 from trilb.proxy.plane import Plane
 from trilb.proxy.shutdown import shutdown_sessions
+from trilb.resolve import run as resolve
+from trilb.resolve.run import Resolvers
 from trilb.rules import capture, names
 from trilb.rules import forwarded as forward
 from trilb.rules.answers import error_pages
@@ -96,6 +97,7 @@ class Runtime:
     bindings: dict[int, Binding] = field(default_factory=dict)
     """The TLS of bind lines, by their `id()`."""
     warnings: list[tuple[Place, str]] = field(default_factory=list)
+    resolvers: dict[str, Resolvers] = field(default_factory=dict)
     history: History | None = None
     """The last minutes' figures; only where there is a statistics page."""
     sections: list[Any] = field(default_factory=list)
@@ -172,6 +174,8 @@ class _Builder:
             return table
         if kind is Kind.USERLIST:
             return self.runtime.config.userlists[name]
+        if kind is Kind.RESOLVERS:
+            return self.runtime.resolvers[name]
         backend, _, server = name.rpartition("/")
         return self.runtime.backends[backend or self.proxy.name].by_name[server]
 
@@ -270,6 +274,9 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
             # A tenth of what the frontends may bring (configuration.txt, `fullconn`).
             reach = [f.maxconn for f in runtime.frontends.values() if _reaches(f.config, backend.name)]
             backend.fullconn = max(1, sum(reach) // 10)
+    for section in config.resolvers.values():
+        runtime.resolvers[section.name] = Resolvers(section, clock)
+    resolve.connect(runtime.resolvers.values(), runtime.backends.values())
     _tls(runtime, alive)
     case = {low.encode(): wanted.encode() for low, wanted in settings.case_adjust.items()} or None
     for backend in runtime.backends.values():
@@ -285,13 +292,8 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     states.inherit(runtime.backends.values())
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
-    tracks = any(
-        rule.act.name.startswith("track-sc") for proxy in alive for rules in proxy.rules.values() for rule in rules
-    )
     for frontend in runtime.frontends.values():
         _logging(runtime, frontend)
-        if tracks:
-            frontend.plan.tracks = frontend.plan.uploads = True
     return runtime
 
 
@@ -324,9 +326,7 @@ def _equip(runtime: Runtime, server: Server, builder: _Builder) -> None:
 
 def equip(runtime: Runtime, server: Server) -> None:
     """Make a server ready that is added while serving. A name is not looked up. Raises Refused."""
-    address = server.line.address
-    if address.family is not Family.NAME:
-        server.family, server.address = resolve(address)
+    server.family, server.address = initial(server.line.address, "none")
     _settle(server)
     _equip(runtime, server, _Builder(runtime, server.backend.config))
 
@@ -385,18 +385,15 @@ def _backend(proxy: Proxy) -> Backend:
     for server in backend.servers:
         line = server.line
         try:
-            server.family, server.address = resolve(line.address)
+            server.family, server.address = initial(
+                line.address, line.init_address, resolved_later=bool(line.resolvers)
+            )
         except Refused as refused:
-            fixed = [step for step in line.init_address.split(",") if ip.is_literal(step)]
-            if fixed:
-                family = Family.IPV6 if ":" in fixed[0] else Family.IPV4
-                server.family, server.address = resolve(Address(family, fixed[0], line.address.port))
-            elif "none" in line.init_address:
-                server.admin |= RMAINT
-                server.operation = STOPPED
-                server.health.health = 0
-            else:
-                raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
+            raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
+        if server.address is None:
+            server.admin |= RMAINT
+            server.operation = STOPPED
+            server.health.health = 0
         _settle(server)
     return backend
 
