@@ -97,7 +97,7 @@ def _read(runtime: Runtime, backend: Backend, name: str, words: tuple[str, ...])
     assert config.language is not None
     report = Report()
     context = Context(config, report, config.language, config.env, refused_options=NOT_ACCEPTED)
-    line = ServerLine(name, address, _PLACE, tls_defaults=replace(config.globals.tls_server))
+    line = ServerLine(name, address, _PLACE, tls_defaults=replace(config.globals.tls_server), added=True)
     begin, taken = preset(words[1:], proxy, config, ())
     unserved = ""
     for part in begin:
