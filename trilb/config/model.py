@@ -303,6 +303,16 @@ class ServerLine:
     proxy_tlvs: tuple[tuple[int, Format], ...] = ()
     check_send_proxy: bool = False
     pool_conn_name: Expr | None = None
+    agent_check: bool = False
+    agent_port: int = 0
+    agent_address: str = ""
+    agent_send: str = ""
+    agent_inter: float = 2.0
+    observe: str = "none"
+    """Whether traffic tells of its health: "none", "layer4" or "layer7"."""
+    error_limit: int = 10
+    on_error: str = "fail-check"
+    slowstart: float = 0.0
     down_shuts_sessions: bool = False
     """`on-marked-down shutdown-sessions`."""
     up_shuts_backups: bool = False
@@ -505,6 +515,9 @@ class Proxy:
     force_persist: list[Cond] = field(default_factory=list)
     ignore_persist: list[Cond] = field(default_factory=list)
     stats: Stats | None = None
+    external_check: bool = False
+    external_command: str = ""
+    external_path: str = ""
     reuse: str = "safe"
     source: str = ""
     unique_rules: set[str] = field(default_factory=set)
@@ -728,6 +741,9 @@ class Global:
     tls_extra: frozenset[str] = frozenset(("bundle", "ocsp", "issuer", "key", "sctl"))
     """Which files beside a certificate are loaded with it (`ssl-load-extra-files`)."""
     insecure_fork: bool = False
+    external_check: bool = False
+    preserve_env: bool = False
+    """External checks get our own environment too."""
     experimental: bool = False
     zero_warning: bool = False
 

@@ -18,7 +18,8 @@ def report(server: Server, check: Check, now: float) -> None:
             check.health += 1
             if check.health >= check.rise:
                 check.health = check.top
-                states.start(server, now, check)
+                if healthy(server):
+                    states.start(server, now, check)
     elif check.result == FAILED:
         up = server.operation != STOPPED
         server.counters.chkfail += up
@@ -31,8 +32,15 @@ def report(server: Server, check: Check, now: float) -> None:
             check.health = 0
 
 
+def healthy(server: Server) -> bool:
+    """Do its health check and its agent, where there are any, all say that it is up?"""
+    return all(c is None or not c.enabled or c.health >= c.rise for c in (server.check, server.agent))
+
+
 def interval(server: Server, check: Check) -> float:
     """Seconds until the next check: slower when down, faster while the state is changing."""
+    if check is server.agent:
+        return check.inter
     health = server.check.health if server.check is not None else check.top
     top = server.check.top if server.check is not None else check.top
     if server.operation != STOPPED and health >= top:

@@ -37,6 +37,7 @@ class Check:
         "fastinter",
         "health",
         "inter",
+        "pause",
         "prober",
         "result",
         "rise",
@@ -50,6 +51,8 @@ class Check:
         self.fastinter: float | None = None
         self.downinter: float | None = None
         self.prober: Prober | None = None
+        self.pause: Any = None
+        """By what it sleeps until it is due again (net.poller.Waiter), None while it is being done."""
         self.rise = rise
         self.fall = fall
         self.health = rise

@@ -36,6 +36,22 @@ class Multiplexed(Protocol):
     def retire(self) -> None: ...
 
 
+class Observer(Protocol):
+    """Who watches traffic to tell from it how a server is (`observe`); `now` is the loop's seconds."""
+
+    def connected(self) -> None:
+        """A connection stands, whatever follows."""
+
+    def refused(self, now: float) -> None:
+        """A connection did not come about."""
+
+    def answered(self, status: int, now: float) -> None:
+        """A response came."""
+
+    def failed(self, how: str, now: float) -> None:
+        """No usable response came; `how` in HAProxy's words."""
+
+
 class Waiting(Protocol):
     """Somebody in a queue."""
 
@@ -123,6 +139,7 @@ class Server:
         "maxconn",
         "muxes",
         "name",
+        "observer",
         "opening",
         "operation",
         "port_offset",
@@ -159,6 +176,11 @@ class Server:
             self.check = Check(line.rise, line.fall, line.inter)
             self.check.fastinter, self.check.downinter = line.fastinter, line.downinter
         self.agent: Check | None = None
+        if line.agent_check:
+            self.agent = Check(1, 1, line.agent_inter)
+            self.agent.address, self.agent.port = line.agent_address, line.agent_port
+            self.agent.send = line.agent_send.encode("latin-1")
+        self.observer: Observer | None = None
         self.used = 0
         self.queue: deque[Waiting] = deque()
         self.queue_index = 0

@@ -254,6 +254,8 @@ class TcpSession:
             self._turn_away(None)
             return False
         stream.server_side = server
+        if stream.server is not None and stream.server.observer is not None:
+            stream.server.observer.connected()
         for log in plan.log_connect:
             log(stream)
         if plan.logasap:
