@@ -29,14 +29,18 @@ from trilb.config.expressions import Scope
 from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
 from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, Side, Source
+from trilb.health import states
+from trilb.health.agent import Agent
 from trilb.health.connect import Connecting
+from trilb.health.external import External, command_of
+from trilb.health.observe import Observer
 from trilb.health.run import Checks
 from trilb.http.h2 import Tuning
 from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import RMAINT, Opening, Probe, Server
+from trilb.live.server import RMAINT, STOPPED, Opening, Probe, Server
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.logs.sinks import Channels, Sink
@@ -111,6 +115,13 @@ class Runtime:
         assert self.config.language is not None
         scope = Scope(self.config.language, "", NOWHERE, "connection")
         return parse_process_variable(name, text, formatted=formatted, scope=scope)
+
+    def open_anew(self, server: Server) -> None:
+        """Whether its connections are secured changed: it begins anew, and what idles is of no use."""
+        epoch = server.opening.epoch if server.opening is not None else 0
+        server.opening = _opening(self.tls, server, _Builder(self, server.backend.config)) or Opening()
+        server.opening.epoch = epoch + 1
+        states.let_go(server)
 
     def say(self, proxy: str, text: str, level: str) -> None:
         """Log a line about a proxy's state to that proxy's targets."""
@@ -248,7 +259,9 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         for server in backend.servers:
             if server.line.track:
                 owner, _, name = server.line.track.rpartition("/")
-                runtime.backends[owner or backend.name].by_name[name].followers.append(server)
+                server.track = runtime.backends[owner or backend.name].by_name[name]
+                # The last one is the first to be told, as with HAProxy.
+                server.track.followers.insert(0, server)
     for backend in runtime.backends.values():
         if not backend.config.fullconn:
             # A tenth of what the frontends may bring (configuration.txt, `fullconn`).
@@ -261,7 +274,12 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
         backend.say = partial(runtime.say, backend.name)
         backend.dispatch = partial(queue.dispatch_all, backend)
         backend.shutdown = partial(shutdown_sessions, process.sessions)
+        backend.last_change = clock.now
+        for server in backend.servers:
+            server.last_change = clock.now
+            server.pinned = (backend.name, server.name) in config.pinned
         backend.changed()
+    states.inherit(runtime.backends.values())
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
     tracks = any(
@@ -291,9 +309,27 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
         for server in backend.servers:
             server.opening = _opening(store, server, builder)
             server.probe = _probe(store, server)
-            if server.check is not None:
-                times = backend.config.timeouts
-                server.check.prober = Connecting(runtime.plane.poller, times.check or times.connect)
+            _probers(runtime, server)
+
+
+def _probers(runtime: Runtime, server: Server) -> None:
+    """How a server is checked, and its agent asked."""
+    poller, proxy, settings = runtime.plane.poller, server.backend.config, runtime.config.globals
+    times = proxy.timeouts
+    if server.check is not None:
+        if proxy.external_check:
+            permitted = settings.insecure_fork or os.geteuid() == 0
+            server.check.prober = External(command_of(proxy, permitted=permitted, preserve=settings.preserve_env))
+        else:
+            server.check.prober = Connecting(poller, times.check or times.connect)
+        if server.line.observe != "none":
+            server.observer = Observer(server, server.check)
+    if server.agent is not None:
+        address = server.agent.address
+        if address and not ip.is_literal(address):
+            _, found = resolve(Address(Family.NAME, address, server.agent.port))
+            server.agent.address = str(found[0])
+        server.agent.prober = Agent(poller, times.check)
 
 
 def _probe(store: TlsStore, server: Server) -> Probe | None:
@@ -357,8 +393,9 @@ def _backend(proxy: Proxy) -> Backend:
                 family = Family.IPV6 if ":" in fixed[0] else Family.IPV4
                 server.family, server.address = resolve(Address(family, fixed[0], line.address.port))
             elif "none" in line.init_address:
-                server.admin = RMAINT
-                server.refresh()
+                server.admin |= RMAINT
+                server.operation = STOPPED
+                server.health.health = 0
             else:
                 raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
         server.transparent = line.address.family is Family.ANY and not line.address.host
@@ -475,6 +512,7 @@ def _stickiness(runtime: Runtime, backend: Backend, plan: BackendPlan, builder: 
         (response if rule.store_response else request).append(made)
     clock = runtime.plane.clock
     rules = Stickiness(backend, request, response, lambda: clock.now, persist=plan.persist_option)
+    backend.renewals.append(rules.refresh)
     if request:
         plan.stick = rules.request
     plan.learn = rules.response
@@ -486,6 +524,7 @@ def _persistence(runtime: Runtime, backend: Backend, plan: BackendPlan, builder:
     line = config.cookie
     clock = runtime.plane.clock
     cookie = CookiePersistence(line, backend, lambda: clock.wall)
+    backend.renewals.append(cookie.refresh)
     always = "persist" in config.options
     forced = [builder.condition(when) for when in config.force_persist]
     ignored = [builder.condition(when) for when in config.ignore_persist]

@@ -13,6 +13,7 @@ from trilb.base.registry import Registry
 from trilb.config.model import Config, Expr, Format
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
+from trilb.live.server import Server
 from trilb.samples.references import Store
 from trilb.tables.store import Table
 from trilb.tls.store import Binding
@@ -33,6 +34,9 @@ class View(Protocol):
     """The TLS of bind lines, by their `id()`."""
     sections: list[Any]
     """Peers sections, each a `SectionView` of admin/cmd_peers.py."""
+
+    def open_anew(self, server: Server) -> None:
+        """Whether a server's connections are secured changed."""
 
     def parse_variable(self, name: str, text: str, *, formatted: bool) -> tuple[str, Expr | Format]:
         """Read the words of `set var`. Raises Refused."""

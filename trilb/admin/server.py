@@ -21,6 +21,8 @@ from trilb.admin import cmd_maps as _cmd_maps  # noqa: F401 (its import enters t
 from trilb.admin import cmd_peers as _cmd_peers  # noqa: F401
 from trilb.admin import cmd_process as _cmd_process  # noqa: F401
 from trilb.admin import cmd_servers as _cmd_servers  # noqa: F401
+from trilb.admin import cmd_set_server as _cmd_set_server  # noqa: F401
+from trilb.admin import cmd_show_servers as _cmd_show_servers  # noqa: F401
 from trilb.admin import cmd_stats as _cmd_stats  # noqa: F401
 from trilb.admin import cmd_tables as _cmd_tables  # noqa: F401
 from trilb.admin.commands import View, execute

@@ -65,6 +65,7 @@ class CookiePersistence:
     def refresh(self) -> None:
         """Read the servers' cookie values anew; called when one of them changes."""
         self._by_value.clear()
+        self._insertions.clear()
         line = self._line
         tail = "; path=/" + "".join(f"; domain={domain}" for domain in line.domains)
         tail += "; HttpOnly" if line.httponly else ""

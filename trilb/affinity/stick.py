@@ -53,7 +53,12 @@ class Stickiness:
         self.response_rules = response
         self.now = now
         self.persist = persist
-        self.by_id = {server.id: server for server in backend.servers}
+        self.by_id: dict[int, Server] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the servers' ids anew."""
+        self.by_id = {server.id: server for server in self.backend.servers}
 
     def _server(self, table: Table, row: int) -> Server | None:
         """The server an entry names: by its key, else by its number."""

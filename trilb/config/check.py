@@ -55,7 +55,7 @@ def check(config: Config, report: Report, references: list[Reference], localpeer
 
 
 def _number_proxies(config: Config) -> None:
-    """Automatic ids begin at 2, in order, around those that were set (regression test proxy/proxy_id)."""
+    """Automatic ids begin at 2, in order, around those that were set; one that was set takes its turn (observed)."""
     taken = {proxy.id for proxy in config.proxies if proxy.id}
     following = 2
     for proxy in config.proxies:
@@ -63,7 +63,7 @@ def _number_proxies(config: Config) -> None:
             while following in taken:
                 following += 1
             proxy.id = following
-            taken.add(following)
+        following += 1
 
 
 def _number_servers(proxy: Proxy, report: Report) -> None:
@@ -82,6 +82,8 @@ def _number_servers(proxy: Proxy, report: Report) -> None:
                 following += 1
             server.id = following
             taken[following] = server.name
+        # A number that was set takes its turn all the same (observed).
+        following += 1
 
 
 def _conditions(proxy: Proxy) -> list[Cond]:
@@ -181,17 +183,41 @@ def _frontend(proxy: Proxy, config: Config, report: Report) -> None:
             report.alert(place, f"loop detected: {proxy.kind} '{proxy.name}' names itself as its backend")
 
 
+def _loops(found: ServerLine, owner: Proxy, server: ServerLine, config: Config) -> bool:
+    """Does the chain of whom `found` tracks come back to the server, or to anybody it has met?"""
+    backends = {p.name: p for p in config.proxies if p.side & Side.BACKEND}
+    met: list[ServerLine] = []
+    while found is not server and found not in met:
+        met.append(found)
+        name, slash, own = found.track.rpartition("/")
+        after = backends.get(name if slash else owner.name)
+        following = next((s for s in after.servers if s.name == own), None) if after is not None and own else None
+        if after is None or following is None:
+            return False
+        found, owner = following, after
+    return True
+
+
 def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -> None:
     backend, slash, name = server.track.rpartition("/")
     owner = next(
         (p for p in config.proxies if p.side & Side.BACKEND and p.name == (backend if slash else proxy.name)), None
     )
     found = next((s for s in owner.servers if s.name == name), None) if owner is not None else None
-    if found is None or found is server:
-        report.alert(server.place, f"unable to find required server '{server.track}' to track")
+    who = f"'server {proxy.name}/{server.name}' :"
+    if owner is not None:
+        config.pinned.add((owner.name, name))
+    if owner is None:
+        report.alert(server.place, f"{who} unable to find required proxy '{backend}' for tracking")
+    elif found is None:
+        report.alert(server.place, f"{who} unable to find required server '{name}' for tracking")
+    elif _loops(found, owner, server, config):
+        told = f"{owner.name}/{found.name} as it belongs to a tracking chain looping back to"
+        report.alert(server.place, f"{who} unable to track {told} {proxy.name}/{server.name}")
     elif not found.check and not found.track:
         report.alert(
-            server.place, f"unable to use {server.track} for tracking as it does not have any check nor agent enabled"
+            server.place,
+            f"{who} unable to use {owner.name}/{name} for tracking as it does not have any check nor agent enabled",
         )
     elif server.check:
         report.alert(server.place, f"server '{server.name}' : 'track' and 'check' exclude each other")
@@ -200,6 +226,8 @@ def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -
 def _backend(proxy: Proxy, config: Config, report: Report) -> None:
     names = [server.name for server in proxy.servers]
     for rule in proxy.use_server:
+        if rule.dynamic is None:
+            config.pinned.add((proxy.name, rule.name))
         if rule.dynamic is None and rule.name not in names:
             report.alert(
                 rule.place, f"unable to find server '{rule.name}' in proxy '{proxy.name}'{nearest(rule.name, names)}"
@@ -324,5 +352,7 @@ def _references(config: Config, report: Report, references: list[Reference]) -> 
             backend, slash, server = name.rpartition("/")
             owner = backs.get(backend if slash else reference.proxy)
             found = owner is not None and any(s.name == server for s in owner.servers)
+            if owner is not None:
+                config.pinned.add((owner.name, server))
         if not found:
             report.alert(reference.place, f"{reference.what}: unable to find {reference.kind.value} '{name}'")

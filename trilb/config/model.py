@@ -290,6 +290,9 @@ class ServerLine:
     hash_key: str = "id"
     track: str = ""
     ssl: bool = False
+    ssl_said: bool = False
+    """Whether the line, or a default-server line, says `ssl`, even where it is taken back: it can be turned on."""
+    no_ssl: bool = False
     tls: Tls = field(default_factory=Tls)
     tls_defaults: Tls = field(default_factory=Tls)
     check_ssl: bool | None = None
@@ -447,6 +450,7 @@ class Proxy:
     side: Side
     inherits: str = ""
     id: int = 0
+    forced_id: bool = False
     mode: Mode = Mode.TCP
     disabled: bool = False
     maxconn: int = 0
@@ -535,6 +539,7 @@ class Proxy:
             if isinstance(value, (list, dict, set, Timeouts, CookieLine, Stats)):
                 setattr(child, item.name, copy.copy(value))
         child.name, child.kind, child.place, child.side, child.id = name, kind, place, side, 0
+        child.forced_id = False
         child.inherits = self.name
         if self.acls:
             child.rules = {
@@ -774,4 +779,6 @@ class Config:
     patterns: list[Patterns] = field(default_factory=list)
     pattern_store: Any = None
     """The lists of `patterns` once the check has loaded them (samples.references.Store, a room above this one)."""
+    pinned: set[tuple[str, str]] = field(default_factory=set)
+    """Backend and name of servers that rules, expressions or other servers name."""
     env: dict[str, str] = field(default_factory=dict)

@@ -55,7 +55,7 @@ class Agent:
         finally:
             conn.close()
         if not heard:
-            results.settle(check, "L7RSP", f"TCPCHK got an empty response at step {2 if check.send else 1}")
+            results.settle(check, "L7RSP", "TCPCHK got an empty response at step 2")
             return
         line = line_of(heard)
         if line is not None:
@@ -85,6 +85,9 @@ class Agent:
             if check.result == FAILED:
                 self._tell(server, check, changed=False)
             return
+        if reply.admin and reply.state:
+            # One that comes back from maintenance is at once what it says to be.
+            check.health = check.top if reply.state.lower() == "up" else 0
         if reply.admin:
             states.force(server, reply.admin, now)
         complaint = weigh(server, reply.weight, now) if reply.weight else ""
@@ -97,12 +100,6 @@ class Agent:
         results.settle(check, "L7OK" if up else "L7STS", shown(reply, complaint))
         self._judge(server, check, now)
 
-    def force(self, server: Server, check: Check, now: float, *, up: bool) -> None:
-        """An operator says what the agent should say (`set server ... agent`)."""
-        self._before = check.status
-        results.settle(check, "L7OK" if up else "L7STS")
-        self._judge(server, check, now)
-
     def _judge(self, server: Server, check: Check, now: float) -> None:
         if check.result == PASSED:
             changed = check.health < check.top
@@ -112,7 +109,6 @@ class Agent:
                 states.start(server, now, check)
         else:
             changed = check.health > 0
-            server.counters.chkfail += changed
             check.health = 0
             self._tell(server, check, changed=changed)
             states.stop(server, now, check)

@@ -27,18 +27,18 @@ class Connecting:
 
     async def probe(self, server: Server, check: Check, waiter: Waiter) -> None:
         """Try once."""
-        reason, check.text = await self._try(server, waiter)
+        reason, check.text = await self._try(server, check, waiter)
         good = "L6OK" if server.probe is not None and server.probe.tls is not None else "L4OK"
         check.status, check.result = reason or good, FAILED if reason else PASSED
 
-    async def _try(self, server: Server, waiter: Waiter) -> tuple[str, str]:
+    async def _try(self, server: Server, check: Check, waiter: Waiter) -> tuple[str, str]:
         """HAProxy's code when it failed and the system's words, or two empty strings."""
         line = server.line
         address = server.address
         if address is None:
             return "L4CON", "no address"
-        if isinstance(address, tuple) and (line.check_port or line.check_address):
-            address = (line.check_address or address[0], line.check_port or address[1])
+        if isinstance(address, tuple) and (check.port or check.address):
+            address = (check.address or address[0], check.port or address[1])
         probe = server.probe
         make = TlsConn if probe is not None and probe.tls is not None else Conn
         try:

@@ -87,7 +87,7 @@ class External:
                 await process.wait()
         except OSError as error:
             why = f"Failed to exec process for external health check: {error.strerror}. Aborting."
-            print(f"[ALERT]    ({os.getpid()}) : {why}", file=sys.stderr)
+            sys.stderr.write(f"[ALERT]    ({os.getpid()}) : {why}\n")
             results.settle(check, "PROCERR", code=255)
         finally:
             if process is not None:

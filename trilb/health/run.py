@@ -71,7 +71,11 @@ class Checks:
         clock = self._wheel.clock
         check.begun = clock.refresh()
         assert check.prober is not None
-        await check.prober.probe(server, check, waiter)
+        check.busy, check.text = True, ""
+        try:
+            await check.prober.probe(server, check, waiter)
+        finally:
+            check.busy = False
         now = clock.refresh()
         # What was found while it went into maintenance says nothing of it.
         if check.enabled and (check is server.agent or not server.admin & MAINT):

@@ -28,7 +28,9 @@ class Check:
     """One check of one server. Health counts from 0 to rise+fall-1; at `rise` or above the check is passed."""
 
     __slots__ = (
+        "address",
         "begun",
+        "busy",
         "code",
         "downinter",
         "duration",
@@ -38,9 +40,11 @@ class Check:
         "health",
         "inter",
         "pause",
+        "port",
         "prober",
         "result",
         "rise",
+        "send",
         "status",
         "text",
     )
@@ -50,6 +54,11 @@ class Check:
         """Seconds between the end of a check and the next one; None below means `inter`."""
         self.fastinter: float | None = None
         self.downinter: float | None = None
+        self.address = ""
+        """Where it goes, the server's own address and port where nothing is said."""
+        self.port = 0
+        self.send = b""
+        """What an agent is told first."""
         self.prober: Prober | None = None
         self.pause: Any = None
         """By what it sleeps until it is due again (net.poller.Waiter), None while it is being done."""
@@ -67,6 +76,8 @@ class Check:
         """Milliseconds the last check took; -1 before the first."""
         self.text = ""
         """What it said, cleaned for logs (`last_chk`, `last_agt`)."""
+        self.busy = False
+        """It is being done: what it found before is still told."""
         self.begun = 0.0
         """When the last check began, the loop's seconds."""
 

@@ -20,20 +20,25 @@ class Backend:
     """The serving side of a backend or listen section."""
 
     __slots__ = (
+        "active",
         "backups",
         "by_name",
         "config",
         "counters",
         "dispatch",
+        "down_seconds",
         "fullconn",
+        "last_change",
         "name",
         "plan",
         "published",
         "queue",
         "queue_index",
+        "renewals",
         "say",
         "servers",
         "shutdown",
+        "spare",
     )
 
     plan: BackendPlan
@@ -48,6 +53,8 @@ class Backend:
         """After a change of states: serve who can be served now, send on who waits for a server that is gone."""
         self.shutdown: Callable[[Server, str], None] = lambda server, cause: None
         """End the streams that use one of its servers; the letter is the log's."""
+        self.renewals: list[Callable[[], None]] = []
+        """What is made of its servers, their names, ids and cookies, and is to be made anew when those change."""
         self.fullconn = config.fullconn or 1
         self.published = not config.unpublished
         self.queue: deque[Waiting] = deque()
@@ -55,6 +62,12 @@ class Backend:
         self.servers = [Server(line, self) for line in config.servers]
         self.by_name = {server.name: server for server in self.servers}
         self.backups = any(server.line.backup for server in self.servers)
+        self.active = 0
+        """How many servers balancing may choose now; `spare` counts the backups."""
+        self.spare = 0
+        self.last_change = 0.0
+        """When the last usable server went or the first one came; `down_seconds` is how long there was none before."""
+        self.down_seconds = 0.0
 
     def queued(self) -> int:
         """How many streams wait, in the backend's queue and in those of its servers."""
@@ -68,10 +81,24 @@ class Backend:
         backups = [s for s in self.servers if s.effective > 0 and s.line.backup]
         return backups if "allbackups" in self.config.options else backups[:1]
 
+    def renew(self) -> None:
+        """Servers came or went, or another name, id, address or cookie is theirs. Cold."""
+        self.by_name = {server.name: server for server in self.servers}
+        self.backups = any(server.line.backup for server in self.servers)
+        for renewal in self.renewals:
+            renewal()
+        self.changed()
+
     def changed(self) -> None:
         """A server's weight or state changed: the algorithm rebuilds its ring from who is left."""
+        self.active = self.spare = 0
         for server in self.servers:
             server.refresh()
+            if server.effective > 0:
+                if server.line.backup:
+                    self.spare += 1
+                else:
+                    self.active += 1
         self.plan.balance.rebuild(self.usable())
 
 

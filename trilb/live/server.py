@@ -64,7 +64,7 @@ class Opening:
     Each is a closure over the stream the connection is opened for, or None.
     """
 
-    __slots__ = ("alias", "follows", "header", "name", "tls", "tls_h1")
+    __slots__ = ("alias", "epoch", "follows", "header", "name", "tls", "tls_h1")
 
     def __init__(self) -> None:
         self.header: Callable[[Stream], bytes] | None = None
@@ -77,11 +77,14 @@ class Opening:
         """The name to ask for (SNI)."""
         self.alias: Callable[[Stream], bytes | None] | None = None
         """`pool-conn-name`: what connections are told apart by instead."""
+        self.epoch = 0
+        """Counts the addresses the server has had: a connection to an old one is of no use."""
 
     def key(self, stream: Stream) -> object:
         """Connections with equal keys may stand for each other (configuration.txt, `http-reuse`)."""
         name = self.alias or self.name
         return (
+            self.epoch,
             name(stream) if name is not None else None,
             self.header(stream) if self.header is not None else None,
             # One that was opened before its certificates were changed is of no use any more.
@@ -108,7 +111,8 @@ class Probe:
 FMAINT, IMAINT, CMAINT, FDRAIN, IDRAIN, RMAINT, HMAINT = (1 << bit for bit in range(7))
 """Bits of Server.admin (management.txt, `srv_admin_state`): forced, inherited from a tracked server, configured;
 drain forced and inherited; no address from the resolvers; waiting for the address of a new name."""
-MAINT = FMAINT | IMAINT | CMAINT | RMAINT | HMAINT
+MAINT = FMAINT | IMAINT | RMAINT
+"""CMAINT and HMAINT keep nobody away: they tell where FMAINT, or the name, came from, and stay."""
 DRAIN = FDRAIN | IDRAIN
 STOPPED, STARTING, RUNNING, STOPPING = range(4)
 """Values of Server.operation (management.txt, `srv_op_state`)."""
@@ -117,8 +121,9 @@ STOPPED, STARTING, RUNNING, STOPPING = range(4)
 class Server:
     """One server of a backend.
 
-    `weight` is the configured weight, `effective` the one balancing uses: zero while draining. `running` tells
-    whether a connection may be tried at all (up, not in maintenance): a draining server still runs.
+    `initial` is the configured weight, `weight` what it was set to, `effective` the one balancing uses: zero while
+    draining. `running` tells whether a connection may be tried at all (up, not in maintenance): a draining server still
+    runs.
     """
 
     __slots__ = (
@@ -129,11 +134,15 @@ class Server:
         "check",
         "cookie",
         "counters",
+        "down_seconds",
+        "dynamic",
         "effective",
         "family",
         "followers",
+        "health",
         "id",
         "idle",
+        "initial",
         "last_change",
         "line",
         "maxconn",
@@ -142,12 +151,14 @@ class Server:
         "observer",
         "opening",
         "operation",
+        "pinned",
         "port_offset",
         "probe",
         "queue",
         "queue_index",
         "running",
         "source",
+        "track",
         "transparent",
         "used",
         "weight",
@@ -158,7 +169,7 @@ class Server:
         self.backend = backend
         self.name = line.name
         self.id = line.id
-        self.weight = line.weight
+        self.initial = self.weight = line.weight
         self.maxconn = line.maxconn
         self.family = 0
         self.address: tuple[str, int] | tuple[str, int, int, int] | str | None = None
@@ -169,18 +180,22 @@ class Server:
         self.transparent = False
         """It stands for wherever the client connected to (address 0.0.0.0)."""
         self.cookie: bytes | None = line.cookie.encode("latin-1") if line.cookie is not None else None
-        self.admin = FMAINT if line.disabled else 0
-        self.operation = RUNNING
+        self.admin = FMAINT | CMAINT if line.disabled else 0
+        self.operation = STOPPED if line.disabled else RUNNING
         self.check: Check | None = None
         if line.check:
             self.check = Check(line.rise, line.fall, line.inter)
             self.check.fastinter, self.check.downinter = line.fastinter, line.downinter
+            self.check.address, self.check.port = line.check_address, line.check_port
         self.agent: Check | None = None
         if line.agent_check:
             self.agent = Check(1, 1, line.agent_inter)
             self.agent.address, self.agent.port = line.agent_address, line.agent_port
             self.agent.send = line.agent_send.encode("latin-1")
         self.observer: Observer | None = None
+        self.health = self.check or Check(line.rise, line.fall)
+        """Its check; where none is configured, what counts its health all the same: commands change it."""
+        self.health.health = 0 if line.disabled else line.rise
         self.used = 0
         self.queue: deque[Waiting] = deque()
         self.queue_index = 0
@@ -188,8 +203,16 @@ class Server:
         self.muxes: list[Multiplexed] = []
         """Connections that carry many requests at once."""
         self.counters = Counters()
+        self.track: Server | None = None
+        """The server whose state this one takes over; `followers` are those that take over its own."""
         self.followers: list[Server] = []
+        self.dynamic = False
+        """Added by the runtime socket."""
+        self.pinned = False
+        """Something in the configuration names it: it can neither go nor be renamed."""
         self.last_change = 0.0
+        """When its state changed last (the loop's seconds); `down_seconds` is how long it was down before that."""
+        self.down_seconds = 0.0
         self.running = False
         self.effective = 0
         self.refresh()
@@ -218,15 +241,34 @@ class Server:
         load = self.backend.counters.scur
         return high if load >= full else max(low, load * high // full)
 
+    @property
+    def via(self) -> str:
+        """Whom it tracks, as logs and statistics write it."""
+        return f"{self.track.backend.name}/{self.track.name}" if self.track is not None else ""
+
     def status(self) -> str:
-        """The words of the statistics page."""
+        """The words of the statistics (management.txt, section 9.1, `status`; observed)."""
+        if self.admin & RMAINT:
+            return "MAINT (resolution)"
+        if self.admin & IMAINT:
+            return f"MAINT (via {self.via})"
         if self.admin & MAINT:
             return "MAINT"
-        check = self.check
-        if check is None:
-            return "DRAIN" if self.admin & DRAIN else "no check"
-        if self.operation != STOPPED:
-            if self.admin & DRAIN:
-                return "DRAIN"
-            return "UP" if check.health >= check.top else f"UP {check.health - check.rise + 1}/{check.fall}"
-        return f"DOWN {check.health}/{check.rise}" if check.health else "DOWN"
+        seen = self
+        while seen.track is not None:
+            seen = seen.track
+        checked = seen.check is not None and seen.check.enabled
+        minded = seen.agent is not None and seen.agent.enabled
+        health = seen.health
+        counted = f" {health.health - health.rise + 1}/{health.fall}" if checked and health.health < health.top else ""
+        if self.operation == STOPPED:
+            if minded and seen.agent is not None and not seen.agent.health:
+                return "DOWN (agent)"
+            if not health.health if checked else not minded:
+                return "DOWN"
+            return f"DOWN {health.health}/{health.rise}"
+        if self.operation == STOPPING:
+            return "NOLB" + counted
+        if self.admin & DRAIN:
+            return "DRAIN (agent)" if minded else "DRAIN" + counted
+        return "UP" + counted if checked else "no check"

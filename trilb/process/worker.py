@@ -23,6 +23,7 @@ from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Config, Socket
+from trilb.health import states
 from trilb.health.run import Checks
 from trilb.live.proxy import Listener
 from trilb.net.listen import address_of, open_listener
@@ -211,7 +212,9 @@ class _Worker:
     async def main(self) -> None:
         """Serve; returns when stopped."""
         runtime, plane = self.runtime, self.runtime.plane
+        built = plane.clock.now
         plane.clock.__init__(trio.current_time)  # type: ignore[misc]
+        states.begin(runtime.backends.values(), plane.clock.now - built)
         runtime.process.started_wall = plane.clock.wall
         for backend in runtime.backends.values():
             for changed in (backend.counters, *(server.counters for server in backend.servers)):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from trilb.base.diagnostic import Refused
 from trilb.base.units import seconds, whole
 
+
 def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
     *most, last = (f"'{word}'" for word in words)
 

@@ -31,6 +31,7 @@ def identifier(line: Line, proxy: Proxy, context: Context) -> None:
     """`id N`: the proxy's number in statistics."""
     (value,) = only(line, 1, "id <number>")
     proxy.id = whole(value, 1, 2**31 - 1, "'id'")
+    proxy.forced_id = True
     for other in context.config.proxies:
         if other is not proxy and other.id == proxy.id:
             raise Refused(f"'id' {proxy.id} already used by {other.kind} '{other.name}' at {other.place}")
@@ -219,8 +220,7 @@ _WITHOUT_EFFECT = frozenset(
     "independent-streams".split()
 )
 _NOT_SERVED = frozenset(
-    "checkcache log-health-checks prefer-last-server nolinger idle-close-on-response "
-    "accept-unsafe-violations-in-http-response".split()
+    "checkcache prefer-last-server nolinger idle-close-on-response accept-unsafe-violations-in-http-response".split()
 )
 _RENAMED = {
     "accept-invalid-http-request": "accept-unsafe-violations-in-http-request",

@@ -239,6 +239,8 @@ def apply_server_options(
         if option in _SERVER_FLAGS:
             name, value = _SERVER_FLAGS[option]
             setattr(made, name, value)
+            if name == "ssl":
+                made.ssl_said, made.no_ssl = made.ssl_said or made.ssl, not made.ssl
         elif option in _SERVER_VALUES:
             text = _value(words, i, option, column)
             i += 1
