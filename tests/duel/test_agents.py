@@ -82,7 +82,7 @@ class ScriptedAgent:
     def say(self, reply: bytes) -> None:
         """Return when the next connection has come: what was said before has been taken into account."""
         self._replies.put(reply)
-        assert self._said.acquire(timeout=5)
+        assert self._said.acquire(timeout=15)
 
     def stop(self) -> None:
         self._listener.close()
@@ -95,11 +95,12 @@ class ScriptedAgent:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
-            if not first:
-                self._said.release()
-            first = False
             with sock:
-                assert sock.recv(100) == b"hello "
+                if sock.recv(100) != b"hello ":
+                    continue
+                if not first:
+                    self._said.release()
+                first = False
                 reply = self._replies.get()
                 if reply is None:
                     return

@@ -246,8 +246,7 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
             proxy.place,
             f"{proxy.kind} '{proxy.name}' has 'cookie ... dynamic' but no 'dynamic-cookie-key'; the cookies are off",
         )
-    if proxy.external_check:
-        _external(proxy, config, report)
+    _external(proxy, config, report)
     for server in proxy.servers:
         if server.agent_check and not server.agent_port:
             report.alert(server.place, f"server '{server.name}' does not have agent port; add 'agent-port <port>'")
@@ -267,6 +266,12 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
 
 def _external(proxy: Proxy, config: Config, report: Report) -> None:
     """Programs are run only where all agree: the permission, the command, and that processes may be made at all."""
+    if not proxy.external_check:
+        for what in ("command", "path"):
+            if getattr(proxy, f"external_{what}"):
+                ignored = f"'external-check {what}' will be ignored for proxy '{proxy.name}'"
+                report.warn(proxy.place, f"{ignored} (requires 'option external-check')")
+        return
     said, needs = f"Proxy '{proxy.name}' : ", "'option external-check' unable to find required "
     if not config.globals.external_check:
         report.alert(proxy.place, f"{said}{needs}'global.external-check'")
