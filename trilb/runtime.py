@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from trilb.admin import page
+from trilb.admin.history import History
 from trilb.affinity.cookie import CookiePersistence
 from trilb.affinity.dynamic import dynamic_value
 from trilb.affinity.stick import Rule as StickBuilt
@@ -53,7 +54,7 @@ from trilb.proxy.shutdown import shutdown_sessions
 from trilb.rules import capture, names
 from trilb.rules import forwarded as forward
 from trilb.rules.answers import error_pages
-from trilb.rules.build import content_set, rule_set
+from trilb.rules.build import content_set, rule_set, rule_steps
 from trilb.rules.switch import backend_chooser, server_chooser
 from trilb.samples import build as samples
 from trilb.samples.logformat import Style, compile_format
@@ -95,6 +96,8 @@ class Runtime:
     bindings: dict[int, Binding] = field(default_factory=dict)
     """The TLS of bind lines, by their `id()`."""
     warnings: list[tuple[Place, str]] = field(default_factory=list)
+    history: History | None = None
+    """The last minutes' figures; only where there is a statistics page."""
     sections: list[Any] = field(default_factory=list)
     """Peers sections as `show peers` sees them; who serves them adds them."""
 
@@ -622,10 +625,16 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
 
 
 def _stats(runtime: Runtime, config: Proxy, builder: _Builder) -> Step:
-    assert config.stats is not None
-    admin = [builder.condition(when) for when in config.stats.admin if when is not None]
-    view = page.View(runtime.process, runtime.frontends, runtime.backends)
-    return page.step(config.stats, view, admin)
+    """The statistics page of a proxy; a backend's is the same for all frontends that lead to it."""
+    stats = config.stats
+    assert stats is not None
+    if runtime.history is None:
+        runtime.history = History(runtime.frontends, runtime.backends, runtime.process.clock)
+    admin = tuple(builder.condition(when) for when in stats.admin)
+    rules = rule_steps("http-request", stats.rules, builder) if stats.rules else None
+    settings = runtime.config.globals
+    view = page.View(runtime.process, runtime.frontends, runtime.backends, runtime.history, settings.description)
+    return page.step(stats, config.name, view, rules, admin, settings.bufsize - settings.maxrewrite)
 
 
 def _route(runtime: Runtime, frontend: Frontend, backend: Backend) -> Route:

@@ -576,6 +576,10 @@ hash-balance-factor 150
 balance
 description a b c
 stats enable ; stats uri /s ; stats auth a:b ; stats refresh 5s ; stats admin if TRUE
+stats auth a ; stats realm X
+stats scope . ; stats scope a ; stats refresh 100ms
+stats show-legends ; stats show-node ; stats show-node a ; stats show-desc a b c ; stats show-modules
+stats http-request auth realm a if TRUE ; stats http-request allow if TRUE ; stats http-request deny
 cookie X insert indirect nocache httponly secure domain .x maxidle 1h maxlife 2h
 compression algo gzip ; compression type text/html
 retry-on all-retryable-errors
@@ -616,8 +620,23 @@ cookie X bogus
 cookie X insert rewrite
 compression algo bogus
 stats bogus
+stats
 stats refresh x
 stats admin
+stats admin TRUE
+stats admin if nope
+stats uri
+stats realm
+stats auth
+stats scope
+stats maxconn 5
+stats refresh
+stats http-request
+stats http-request bogus
+stats http-request deny x
+stats http-request deny if nope
+stats http-request deny ; stats auth a:b
+stats realm a ; stats http-request deny
 monitor-uri
 rate-limit sessions x
 log-format "%ci" "%cp"

@@ -91,7 +91,7 @@ def _conditions(proxy: Proxy) -> list[Cond]:
     conditions += [rule.when for rule in (*proxy.use_backend, *proxy.use_server) if rule.when is not None]
     conditions += [*proxy.force_switch, *proxy.monitor_fail, *proxy.force_persist, *proxy.ignore_persist]
     if proxy.stats is not None:
-        conditions += [when for when in proxy.stats.admin if when is not None]
+        conditions += [*proxy.stats.admin, *(rule.when for rule in proxy.stats.rules if rule.when is not None)]
     return conditions
 
 
@@ -152,6 +152,7 @@ def _http_in_tcp(proxy: Proxy, report: Report) -> None:
             ("http-response", proxy.rules.get("http-response")),
             ("http-after-response", proxy.rules.get("http-after-response")),
             ("option forwardfor", proxy.forwardfor),
+            ("stats", proxy.stats),
         ):
             if there:
                 report.warn(proxy.place, f"'{what}' ignored for {proxy.kind} '{proxy.name}' as it requires HTTP mode")

@@ -430,14 +430,25 @@ class HashType:
 
 @dataclass(slots=True)
 class Stats:
-    """The `stats` lines of a proxy."""
+    """The `stats` lines of a proxy: its statistics page."""
 
+    inherited: bool = False
+    """They are a defaults section's: the first line of one's own takes the place of all of them."""
     uri: str = "/haproxy?stats"
     refresh: int = 0
+    """Seconds, 0 for never."""
     auth: tuple[tuple[str, str], ...] = ()
-    realm: str = "HAProxy Statistics"
-    admin: tuple[Cond | None, ...] = ()
+    realm: str | None = None
+    rules: tuple[Rule, ...] = ()
+    """`stats http-request`."""
+    admin: tuple[Cond, ...] = ()
+    scope: tuple[str, ...] = ()
     hide_version: bool = False
+    show_legends: bool = False
+    show_modules: bool = False
+    show_node: str | None = None
+    """The name to show, "" for that of the global section, None for none."""
+    show_desc: str | None = None
 
 
 @dataclass(slots=True)
@@ -541,6 +552,8 @@ class Proxy:
         child.name, child.kind, child.place, child.side, child.id = name, kind, place, side, 0
         child.forced_id = False
         child.inherits = self.name
+        if child.stats is not None:
+            child.stats.inherited = True
         if self.acls:
             child.rules = {
                 family: tuple(_resolved(rule, self.acls) for rule in rules) for family, rules in child.rules.items()

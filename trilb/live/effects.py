@@ -86,11 +86,11 @@ class Drop:
 
 
 class NeedBody:
-    """Read the request's body, `most` bytes at the most, and go on with what `then` answers to it."""
+    """Read the request's body and answer what `then` makes of it; None to it is one of more than `most` bytes."""
 
     __slots__ = ("most", "then")
 
-    def __init__(self, most: int, then: Callable[[bytes], Effect]) -> None:
+    def __init__(self, most: int, then: Callable[[bytes | None], Reply]) -> None:
         self.most = most
         self.then = then
 

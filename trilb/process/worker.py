@@ -268,6 +268,8 @@ class _Worker:
                     runtime.checks = Checks(plane.wheel, nursery, settings.spread_checks)
                     servers = [server for backend in runtime.backends.values() for server in backend.servers]
                     runtime.checks.begin_all(servers, settings.max_spread_checks)
+                    if runtime.history is not None:
+                        nursery.start_soon(runtime.history.run)
                     nursery.start_soon(self._signals, signals, serving)
                     if self.ready.master:
                         nursery.start_soon(self._master, serving)

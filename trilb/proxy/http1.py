@@ -509,10 +509,12 @@ class HttpSession:
             await self.error(stream, effect.status, errors)
             return False
         if isinstance(effect, NeedBody):
-            body = await self._read_body(stream, effect.most)
-            if body is None:
-                return await self.error(stream, 413, errors)
-            return await self.obey(stream, effect.then(body), errors, during)
+            ended, body = await self._read_body(stream, effect.most)
+            if ended is not None:
+                return await self.obey(stream, ended, errors, during)
+            made = effect.then(body)
+            stream.end("L", during)
+            return await self.reply(stream, replies.head(made.status, list(made.fields)), made.body)
         if isinstance(effect, Tarpit):
             return await self._tarpit(stream, effect, errors)
         if isinstance(effect, Drop):
@@ -631,28 +633,19 @@ class HttpSession:
         effect = await inspect(self.waiter, stream, client, rules, 0.0 if whole else delay, self.plane.bufsize)
         return None if isinstance(effect, (Allow, Upgrade)) else effect
 
-    async def _read_body(self, stream: Stream, most: int) -> bytes | None:
-        """The whole body of a request trilb answers itself; None when it is too long, or of unknown length."""
-        request, client = stream.request, self.client
+    async def _read_body(self, stream: Stream, most: int) -> tuple[Effect | None, bytes | None]:
+        """The whole body of a request trilb answers itself, None for a longer one; or else what ends the request.
+
+        It stays in the inbox, from where the reply takes it.
+        """
+        request = stream.request
         assert request is not None
-        if request.chunked or request.length > most:
-            return None
-        self.waiter.arm(self.plan.request_timeout or self.plan.client_timeout)
-        try:
-            while len(client.inbox) < request.length:
-                data = client.receive(_READ)
-                if data == b"":
-                    raise Gone
-                if data is None:
-                    await self.waiter.park(client.watch)
-                else:
-                    client.inbox += data
-        except Expired:
-            raise Gone from None
-        self.body = LengthBody(request.length)
-        body, used = self.body.feed(client.inbox)
-        client.inbox = client.inbox[used:]
-        return body
+        if request.length > most:
+            return None, None
+        ended = await self._wait_body(stream, self.plan.request_timeout or self.plan.client_timeout or 0.0, 0)
+        whole = dechunk(self.client.inbox)[1] if request.chunked else True
+        body = stream.body or b""
+        return ended, body if whole and len(body) <= most else None
 
     async def _tarpit(self, stream: Stream, effect: Tarpit, errors: Errors) -> bool:
         """Hold the client, then answer; the time shows as queue time."""

@@ -32,8 +32,11 @@ def rule_set(family: str, proxy: Proxy, builder: Builder) -> Step | None:
     `stream.position` names.
     """
     rules = proxy.rules.get(family, ())
-    if not rules:
-        return None
+    return rule_steps(family, rules, builder) if rules else None
+
+
+def rule_steps(family: str, rules: tuple[Rule, ...], builder: Builder) -> Step:
+    """These rules, read as those of a set, as one step."""
     made: list[Step] = []
     for at, rule in enumerate(rules):
         with placed(rule.place):

@@ -132,12 +132,12 @@ _KNOWN = {
 
 def _add(line: Line, proxy: Proxy, context: Context, family: str, at: str, words: tuple[str, ...]) -> None:
     named_defaults_only(proxy, family)
-    rule = _action(line, proxy, context, family, at, words)
+    rule = action(line, proxy, context, family, at, words)
     proxy.rules[family] = (*proxy.rules.get(family, ()), rule)
     proxy.plain_rules.add(family)
 
 
-def _action(line: Line, proxy: Proxy, context: Context, family: str, at: str, rest: tuple[str, ...]) -> Rule:
+def action(line: Line, proxy: Proxy, context: Context, family: str, at: str, rest: tuple[str, ...]) -> Rule:
     """Read `ACTION arguments [if|unless ...]` of a rule set."""
     registry = context.language.actions[family]
     words, when = split_condition(rest)
