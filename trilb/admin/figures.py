@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from trilb.config.model import Mode
-from trilb.health import results
+from trilb.health.results import CODED, WORDS
 from trilb.live.check import Check
 from trilb.live.counters import SAMPLES, Counters
 from trilb.live.process import ProcessState
@@ -223,9 +223,9 @@ def _checked(part: str, read: Callable[[Check], str | int | None]) -> Callable[[
 def _checks(part: str, prefix: str, last: str) -> Getters:
     named: dict[str, Callable[[Check], str | int | None]] = {
         f"{prefix}_status": lambda check: f"* {check.status}" if check.busy else check.status,
-        f"{prefix}_code": lambda check: check.code & 0xFFFFFFFF if check.status in results.CODED else None,
+        f"{prefix}_code": lambda check: check.code & 0xFFFFFFFF if check.status in CODED else None,
         f"{prefix}_duration": lambda check: None if check.status in ("UNK", "INI") else check.duration & _WRAPPED,
-        f"{prefix}_desc": lambda check: results.WORDS.get(check.status, check.status),
+        f"{prefix}_desc": lambda check: WORDS.get(check.status, check.status),
         f"{prefix}_rise": lambda check: check.rise,
         f"{prefix}_fall": lambda check: check.fall,
         f"{prefix}_health": lambda check: check.health,

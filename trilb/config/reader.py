@@ -19,10 +19,13 @@ from trilb.config.keywords.registry import SECTIONS, Context, Keyword
 from trilb.config.language import Language
 from trilb.config.lexer import Line, tokenize
 from trilb.config.model import CertificateStore, Config, ErrorSection, LogProfile, PeersSection, Proxy, Side, UserList
+from trilb.config.probes import HealthCheck
 from trilb.config.sources import Source
 
 _PROXIES = {"defaults": Side.BOTH, "frontend": Side.FRONTEND, "backend": Side.BACKEND, "listen": Side.BOTH}
-_SERVED_SECTIONS = frozenset({*_PROXIES, "global", "userlist", "peers", "log-profile", "http-errors", "crt-store"})
+_SERVED_SECTIONS = frozenset(
+    {*_PROXIES, "global", "userlist", "peers", "log-profile", "http-errors", "crt-store", "healthcheck"}
+)
 _DIRECTIVES = (".if", ".elif", ".else", ".endif", ".notice", ".warning", ".alert", ".diag")
 _ENDED_BY_EMPTY = frozenset(("bind", "server", "default-server", "option", "timeout", "balance", "stats"))
 _LETTER = {"defaults": "D", "frontend": "F", "listen": "L", "backend": "B"}
@@ -196,6 +199,11 @@ class _Reader:
             if name in self.config.errors:
                 raise Refused(f"http-errors section '{name}' is already defined at {self.config.errors[name].place}")
             self.section = self.config.errors[name] = ErrorSection(name, line.place)
+        elif kind == "healthcheck":
+            name = self.name(line)
+            if name in self.config.healthchecks:
+                raise Refused(f"healthcheck '{name}' is already defined at {self.config.healthchecks[name].place}")
+            self.section = self.config.healthchecks[name] = HealthCheck(name, line.place)
         elif kind == "crt-store":
             self.section = CertificateStore(self.name(line) if len(words) > 1 else "", line.place)
         else:

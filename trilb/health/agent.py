@@ -30,11 +30,10 @@ class Agent:
         self._poller = poller
         self._timeout = timeout
         self._reply: Reply | None = None
-        self._before = "INI"
 
     async def probe(self, server: Server, check: Check, waiter: Waiter) -> None:
         """Ask once. A line that breaks off leaves what is known as it is (observed)."""
-        self._reply, self._before = None, check.status
+        self._reply = None
         check.result, check.text = NEUTRAL, ""
         try:
             conn = await self._connect(server, check, waiter)
@@ -94,7 +93,8 @@ class Agent:
         if reply.maxconn is not None:
             complaint = complaint or limit(server, reply.maxconn)
         if not reply.state:
-            check.status, check.result, check.code = "CHECKED", NEUTRAL, 0
+            check.status = check.known = "CHECKED"
+            check.result, check.code = NEUTRAL, 0
             return
         up = reply.state.lower() == "up"
         results.settle(check, "L7OK" if up else "L7STS", shown(reply, complaint))
@@ -114,7 +114,8 @@ class Agent:
             states.stop(server, now, check)
 
     def _tell(self, server: Server, check: Check, *, changed: bool) -> None:
-        if (changed or check.status != self._before) and "log-health-checks" in server.backend.config.options:
+        news, check.known = changed or check.status != check.known, check.status
+        if news and "log-health-checks" in server.backend.config.options:
             server.backend.say(results.line(server, check, "Agent"), "notice")
 
 

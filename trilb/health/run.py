@@ -13,7 +13,7 @@ from functools import partial
 import trio
 
 from trilb.health.verdict import interval
-from trilb.live.check import Check
+from trilb.live.check import UNKNOWN, Check
 from trilb.live.server import MAINT, Server
 from trilb.net.poller import Expired, Waiter
 from trilb.net.timers import Wheel
@@ -71,7 +71,7 @@ class Checks:
         clock = self._wheel.clock
         check.begun = clock.refresh()
         assert check.prober is not None
-        check.busy, check.text = True, ""
+        check.busy, check.text, check.result = True, "", UNKNOWN
         try:
             await check.prober.probe(server, check, waiter)
         finally:

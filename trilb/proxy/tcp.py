@@ -231,6 +231,7 @@ class TcpSession:
         route = plan.choose(stream)
         if route is None:
             stream.end("S", "C")
+            self._turn_away(None)
             return False
         backend = route.backend
         if backend.config.mode is Mode.HTTP:

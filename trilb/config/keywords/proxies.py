@@ -9,6 +9,7 @@ from trilb.base.units import seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed
 from trilb.config.keywords import forward
+from trilb.config.keywords.checks import KINDS, check_option
 from trilb.config.keywords.logs import option_log
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
@@ -253,18 +254,22 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
             if name in _CONNECTION_MODES:
                 proxy.options -= _CONNECTION_MODES
             proxy.options |= {name}
-    elif context.negated and name in (
-        "http-restrict-req-hdr-names",
-        "httplog",
-        "tcplog",
-        "httpslog",
-        "forwardfor",
-        "originalto",
-        "httpchk",
-        "external-check",
-        "tcp-check",
-    ):
+    elif (
+        context.negated
+        and name
+        in (
+            "http-restrict-req-hdr-names",
+            "httplog",
+            "tcplog",
+            "httpslog",
+            "forwardfor",
+            "originalto",
+            "external-check",
+        )
+    ) or (context.negated and name in KINDS):
         raise Refused(f"negation is not supported for option '{name}'", column=line.columns[1])
+    elif name in KINDS:
+        check_option(line, proxy, context)
     elif name in ("httplog", "tcplog", "httpslog"):
         option_log(line, proxy, context)
         if proxy.kind == "backend":
@@ -294,7 +299,7 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
     elif name == "external-check":
         if rest:
             raise Refused(f"'option {name}' cannot handle unexpected argument '{rest[0]}'", column=line.columns[2])
-        proxy.external_check = True
+        proxy.probe = proxy.probe.with_option("external-check", ())
     elif name in known.OPTIONS:
         if not context.negated:
             raise NotServed(f"option {name}")

@@ -69,7 +69,8 @@ class Context:
 
 
 SECTIONS: dict[str, dict[str, Keyword]] = {
-    name: {} for name in ("global", "proxy", "userlist", "peers", "log-profile", "http-errors", "crt-store")
+    name: {}
+    for name in ("global", "proxy", "userlist", "peers", "log-profile", "http-errors", "crt-store", "healthcheck")
 }
 
 
