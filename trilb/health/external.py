@@ -6,6 +6,7 @@ One that takes longer than the interval is ended, first politely. None outlives 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -76,13 +77,16 @@ class External:
         environment = command.environment | _facts(server, host, port)
         process: trio.Process | None = None
         try:
-            process = await trio.lowlevel.open_process(arguments, stdin=subprocess.DEVNULL, env=environment)
+            # A group of its own: what the program starts ends with it.
+            process = await trio.lowlevel.open_process(
+                arguments, stdin=subprocess.DEVNULL, env=environment, process_group=0
+            )
             limit = check.inter if command.limit is None else min(check.inter, command.limit)
             with trio.move_on_after(limit):
                 _judge(check, await process.wait())
                 return
             results.settle(check, "PROCTOUT")
-            process.terminate()
+            _signal(process, signal.SIGTERM)
             with trio.move_on_after(_GRACE):
                 await process.wait()
         except OSError as error:
@@ -97,10 +101,14 @@ class External:
 async def _reap(process: trio.Process) -> None:
     """Leave nothing behind, whatever ends us."""
     if process.returncode is None:
+        _signal(process, signal.SIGKILL)
         with trio.CancelScope(shield=True):
-            with suppress(ProcessLookupError):
-                process.kill()
             await process.wait()
+
+
+def _signal(process: trio.Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _judge(check: Check, status: int) -> None:
