@@ -6,7 +6,10 @@ STAMP := $(VENV)/.installed
 PY313 := $(shell ls -d $$HOME/.pyenv/versions/3.13.*/bin/python 2>/dev/null | tail -n 1)
 WORKERS ?= auto
 
-.PHONY: demo test check reference unit unit-3.13 packages bench clean
+# A copy whose hot modules are compiled (setup.py); the sources stay as they are.
+COMPILED := build/compiled
+
+.PHONY: demo test check reference unit unit-3.13 unit-compiled compiled packages bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +33,19 @@ check: $(STAMP)
 reference: $(STAMP)
 	$(BIN)/python -m trilb doc --markdown > docs/reference.md
 
+compiled: $(COMPILED)/.built
+
+$(COMPILED)/.built: $(STAMP) setup.py $(shell find trilb peers tests bench conf docs -type f -not -name '*.pyc')
+	@rm -rf $(COMPILED) && mkdir -p $(COMPILED)
+	@tar -c --exclude=__pycache__ pyproject.toml setup.py README.md LICENSE Makefile ARCHITECTURE.md trilb peers tests bench \
+	    conf docs | tar -x -C $(COMPILED)
+	cd $(COMPILED) && $(abspath $(BIN))/python setup.py -q build_ext --inplace >build.log 2>&1 || { tail -n 30 build.log; exit 1; }
+	@touch $@
+
+unit-compiled: compiled packages
+	cd $(COMPILED) && PYTHONPATH=$(abspath $(COMPILED)) $(abspath $(BIN))/python -m pytest -q -n $(WORKERS) -m "not nightly and not alone"
+	cd $(COMPILED) && PYTHONPATH=$(abspath $(COMPILED)) $(abspath $(BIN))/python -m pytest -q -n 0 -m alone
+
 unit: $(STAMP) packages
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not nightly and not alone"
 	$(BIN)/python -m pytest -q -n 0 -m alone
@@ -38,13 +54,15 @@ unit-3.13: packages
 ifneq ($(PY313),)
 	$(MAKE) unit VENV=.venv-3.13 PYTHON=$(PY313)
 else
-	@echo "no Python 3.13 found with pyenv: the suite ran on $$($(PYTHON) -V) only"
+	@echo "no Python 3.13 found with pyenv: the suite runs on $$($(PYTHON) -V) only"
+	$(MAKE) unit
 endif
 
-test: packages check unit unit-3.13
+# Compiled on one Python, as it is on the other.
+test: packages check unit-compiled unit-3.13
 
-bench: $(STAMP) packages
-	$(BIN)/python -m bench
+bench: compiled packages
+	cd $(COMPILED) && PYTHONPATH=$(abspath $(COMPILED)) $(abspath $(BIN))/python -m bench
 
 clean:
 	rm -rf .venv .venv-3.13 .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

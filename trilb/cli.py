@@ -324,8 +324,7 @@ def _run(options: Options) -> int:
 def _check_names(config: Config, report: Report) -> None:
     """Server names must resolve at load, unless init-addr allows otherwise."""
     from trilb.base.address import Family
-    from trilb.base.ip import is_literal
-    from trilb.net.address import resolve
+    from trilb.net.address import initial, resolve
 
     for proxy in config.proxies:
         if proxy.disabled:
@@ -342,17 +341,16 @@ def _check_names(config: Config, report: Report) -> None:
                 except OSError:
                     report.alert(bind.place, f"'bind' : fd@{address.host} is not an open file descriptor")
         for server in proxy.servers:
-            steps = server.init_address.split(",")
-            if server.address.family is not Family.NAME or any(is_literal(step) for step in steps):
+            if server.address.family is not Family.NAME:
                 continue
             try:
-                resolve(server.address)
+                _, found = initial(server.address, server.init_address, resolved_later=bool(server.resolvers))
             except Refused as refused:
-                text = f"'server {proxy.name}/{server.name}' : {refused.text}"
-                if "none" not in steps:
-                    report.alert(server.place, text)
-                elif steps != ["none"]:
-                    report.warn(server.place, text + ", disabling server")
+                report.alert(server.place, f"'server {proxy.name}/{server.name}' : {refused.text}")
+                continue
+            if found is None and "libc" in server.init_address.partition("none")[0] and not server.resolvers:
+                text = f"could not resolve address '{server.address.host}', disabling server"
+                report.warn(server.place, f"'server {proxy.name}/{server.name}' : {text}")
         for target in proxy.logs:
             if target.address is not None and target.address.family is Family.NAME:
                 try:

@@ -50,10 +50,13 @@ from trilb.live.session import Session
 from trilb.live.stream import CheckStream, Stream
 from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
-from trilb.net.address import Sockaddr, ipv4, resolve
+from trilb.net.address import Sockaddr, initial, ipv4
+from trilb.net.address import resolve as lookup
 from trilb.proxy import opening, queue
 from trilb.proxy.plane import Plane
 from trilb.proxy.shutdown import shutdown_sessions
+from trilb.resolve import run as resolve
+from trilb.resolve.run import Resolvers
 from trilb.rules import capture, names
 from trilb.rules import forwarded as forward
 from trilb.rules.answers import error_pages
@@ -99,6 +102,7 @@ class Runtime:
     bindings: dict[int, Binding] = field(default_factory=dict)
     """The TLS of bind lines, by their `id()`."""
     warnings: list[tuple[Place, str]] = field(default_factory=list)
+    resolvers: dict[str, Resolvers] = field(default_factory=dict)
     history: History | None = None
     """The last minutes' figures; only where there is a statistics page."""
     sections: list[Any] = field(default_factory=list)
@@ -175,6 +179,8 @@ class _Builder:
             return table
         if kind is Kind.USERLIST:
             return self.runtime.config.userlists[name]
+        if kind is Kind.RESOLVERS:
+            return self.runtime.resolvers[name]
         backend, _, server = name.rpartition("/")
         return self.runtime.backends[backend or self.proxy.name].by_name[server]
 
@@ -273,6 +279,9 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
             # A tenth of what the frontends may bring (configuration.txt, `fullconn`).
             reach = [f.maxconn for f in runtime.frontends.values() if _reaches(f.config, backend.name)]
             backend.fullconn = max(1, sum(reach) // 10)
+    for section in config.resolvers.values():
+        runtime.resolvers[section.name] = Resolvers(section, clock)
+    resolve.connect(runtime.resolvers.values(), runtime.backends.values())
     _tls(runtime, alive)
     case = {low.encode(): wanted.encode() for low, wanted in settings.case_adjust.items()} or None
     for backend in runtime.backends.values():
@@ -288,13 +297,8 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     states.inherit(runtime.backends.values())
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
-    tracks = any(
-        rule.act.name.startswith("track-sc") for proxy in alive for rules in proxy.rules.values() for rule in rules
-    )
     for frontend in runtime.frontends.values():
         _logging(runtime, frontend)
-        if tracks:
-            frontend.plan.tracks = frontend.plan.uploads = True
     return runtime
 
 
@@ -325,7 +329,7 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
 def _agent(runtime: Runtime, check: Check, timeout: float | None) -> Agent:
     """What asks a server's agent. Raises Refused for a name nobody knows."""
     if check.address and not ip.is_literal(check.address):
-        check.address = str(resolve(Address(Family.ANY, check.address, 0))[1][0])
+        check.address = str(lookup(Address(Family.ANY, check.address, 0))[1][0])
     return Agent(runtime.plane.poller, timeout)
 
 
@@ -341,7 +345,7 @@ def prober(runtime: Runtime, server: Server) -> Prober:
         return External(command_of(config, permitted=permitted, preserve=settings.preserve_env))
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
     if line.check_address and not ip.is_literal(line.check_address):
-        line.check_address = str(resolve(Address(Family.ANY, line.check_address, 0))[1][0])
+        line.check_address = str(lookup(Address(Family.ANY, line.check_address, 0))[1][0])
         if server.check is not None:
             server.check.address = line.check_address
 
@@ -426,18 +430,15 @@ def _backend(proxy: Proxy) -> Backend:
     for server in backend.servers:
         line = server.line
         try:
-            server.family, server.address = resolve(line.address)
+            server.family, server.address = initial(
+                line.address, line.init_address, resolved_later=bool(line.resolvers)
+            )
         except Refused as refused:
-            fixed = [step for step in line.init_address.split(",") if ip.is_literal(step)]
-            if fixed:
-                family = Family.IPV6 if ":" in fixed[0] else Family.IPV4
-                server.family, server.address = resolve(Address(family, fixed[0], line.address.port))
-            elif "none" in line.init_address:
-                server.admin |= RMAINT
-                server.operation = STOPPED
-                server.health.health = 0
-            else:
-                raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
+            raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
+        if server.address is None:
+            server.admin |= RMAINT
+            server.operation = STOPPED
+            server.health.health = 0
         server.transparent = line.address.family is Family.ANY and not line.address.host
         if line.address.offset:
             server.port_offset = line.address.port

@@ -1170,7 +1170,6 @@ def _surroundings(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 # What trilb does otherwise, each with its reason; an entry that starts to agree fails, so the list can only shrink.
 KNOWN = {
     'bad <L> description "${.NOPE}"': "pseudo variables .FILE .LINE .SECTION are not there, and read as unset",
-    "ok resolvers r ; nameserver n 127.0.0.1:53 ; <L> ; server s x.invalid:80 resolvers r init-": "resolvers",
 }
 
 

@@ -42,9 +42,21 @@ def mutants(seeds: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:
     return st.builds(apply, st.sampled_from(seeds), st.lists(edit, max_size=4))
 
 
+_FIELDS = (
+    "method", "target", "version", "fields", "status", "reason", "spoken", "length", "chunked", "connection", "upgrade",
+    "composed",
+)  # fmt: skip
+
+
 def meaning(head: Head) -> tuple[object, ...]:
     """All that a Head says."""
-    return tuple(getattr(head, slot) for slot in Head.__slots__)
+    return tuple(getattr(head, name) for name in _FIELDS)
+
+
+@pytest.mark.pure
+def test_all_of_a_head_is_compared() -> None:
+    """Nobody forgets a new slot."""
+    assert set(_FIELDS) == set(Head.__slots__)
 
 
 def judged(found: tuple[Head, int] | None) -> tuple[object, ...] | int | None:

@@ -15,6 +15,7 @@ from trilb.net.conn import Broken
 from trilb.net.poller import Watch
 from trilb.proxy.mux import Mux
 
+pytestmark = pytest.mark.pure
 POST = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n"
 
 

@@ -28,6 +28,7 @@ from trilb.net.timers import Wheel
 from trilb.tls import context
 from trilb.tls.conn import TlsConn
 
+pytestmark = pytest.mark.pure
 ROOT = Authority.new()
 OWN = ROOT.issue("a.example", "a.example")
 SERVER = context.server_side(Tls(), [parse("own.pem", OWN.pem)], [], [])

@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Callable
 
+from trilb.admin.cmd_resolvers import set_fqdn
 from trilb.admin.cmd_servers import find_server, line
 from trilb.admin.commands import View, command
 from trilb.base import ip
@@ -126,12 +127,6 @@ def _agent_send(view: View, server: Server, words: list[str]) -> str:
     return ""
 
 
-def _fqdn(view: View, server: Server, words: list[str]) -> str:
-    if not words:
-        return "set server <b>/<s> fqdn requires a FQDN.\n"
-    return "set server <b>/<s> fqdn failed because no resolution is configured.\n"
-
-
 def _ssl(view: View, server: Server, words: list[str]) -> str:
     if words[:1] not in (["on"], ["off"]):
         return "'set server <srv> ssl' expects 'on' or 'off'.\n"
@@ -171,7 +166,7 @@ _SETTINGS: dict[str, Setting] = {
     "agent-send": _agent_send,
     "check-addr": _check_addr,
     "check-port": _check_port,
-    "fqdn": _fqdn,
+    "fqdn": set_fqdn,
     "health": _health,
     "name": _name,
     "ssl": _ssl,

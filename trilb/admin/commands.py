@@ -14,6 +14,7 @@ from trilb.config.model import Config, Expr, Format
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import Server
+from trilb.resolve.run import Resolvers
 from trilb.samples.references import Store
 from trilb.tables.store import Table
 from trilb.tls.store import Binding
@@ -32,6 +33,7 @@ class View(Protocol):
     tls: TlsStore
     bindings: dict[int, Binding]
     """The TLS of bind lines, by their `id()`."""
+    resolvers: dict[str, Resolvers]
     sections: list[Any]
     """Peers sections, each a `SectionView` of admin/cmd_peers.py."""
 

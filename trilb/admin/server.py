@@ -20,6 +20,7 @@ from trilb.admin import cmd_crt_lists as _cmd_crt_lists  # noqa: F401
 from trilb.admin import cmd_maps as _cmd_maps  # noqa: F401 (its import enters the commands)
 from trilb.admin import cmd_peers as _cmd_peers  # noqa: F401
 from trilb.admin import cmd_process as _cmd_process  # noqa: F401
+from trilb.admin import cmd_resolvers as _cmd_resolvers  # noqa: F401
 from trilb.admin import cmd_servers as _cmd_servers  # noqa: F401
 from trilb.admin import cmd_set_server as _cmd_set_server  # noqa: F401
 from trilb.admin import cmd_show_servers as _cmd_show_servers  # noqa: F401

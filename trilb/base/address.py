@@ -94,6 +94,11 @@ def parse(text: str, *, port_required: bool = False) -> list[Address]:
     return [replace(base, port=port) for port in range(low, high + 1)]
 
 
+def is_service(address: Address) -> bool:
+    """Whether it is a name of SRV records (`_http._tcp.example`), which give port and weight as well."""
+    return address.family is Family.NAME and address.host.startswith("_")
+
+
 def _split(text: str) -> tuple[str, str]:
     """Host and port; an IPv6 address takes brackets, or its last colon separates the port, as HAProxy reads it."""
     if text.startswith("["):

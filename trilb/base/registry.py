@@ -33,6 +33,7 @@ class Kind(Enum):
     MAP = "map file"
     VAR = "variable"
     USERLIST = "userlist"
+    RESOLVERS = "resolvers section"
     ACLS = "acl names"
     INT_OR_VAR = "integer or variable"
     STR_OR_VAR = "string or variable"

@@ -6,11 +6,12 @@ import os
 from itertools import chain
 
 from trilb.base.address import Family
-from trilb.base.diagnostic import Place, Report, nearest
+from trilb.base.diagnostic import NOWHERE, Place, Report, nearest
 from trilb.base.registry import Kind
 from trilb.config import replies
 from trilb.config.expressions import Reference
-from trilb.config.model import Cond, Config, Mode, Proxy, ServerLine, Side, Variable
+from trilb.config.keywords.resolvers import RESOLV_CONF, system_nameservers
+from trilb.config.model import Cond, Config, Mode, Proxy, ResolversSection, ServerLine, Side, Variable
 
 
 def check(config: Config, report: Report, references: list[Reference], localpeer: str = "") -> None:
@@ -42,6 +43,7 @@ def check(config: Config, report: Report, references: list[Reference], localpeer
         _timeouts(proxy, report)
     config.globals.localpeer = localpeer or config.globals.localpeer or os.uname().nodename
     _tables(config, report, config.globals.localpeer)
+    _resolvers(config, report)
     _references(config, report, references)
     for userlist in config.userlists.values():
         for user in userlist.users.values():
@@ -52,6 +54,26 @@ def check(config: Config, report: Report, references: list[Reference], localpeer
         for name, members in userlist.groups.items():
             for member in sorted(members - set(userlist.users)):
                 report.alert(userlist.place, f"userlist '{userlist.name}': no such user '{member}' of group '{name}'")
+
+
+def _resolvers(config: Config, report: Report) -> None:
+    """Servers must name a section that exists; the section `default` always does, if the system has nameservers."""
+    for section in config.resolvers.values():
+        if not section.nameservers:
+            report.warn(section.place, f"resolvers '{section.name}' has no nameservers configured!")
+    if "default" not in config.resolvers:
+        try:
+            found = system_nameservers(RESOLV_CONF.read_text("latin-1"))
+        except OSError:
+            found = []
+        if found:
+            config.resolvers["default"] = ResolversSection("default", NOWHERE, found)
+    for proxy in config.proxies:
+        for server in proxy.servers:
+            if server.resolvers and server.resolvers not in config.resolvers and not proxy.disabled:
+                who = f"{proxy.kind} '{proxy.name}', server '{server.name}'"
+                hint = nearest(server.resolvers, config.resolvers)
+                report.alert(server.place, f"{who}: unable to find required resolvers '{server.resolvers}'{hint}")
 
 
 def _number_proxies(config: Config) -> None:
@@ -370,6 +392,8 @@ def _references(config: Config, report: Report, references: list[Reference]) -> 
             found = name in backs or not name
         elif reference.kind is Kind.USERLIST:
             found = name in config.userlists
+        elif reference.kind is Kind.RESOLVERS:
+            found = name in config.resolvers
         elif reference.kind is Kind.TABLE:
             found = (name or reference.proxy) in config.tables
         else:

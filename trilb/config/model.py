@@ -326,6 +326,13 @@ class ServerLine:
     """`on-marked-down shutdown-sessions`."""
     up_shuts_backups: bool = False
     """`on-marked-up shutdown-backup-sessions`."""
+    resolvers: str = ""
+    """The resolvers section that looks its name up at run time."""
+    resolve_ipv4: bool = False
+    """`resolve-prefer ipv4`."""
+    resolve_networks: tuple[Network, ...] = ()
+    """Addresses from these are taken first."""
+    resolve_options: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -672,6 +679,39 @@ class PeersSection:
     bind_tls: PeerTls | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NameserverLine:
+    """A `nameserver` line; a `stream` one is asked over TCP."""
+
+    name: str
+    address: Address
+    stream: bool
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(slots=True)
+class ResolversSection:
+    """A `resolvers` section. Holds and times are seconds (configuration.txt, section 5.3.2)."""
+
+    name: str
+    place: Place
+    nameservers: list[NameserverLine] = field(default_factory=list)
+    payload: int = 512
+    retries: int = 3
+    timeout_resolve: float = 1.0
+    timeout_retry: float = 1.0
+    hold: dict[str, float] = field(
+        default_factory=lambda: {
+            "valid": 10.0,
+            "obsolete": 0.0,
+            "nx": 30.0,
+            "refused": 30.0,
+            "timeout": 30.0,
+            "other": 30.0,
+        }
+    )
+
+
 @dataclass(slots=True)
 class Socket:
     """A `stats socket` line."""
@@ -791,6 +831,7 @@ class Config:
     proxies: list[Proxy] = field(default_factory=list)
     userlists: dict[str, UserList] = field(default_factory=dict)
     peers: dict[str, PeersSection] = field(default_factory=dict)
+    resolvers: dict[str, ResolversSection] = field(default_factory=dict)
     log_profiles: dict[str, LogProfile] = field(default_factory=dict)
     healthchecks: dict[str, HealthCheck] = field(default_factory=dict)
     errors: dict[str, ErrorSection] = field(default_factory=dict)

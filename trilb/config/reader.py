@@ -18,14 +18,22 @@ from trilb.config.keywords import globals as global_keywords
 from trilb.config.keywords.registry import SECTIONS, Context, Keyword
 from trilb.config.language import Language
 from trilb.config.lexer import Line, tokenize
-from trilb.config.model import CertificateStore, Config, ErrorSection, LogProfile, PeersSection, Proxy, Side, UserList
+from trilb.config.model import (
+    CertificateStore,
+    Config,
+    ErrorSection,
+    LogProfile,
+    PeersSection,
+    Proxy,
+    ResolversSection,
+    Side,
+    UserList,
+)
 from trilb.config.probes import HealthCheck
 from trilb.config.sources import Source
 
 _PROXIES = {"defaults": Side.BOTH, "frontend": Side.FRONTEND, "backend": Side.BACKEND, "listen": Side.BOTH}
-_SERVED_SECTIONS = frozenset(
-    {*_PROXIES, "global", "userlist", "peers", "log-profile", "http-errors", "crt-store", "healthcheck"}
-)
+_SERVED_SECTIONS = frozenset({*_PROXIES, *SECTIONS} - {"proxy"})
 _DIRECTIVES = (".if", ".elif", ".else", ".endif", ".notice", ".warning", ".alert", ".diag")
 _ENDED_BY_EMPTY = frozenset(("bind", "server", "default-server", "option", "timeout", "balance", "stats"))
 _LETTER = {"defaults": "D", "frontend": "F", "listen": "L", "backend": "B"}
@@ -190,6 +198,11 @@ class _Reader:
             if name in self.config.peers:
                 raise Refused(f"peers section '{name}' is already defined at {self.config.peers[name].place}")
             self.section = self.config.peers[name] = PeersSection(name, line.place)
+        elif kind == "resolvers":
+            name = self.name(line)
+            if name in self.config.resolvers:
+                raise Refused(f"resolvers section '{name}' is already defined at {self.config.resolvers[name].place}")
+            self.section = self.config.resolvers[name] = ResolversSection(name, line.place)
         elif kind == "fcgi-app":
             # No proxy uses it: `use-fcgi-app` is not served.
             self.name(line)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from trilb.base import ip
-from trilb.base.address import Family
 from trilb.live.check import Check
 from trilb.live.proxy import Backend
 from trilb.live.server import MAINT, Server
@@ -57,9 +55,9 @@ def _row(server: Server, now: float) -> tuple[str, ...]:
         str(_AGENT | _CONFIGURED | (_ENABLED if agent.enabled else 0) if agent is not None else 0),
         str(int(backend.config.forced_id)),
         str(int(line.forced_id)),
-        name_of(server) or "-",
+        server.fqdn or "-",
         str(port_of(server)),
-        "-",
+        server.srv_record or "-",
         str(1 if line.ssl else -1 if line.no_ssl else 0),
         str(health.port),
         health.address or "-",
@@ -92,12 +90,4 @@ def port_of(server: Server) -> int:
     if server.port_offset is not None:
         return server.port_offset & 0xFFFF
     address = server.address
-    return address[1] if isinstance(address, tuple) else server.line.address.port
-
-
-def name_of(server: Server) -> str:
-    """The host name that its address is looked up by, "" where the address is written as such."""
-    address = server.line.address
-    if address.family in (Family.UNIX, Family.ABSTRACT) or not address.host or ip.is_literal(address.host):
-        return ""
-    return address.host
+    return address[1] if isinstance(address, tuple) else server.port

@@ -105,7 +105,7 @@ def resume(server: Server, now: float, flag: int = FMAINT) -> None:
     up = "DOWN" if server.operation == STOPPED else "UP"
     why = {FMAINT: "leaving forced maintenance", RMAINT: "resolves again"}.get(flag, "leaving maintenance")
     ready = "DRAIN" if server.admin & DRAIN else "READY"
-    named = f"('{server.line.address.host}') " if flag == RMAINT else ""
+    named = f"('{server.fqdn}') " if flag == RMAINT else ""
     _rebalance(server, now, f"{named}is {up}/{ready} ({why}).", "notice", counted=False, back=True)
     for follower in server.followers:
         resume(follower, now, IMAINT)

@@ -151,6 +151,20 @@ class EarlyHint:
         self.fields = fields
 
 
+class Resolve:
+    """Wait until a name is looked up, which has begun; then go on with the next rule.
+
+    Who waits puts in `wake`, which is called once `finished` is True, and calls `give_up` when done with waiting.
+    """
+
+    __slots__ = ("finished", "give_up", "wake")
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.wake: Callable[[], None] = lambda: None
+        self.give_up: Callable[[], None] = lambda: None
+
+
 class Upgrade:
     """Go on with the connection as HTTP (`switch-mode http`), of the version `proto` if it is not to be found out."""
 
@@ -169,7 +183,7 @@ class ExpectProxy:
 ALLOW = Allow()
 MORE = More()
 
-Resuming = WaitBody | Pause | EarlyHint
+Resuming = WaitBody | Pause | EarlyHint | Resolve
 """Effects after which the rule set goes on with its next rule."""
 
 Refusing = Deny | Return | Challenge | Reply | Tarpit | Drop | Fail | Abort

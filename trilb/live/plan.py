@@ -101,9 +101,7 @@ class FrontendPlan:
         "request_timeout",
         "response",
         "tarpit",
-        "tracks",
         "unique_id",
-        "uploads",
     )
 
     def __init__(self) -> None:
@@ -121,9 +119,6 @@ class FrontendPlan:
         self.capture: tuple[Step, ...] = ()
         self.capture_response: tuple[Step, ...] = ()
         self.log: tuple[Writer, ...] = ()
-        self.uploads = False
-        self.tracks = False
-        """Some rule tracks, so that bytes are counted as sticky counters do."""
         self.log_early: tuple[Writer, ...] = ()
         self.log_error: tuple[Writer, ...] = ()
         self.log_refused: tuple[Writer, ...] = ()

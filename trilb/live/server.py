@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from trilb.base.address import Family, is_service
 from trilb.config.model import ServerLine
 from trilb.live.check import Check
 from trilb.live.counters import Counters
@@ -139,6 +140,7 @@ class Server:
         "effective",
         "family",
         "followers",
+        "fqdn",
         "health",
         "id",
         "idle",
@@ -152,12 +154,14 @@ class Server:
         "opening",
         "operation",
         "pinned",
+        "port",
         "port_offset",
         "probe",
         "queue",
         "queue_index",
         "running",
         "source",
+        "srv_record",
         "track",
         "transparent",
         "used",
@@ -173,6 +177,13 @@ class Server:
         self.maxconn = line.maxconn
         self.family = 0
         self.address: tuple[str, int] | tuple[str, int, int, int] | str | None = None
+        name = line.address.host if line.address.family is Family.NAME else ""
+        self.fqdn = "" if is_service(line.address) else name
+        """The name its address comes from; of a server that SRV records made, their target."""
+        self.srv_record = name if is_service(line.address) else ""
+        """The name of SRV records that give it name, port and weight."""
+        self.port = 0 if is_service(line.address) or line.address.offset else line.address.port
+        """The port of its address, also while it has none."""
         self.source: tuple[str, int] | None = None
         self.port_offset: int | None = None
         self.opening: Opening | None = None

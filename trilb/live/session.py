@@ -124,6 +124,12 @@ class Session:
         """What a stream tracked that goes on as HTTP."""
         self.private: tuple[Server, Idle] | None = None
 
+    def tallies(self) -> Iterator[Counters]:
+        """What counts this client: its frontend, and its listening socket where that is counted for itself."""
+        yield self.frontend.counters
+        if self.listener is not None:
+            yield self.listener
+
     def ends(self) -> tuple[Packed, int, Packed, int]:
         """Client and our own side of the connection itself, with their ports."""
         return self.arrived or (self.client, self.client_port, self.local, self.local_port)

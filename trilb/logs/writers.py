@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from trilb.config.keywords.logs import LEVELS
-from trilb.config.model import Format, LogProfile, LogStep, LogTarget, Mode, Proxy, Variable
+from trilb.config.model import Format, LogProfile, LogStep, LogTarget, Mode, Proxy
 from trilb.live.plan import Writer
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Frontend
@@ -32,14 +32,6 @@ def failed(stream: Stream) -> bool:
     return stream.retries > 0 and stream.cause == "-"
 
 
-def _count_upload(stream: Stream) -> None:
-    """Count the request's head as HAProxy does, for %U: without what its HTTP/1 side takes out."""
-    head = stream.request
-    assert head is not None
-    fields = [len(name) + len(value) for name, value in head.fields if name != b"connection"]
-    stream.bytes_in = 29 + len(head.method) + len(stream.target) + sum(fields)
-
-
 class FrontendLog:
     """Makes the emitters of one frontend."""
 
@@ -58,14 +50,12 @@ class FrontendLog:
         self.process = process
         self._compile = compile_line
         self._made: dict[int, Line] = {}
-        self.uploads = False
         self.asap = self.config.has("logasap") and self.config.log_steps is None
         self.line = self._own()
 
     def _format(self, text: Format) -> Line:
         """The closure of a format, one for all who name it."""
         if id(text) not in self._made:
-            self.uploads |= any(isinstance(item, Variable) and item.name == "U" for item in text)
             self._made[id(text)] = self._compile(text, self.asap)
         return self._made[id(text)]
 
@@ -160,9 +150,6 @@ class FrontendLog:
             plan.log_connect = at("connect") if "connect" in steps else ()
             plan.log_response = at("response") if "response" in steps else ()
         plan.logasap = self.asap
-        if http and self.uploads:
-            plan.uploads = True
-            plan.capture = (_count_upload, *plan.capture)
         if config.capture_cookie is not None and http:
             name, most = config.capture_cookie
             plan.capture += (capture_cookie.request(name, most),)

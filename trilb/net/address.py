@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
-from trilb.base.address import Address, Family
+from trilb.base.address import Address, Family, is_service
 from trilb.base.diagnostic import Refused
+from trilb.base.ip import is_literal
 
 Sockaddr = tuple[str, int] | tuple[str, int, int, int] | str
 
@@ -26,6 +28,32 @@ def resolve(address: Address) -> tuple[int, Sockaddr]:
     found.sort(key=lambda item: item[0] != socket.AF_INET)
     family, _, _, _, sockaddr = found[0]
     return family, (str(sockaddr[0]), int(sockaddr[1]))
+
+
+def initial(address: Address, methods: str, *, resolved_later: bool = False) -> tuple[int, Sockaddr | None]:
+    """A server's first address by the methods of `init-addr`, in their order; None to begin without one.
+
+    A name of SRV records is looked up later, if it is looked up at all. Raises Refused when no method is left.
+    (configuration.txt, `init-addr`.)
+    """
+    if address.family is not Family.NAME:
+        return resolve(address)
+    service = is_service(address)
+    if service and resolved_later and methods == "last,libc":
+        return socket.AF_INET, None
+    reason = f"no method found to resolve address '{address.host}'"
+    for method in methods.split(","):
+        if method == "none":
+            return socket.AF_INET, None
+        if is_literal(method):
+            family = Family.IPV6 if ":" in method else Family.IPV4
+            return resolve(replace(address, family=family, host=method))
+        if method == "libc" and not service:
+            try:
+                return resolve(address)
+            except Refused as refused:
+                reason = refused.text
+    raise Refused(reason)
 
 
 def ipv4(name: str) -> bytes:

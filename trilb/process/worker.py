@@ -227,6 +227,8 @@ class _Worker:
                 nursery.start_soon(plane.poller.run)
                 nursery.start_soon(plane.wheel.run)
                 nursery.start_soon(self._purge)
+                for resolvers in runtime.resolvers.values():
+                    nursery.start_soon(resolvers.run)
                 if runtime.tables:
                     nursery.start_soon(self._expire)
                 runtime.give_listeners = self._give

@@ -140,6 +140,7 @@ class Acceptor:
         process.conn_rate.add(now)
         frontend.counters.arrive()
         frontend.counters.conn_tot += 1
+        frontend.counters.conn_rate.add(now)
         if self.counters is not None:
             session.listener = self.counters
             self.counters.enter(now)

@@ -22,6 +22,8 @@ async def admit(plane: Plane, session: Session, client: Conn, binding: Binding |
         effect = plan.on_connect(Stream(session, frontend))
         if isinstance(effect, Drop):
             frontend.counters.dcon += 1
+            if session.listener is not None:
+                session.listener.dcon += 1
             _turn_away(client, effect, reset=True)
             return False
         accept_proxy = accept_proxy or isinstance(effect, ExpectProxy)
@@ -33,6 +35,8 @@ async def admit(plane: Plane, session: Session, client: Conn, binding: Binding |
         effect = plan.on_session(Stream(session, frontend))
         if isinstance(effect, Drop):
             frontend.counters.dses += 1
+            if session.listener is not None:
+                session.listener.dses += 1
             _turn_away(client, effect, reset=False)
             return False
     if session.tracked is not None:

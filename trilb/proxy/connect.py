@@ -73,10 +73,13 @@ async def establish(
     while True:
         server = stream.server
         assert server is not None
+        if not fresh:
+            server.counters.begin(plane.clock.now)
         if server.muxes and not fresh and not wants_h1(stream, server):
             shared = pool.shared(server, stream.session, plan.reuse, first, _key(server, stream))
             if shared is not None:
                 server.counters.reuse += 1
+                backend.counters.reuse += 1
                 stream.connected = plane.clock.now
                 stream.bound = shared.conn.bound
                 return shared.stream(stream.session)
@@ -86,6 +89,7 @@ async def establish(
             if conn is not None:
                 stream.bound = conn.bound
                 server.counters.reuse += 1
+                backend.counters.reuse += 1
                 stream.connected = plane.clock.now
                 return conn
         try:
@@ -244,6 +248,7 @@ async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avo
     if server is None:
         server = plan.balance.pick(plan.key(stream) if plan.key is not None else None, avoid)
         if server is None and not any(s.effective for s in backend.servers):
+            backend.counters.econ += 1
             raise Failed(503, "S", "C")
         if server is not None:
             server.counters.lbtot += 1
@@ -255,7 +260,10 @@ async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avo
         persistent = stream.chosen_by_cookie or stream.chosen_by_table
         if persistent and 0 < server.line.maxqueue <= len(server.queue):
             if plan.redispatch is None:
+                backend.counters.econ += 1
                 raise Failed(503, "S", "Q")
+            server.counters.wredis += 1
+            backend.counters.wredis += 1
             if stream.chosen_by_cookie:
                 stream.cookie_in = "D"
             stream.chosen_by_cookie, stream.chosen_by_table, stream.server = False, False, None
@@ -264,13 +272,13 @@ async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avo
             return
         await _wait(plane, stream, waiter, client, server)
     else:
-        server.used += 1
+        server.used = used = server.used + 1
+        if used > server.counters.smax:
+            server.counters.smax = used
         if plan.moved is not None:
             plan.moved(server)
         stream.picked = server
     stream.dispatched = plane.clock.now
-    assert stream.server is not None
-    stream.server.counters.enter(plane.clock.now)
 
 
 async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, server: Server | None) -> None:
@@ -302,6 +310,7 @@ async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, serv
                 break
     except Expired:
         stream.dispatched = plane.clock.now
+        backend.counters.econ += 1
         raise Failed(503, "s", "Q") from None
     finally:
         if pending in line:
@@ -335,6 +344,7 @@ async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, cli
     conn, ready = connect(family, address, plane.poller, server.source, make)
     stream.bound = conn.bound = conn.sock.getsockname()
     server.counters.conn_tot += 1
+    server.backend.counters.conn_tot += 1
     if plan.keepalive:
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if ready and opening is None:
@@ -373,8 +383,20 @@ async def _open(stream: Stream, conn: Conn, opening: Opening, waiter: Waiter, cl
     tls = opening.tls
     if opening.tls_h1 is not None and stream.server is not None and wants_h1(stream, stream.server):
         tls = opening.tls_h1
+    server = stream.server
+    assert server is not None
     secure.begin(conn, tls, opening.name(stream) if opening.name is not None else None)
-    while not conn.handshake():
-        check_client(stream, client, "C")
-        await waiter.park(conn.watch, client.watch)
-    secure.check(conn, tls)
+    try:
+        while not conn.handshake():
+            check_client(stream, client, "C")
+            await waiter.park(conn.watch, client.watch)
+        secure.check(conn, tls)
+    except (Broken, Expired):
+        for counters in (server.counters, server.backend.counters):
+            counters.ssl_failed += 1
+        raise
+    for counters in (server.counters, server.backend.counters):
+        if conn.resumed:
+            counters.ssl_reused += 1
+        else:
+            counters.ssl_sess += 1

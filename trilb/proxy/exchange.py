@@ -6,13 +6,15 @@ edited and relayed, and what went wrong becomes a verdict: keep or close the cli
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trilb.http import lane, policy, record, write
 from trilb.http.dechunk import dechunk
 from trilb.http.framing import Body, ChunkedBody, CloseBody, LengthBody, UnwantedBody
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Head, Refusal
-from trilb.live.effects import Allow, Deny, Effect, Pause, WaitBody
+from trilb.live.counters import Counters
+from trilb.live.effects import Allow, Deny, Drop, Effect, Pause, WaitBody
 from trilb.live.plan import Errors, Route, Step
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
@@ -31,6 +33,15 @@ _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE
 def _close_done(flow: relay.AnyFlow) -> None:
     if flow.done:
         flow.close()
+
+
+def asked_size(head: Head) -> int:
+    """The size of a request's head in HAProxy's accounting, which `bin` and the log's %U show."""
+    size = 29 + len(head.method) + len(head.target)
+    for name, value in head.fields:
+        if name != b"connection":
+            size += len(name) + len(value)
+    return size if not head.connection & UPGRADE else size + len(b"connection") + len(b"upgrade")
 
 
 def size_of(head: Head) -> int:
@@ -190,6 +201,7 @@ class Exchange:
         """Pass on the 1xx of one read at once (RFC 9110, 15.2); what comes with them has been parsed already."""
         raw = b""
         for head in heads:
+            self._count_answer(head.status, 1)
             self.stream.bytes_out += size_of(head)
             head.fields = [f for f in head.fields if f[0] not in (b"content-length", b"transfer-encoding")]
             raw += write.response(head, b"", self.http.plan.case_adjust)[0]
@@ -204,10 +216,7 @@ class Exchange:
         uploading = self.flow is not None and not self.flow.done
         self._drop()
         stream.end("C", "D" if uploading or self.client.failed else "H")
-        for counters in (stream.frontend.counters, self.route.backend.counters):
-            counters.cli_abrt += 1
-        if stream.server is not None:
-            stream.server.counters.cli_abrt += 1
+        self._count_abort(client=True)
         if not uploading and not self.client.failed:
             # abortonclose: it ended its side only, and is told.
             connect.release(stream)
@@ -219,7 +228,8 @@ class Exchange:
         stream = self.stream
         self._drop()
         stream.end("P", "H")
-        stream.frontend.counters.ereq += 1
+        for counters in stream.session.tallies():
+            counters.ereq += 1
         await self.http.error(stream, 400, self.route.errors)
         return "close"
 
@@ -285,7 +295,11 @@ class Exchange:
             effect = plan.tcp_response(stream)
             stream.position = 0
             if effect is not None and not isinstance(effect, Allow):
+                # It is as if no response had come.
+                stream.status = -1
+                stream.end("P", "D")
                 return await self._refused_by_rule(effect, counted, route.errors)
+        self._count_answer(head.status, 1)
         if plan.learn is not None:
             plan.learn(stream)
         for step in http.plan.capture_response:
@@ -307,7 +321,6 @@ class Exchange:
             step(stream)
         for step in () if own else http.plan.after:
             step(stream)
-        http.count_status(stream)
         if head.status == 101 or (asked.method == b"CONNECT" and 200 <= head.status < 300):
             return await self._tunnel(head, counted)
         if head.status in (204,):
@@ -351,6 +364,7 @@ class Exchange:
             try:
                 payload, used = body.feed(conn.inbox)
             except Refusal:
+                self._count_answer(head.status, -1)
                 return await self._refuse_answer(502)
             conn.inbox = conn.inbox[used:]
             raw += payload
@@ -371,6 +385,14 @@ class Exchange:
             self._give_back(head)
             return "keep" if keep else "close"
         return await self._relay(head, body, raw[sent:], keep)
+
+    def _count_answer(self, status: int, times: int) -> None:
+        """A server counts what it answered, whatever becomes of it; -1 times takes it back."""
+        server = self.stream.server
+        if server is not None:
+            kind = status // 100
+            server.counters.hrsp[kind if 1 <= kind <= 5 else 0] += times
+            server.counters.req_tot += times
 
     async def _go_on(self, stream: Stream, step: Step, effect: Effect | None) -> Effect | None:
         """Do what response rules want to take time for, and let them go on; what is left ends the response."""
@@ -445,9 +467,15 @@ class Exchange:
         head = self.stream.response
         assert head is not None
         had = len(self.conn.inbox)
-        self.stream.bytes_out += counted + (min(had, head.length) if head.length >= 0 else had)
+        if not isinstance(effect, Drop):
+            self.stream.bytes_out += counted + (min(had, head.length) if head.length >= 0 else had)
         self.stream.responded = 0.0
-        self._drop()
+        if (self.flow is None or self.flow.done) and not head.chunked and 0 <= had == head.length:
+            # Nothing more will come of it: the connection is as good as before.
+            self.conn.inbox = b""
+            self._give_back(head)
+        else:
+            self._drop()
         connect.release(self.stream)
         keep = await self.http.obey(self.stream, effect, errors, "H")
         return "keep" if keep else "close"
@@ -510,6 +538,7 @@ class Exchange:
                     await waiter.park(conn.watch, client.watch)
                 except Expired:
                     stream.end("c" if stuck_on_client else "s", "D")
+                    self._count_abort(client=stuck_on_client)
                     self._drop()
                     return "close"
         except (Broken, relay.Truncated, Refusal) as error:
@@ -539,13 +568,27 @@ class Exchange:
         blame_client = isinstance(error, Broken) and self.client.failed and not self.conn.failed
         if blame_client:
             stream.end("C", "D")
-            self.route.backend.counters.cli_abrt += 1
-            stream.frontend.counters.cli_abrt += 1
+            self._count_abort(client=True)
         else:
             stream.end("P" if isinstance(error, Refusal) else "S", "D")
-            self.route.backend.counters.srv_abrt += 1
+            self._count_abort(client=False)
+            for counters in self._counters():
+                counters.eresp += 1
         self._drop()
         return "close"
+
+    def _counters(self) -> Iterator[Counters]:
+        """What counts on the server's side."""
+        yield self.route.backend.counters
+        if self.stream.server is not None:
+            yield self.stream.server.counters
+
+    def _count_abort(self, *, client: bool) -> None:
+        for counters in self._counters():
+            if client:
+                counters.cli_abrt += 1
+            else:
+                counters.srv_abrt += 1
 
     async def _tunnel(self, head: Head, counted: int) -> str:
         """After 101, or a CONNECT that succeeded: bytes both ways until both sides are done."""

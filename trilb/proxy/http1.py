@@ -15,6 +15,7 @@ from trilb.http.dechunk import dechunk
 from trilb.http.framing import Body, ChunkedBody, LengthBody
 from trilb.http.h2 import PREFACE
 from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Field, Head, Refusal
+from trilb.live.counters import Counters
 from trilb.live.effects import (
     Abort,
     Allow,
@@ -28,6 +29,7 @@ from trilb.live.effects import (
     NeedBody,
     Pause,
     Reply,
+    Resolve,
     Return,
     Tarpit,
     Upgrade,
@@ -41,11 +43,12 @@ from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
 from trilb.proxy import connect, relay
 from trilb.proxy.connect import Failed
-from trilb.proxy.exchange import Exchange, size_of
+from trilb.proxy.exchange import Exchange, asked_size, size_of
+from trilb.proxy.hold import resolved
 from trilb.proxy.inspect import inspect
 from trilb.proxy.mux import ServerStream
 from trilb.proxy.plane import Plane
-from trilb.proxy.tracks import count_head, leave
+from trilb.proxy.tracks import leave
 from trilb.samples.fetch_uri import pathq_of
 
 _READ = 16384
@@ -209,6 +212,13 @@ class HttpSession:
             if data[:1] == b"\r":
                 data = data[record.skip_empty_lines(data) :] or data[-2:]
         client.inbox = data[size:] if size < len(data) else b""
+        if head.chunked and client.inbox:
+            # What came with the head is judged with it.
+            try:
+                ChunkedBody().feed(client.inbox)
+            except Refusal as refusal:
+                await self._refuse(refusal, started, idle_since)
+                return None
         stream = Stream(session, session.frontend)
         stream.request = head
         stream.target, stream.method = head.target, head.method
@@ -216,7 +226,8 @@ class HttpSession:
         stream.accepted_wall = self.clock.wall
         stream.idle_since = idle_since
         stream.received = self.clock.now
-        stream.bytes_in = stream.head_size = size
+        stream.head_size = size
+        stream.bytes_in = asked_size(head)
         return stream
 
     def _parse(self, data: bytes) -> tuple[Head, int] | None:
@@ -249,28 +260,52 @@ class HttpSession:
         stream.idle_since = idle_since
         stream.status = status
         stream.end(cause, "R")
-        counters = self.session.frontend.counters
-        counters.ereq += 1
-        counters.hrsp[status // 100] += 1
-        if self.session.listener is not None:
-            self.session.listener.ereq += 1
+        self._count_request()
+        self.session.frontend.counters.hrsp[status // 100] += 1
+        for counters in self.session.tallies():
+            counters.ereq += 1
         for each in self.session.tracks(None):
             each.count(each.table.on_request, self.clock.now)
             each.count(each.table.on_error, self.clock.now)
         return stream
 
+    def _count_request(self) -> None:
+        counters, process, now = self.session.frontend.counters, self.plane.process, self.clock.now
+        counters.req_tot += 1
+        counters.req_rate.add(now)
+        process.cum_req += 1
+        process.req_rate.add(now)
+
+    def _denied(self, stream: Stream, during: str, *, ended: bool = False) -> None:
+        """A rule refused a request, or (`during` H) a response: whoever had to do with it counts it.
+
+        A backend does not count a request that was `ended` without an answer (observed).
+        """
+        counted = list(self.session.tallies())
+        if stream.backend is not None and not (ended and during == "R"):
+            counted.append(stream.backend.counters)
+        if during == "R":
+            for counters in counted:
+                counters.dreq += 1
+            self._at_fault(stream)
+            return
+        if stream.server is not None:
+            counted.append(stream.server.counters)
+        for counters in counted:
+            counters.dresp += 1
+
     def _at_fault(self, stream: Stream) -> None:
-        """The client made an error, or was denied: what is tracked counts it, and its listening socket."""
-        if self.session.listener is not None:
-            self.session.listener.dreq += 1
+        """The client made an error, or was denied: what is tracked counts it."""
         if stream.tracked is not None or self.session.tracked is not None:
             for each in self.session.tracks(stream.tracked):
                 each.count(each.table.on_error, self.clock.now)
 
     def _log_bad(self, status: int, cause: str, data: bytes, started: float, idle_since: float) -> None:
-        if not data and (self.plan.dontlognull or self.plan.ignore_probes):
+        if not data and self.plan.ignore_probes:
             return
-        self.log(self.bad_stream(status, cause, started, idle_since))
+        stream = self.bad_stream(status, cause, started, idle_since)
+        if data or not self.plan.dontlognull:
+            self.log(stream)
 
     async def _refuse(self, refusal: Refusal, started: float, idle_since: float) -> None:
         """Answer something that was no request, and end the session."""
@@ -307,20 +342,15 @@ class HttpSession:
         assert head is not None
         self.body = self.upload = None
         frontend = stream.frontend
-        frontend.counters.req_tot += 1
-        process = self.plane.process
-        process.cum_req += 1
-        process.req_rate.add(self.clock.now)
-        frontend.counters.req_rate.add(self.clock.now)
         monitor = self.plan.monitor
         if monitor and (head.target == monitor or pathq_of(head.target) == monitor):
+            self._count_request()
+            frontend.counters.intercepted += 1
             stream.logged = True
             failed = any(when(stream) for when in self.plan.monitor_fail)
             return await self.error(stream, 503 if failed else 200, self.plan.errors)
         if self.session.carried is not None:
             stream.tracked, self.session.carried = self.session.carried, None
-        if self.plan.tracks:
-            count_head(stream)
         for step in self.plan.capture:
             step(stream)
         for log in self.plan.log_accept:
@@ -331,6 +361,7 @@ class HttpSession:
             effect = await self._inspect(stream, self.plan.content, self.plan.inspect_delay)
             if effect is not None:
                 return await self.obey(stream, effect, self.plan.errors)
+        self._count_request()
         if stream.tracked is not None or self.session.tracked is not None:
             for each in self.session.tracks(stream.tracked):
                 each.count(each.table.on_request, self.clock.now)
@@ -421,8 +452,6 @@ class HttpSession:
                 await self._say_raw(refusal.status)
                 return False
             client.inbox = client.inbox[used:]
-            if not self.plan.uploads:
-                stream.bytes_in += used
             raw += payload
         self.body = body
         whole = body is None or body.done
@@ -474,9 +503,9 @@ class HttpSession:
         if not failed.status:
             backend = stream.backend
             assert backend is not None
-            if failed.cause == "C":
+            # Who leaves the queue has not been given up by anybody (observed).
+            if failed.cause == "C" and failed.during != "Q":
                 backend.counters.cli_abrt += 1
-                self.session.frontend.counters.cli_abrt += 1
             return False
         return await self.error(stream, failed.status, errors)
 
@@ -485,23 +514,22 @@ class HttpSession:
     async def obey(self, stream: Stream, effect: Effect, errors: Errors, during: str = "R") -> bool:
         """Do what a rule asked for."""
         if isinstance(effect, Deny):
-            counters = (stream.backend or stream.frontend).counters
-            if during == "R":
-                counters.dreq += 1
-                self._at_fault(stream)
-            else:
-                counters.dresp += 1
+            self._denied(stream, during)
             stream.end("P", during)
             return await self.error(stream, effect.status, errors, effect.answer)
         if isinstance(effect, Return):
+            self._intercepted(stream, during)
             stream.end("L", during)
             return await self.error(stream, effect.status, errors, effect.answer)
         if isinstance(effect, Challenge):
             return await self._challenge(stream, effect, errors)
         if isinstance(effect, Fail):
+            self._at_a_loss(stream)
             stream.end("I", during)
             return await self.error(stream, 500, errors)
         if isinstance(effect, Abort):
+            for counters in self.session.tallies():
+                counters.ereq += 1
             self._at_fault(stream)
             if effect.cause == "c":
                 stream.received = 0.0
@@ -518,17 +546,18 @@ class HttpSession:
         if isinstance(effect, Tarpit):
             return await self._tarpit(stream, effect, errors)
         if isinstance(effect, Drop):
-            stream.received = 0.0
+            if during == "R":
+                stream.received = 0.0
             stream.end("P", during)
-            stream.frontend.counters.dreq += 1
+            self._denied(stream, during, ended=True)
             if effect.silent:
                 self.client.vanish(effect.ttl)
             return False
         assert isinstance(effect, Reply)
         if effect.denied:
-            counters = (stream.backend or stream.frontend).counters
-            counters.dreq += during == "R"
-            counters.dresp += during != "R"
+            self._denied(stream, during)
+        else:
+            self._intercepted(stream, during)
         stream.end("P" if effect.denied else "L", during)
         head = replies.head(effect.status, list(effect.fields))
         head.reason = effect.reason or head.reason
@@ -537,6 +566,20 @@ class HttpSession:
         if during == "R" and 301 <= effect.status <= 308 and (request.chunked or request.length > 0):
             head.fields.append((b"connection", b"close"))
         return await self.reply(stream, head, effect.body)
+
+    @staticmethod
+    def _intercepted(stream: Stream, during: str) -> None:
+        """A frontend answered by itself."""
+        if stream.backend is None and during == "R":
+            stream.frontend.counters.intercepted += 1
+
+    def _at_a_loss(self, stream: Stream) -> None:
+        """We could not do what was asked of us."""
+        for counters in self.session.tallies():
+            counters.eint += 1
+        for thing in (stream.backend, stream.server):
+            if thing is not None:
+                thing.counters.eint += 1
 
     async def _go_on(self, stream: Stream, step: Step, effect: Effect | None) -> Effect | None:
         """Do what rules want to take time for, and let them go on; what is left ends the request."""
@@ -549,6 +592,8 @@ class HttpSession:
                 continue
             if isinstance(effect, Pause):
                 await self.pause(effect.seconds)
+            elif isinstance(effect, Resolve):
+                await resolved(self.waiter, effect)
             elif isinstance(effect, WaitBody):
                 refused = await self._wait_body(stream, effect.seconds, effect.least)
                 if refused is not None:
@@ -654,8 +699,7 @@ class HttpSession:
         pause = connect.own_limit(stream, "tarpit", own or plan.tarpit)
         pause = pause or (stream.backend.plan.connect_timeout if stream.backend else None) or 0.0
         until = self.clock.now + pause
-        stream.frontend.counters.dreq += 1
-        self._at_fault(stream)
+        self._denied(stream, "R")
         self.waiter.until(until)
         try:
             while self.clock.now < until:
@@ -678,6 +722,7 @@ class HttpSession:
         if realm is None:
             realm = (stream.backend or stream.frontend).name.encode("latin-1")
         stream.end("L", "R")
+        self._intercepted(stream, "R")
         self._at_fault(stream)
         made = errors[status](stream) if status in errors else replies.error(status)
         if made is None:
@@ -724,7 +769,6 @@ class HttpSession:
         if request is not None and request.method == b"HEAD":
             body = b""
         stream.bytes_out += counted + len(body)
-        self.count_status(stream)
         await self.send(raw + body)
         return keep
 
@@ -768,16 +812,6 @@ class HttpSession:
 
     # -- the end of a stream -------------------------------------------------------------------------------------
 
-    def count_status(self, stream: Stream) -> None:
-        kind = stream.status // 100
-        if not 1 <= kind <= 5:
-            kind = 0
-        stream.frontend.counters.hrsp[kind] += 1
-        if stream.backend is not None:
-            stream.backend.counters.hrsp[kind] += 1
-            if stream.server is not None:
-                stream.server.counters.hrsp[kind] += 1
-
     def _leave_backend(self, stream: Stream) -> None:
         connect.release(stream)
         backend = stream.backend
@@ -787,28 +821,46 @@ class HttpSession:
     def finish(self, stream: Stream) -> None:
         """Count and log a stream that ended; no await in here."""
         server, backend = stream.server, stream.backend
-        if self.plan.uploads and self.body is not None and stream.request is not None:
+        if self.body is not None and stream.request is not None:
             spliced = self.upload.moved if isinstance(self.upload, relay.Splice) else 0
             last_chunk = stream.request.chunked and self.body.done and not self.client.multiplexed
             stream.bytes_in += self.body.payload_bytes + spliced + last_chunk
         if stream.tracked is not None or self.session.tracked is not None:
             leave(stream, self.clock.now)
+        kind = stream.status // 100
+        if not 1 <= kind <= 5:
+            kind = 0
         if server is not None and stream.dispatched:
             counters = server.counters
             counters.bin += stream.bytes_in
             counters.bout += stream.bytes_out
         self._leave_backend(stream)
         if backend is not None:
-            backend.counters.bin += stream.bytes_in
-            backend.counters.bout += stream.bytes_out
+            counters = backend.counters
+            counters.bin += stream.bytes_in
+            counters.bout += stream.bytes_out
+            counters.hrsp[kind] += 1
+            if server is not None and stream.responded and stream.dispatched:
+                self._took(stream, server.counters, counters)
         counters = stream.frontend.counters
         counters.bin += stream.bytes_in
         counters.bout += stream.bytes_out
+        counters.hrsp[kind] += 1
         if self.session.listener is not None:
             self.session.listener.bin += stream.bytes_in
             self.session.listener.bout += stream.bytes_out
         if not stream.logged:
             self.log(stream)
+
+    def _took(self, stream: Stream, server: Counters, backend: Counters) -> None:
+        """Count how long each part took, in milliseconds."""
+        dispatched, connected, responded = stream.dispatched, stream.connected, stream.responded
+        queued = int((dispatched - stream.received) * 1000)
+        connect_time = int((connected - dispatched) * 1000)
+        response = int((responded - connected) * 1000)
+        total = int((self.clock.now - (stream.idle_since or stream.accepted)) * 1000)
+        server.took(server.req_tot, queued, connect_time, response, total)
+        backend.took(backend.req_tot, queued, connect_time, response, total)
 
     def log(self, stream: Stream, *, early: bool = False) -> None:
         """Write what is to be logged of a stream that ended, or (logasap) has its response."""

@@ -6,11 +6,12 @@ from trilb.http import lane, policy, record
 from trilb.http.h2 import PREFACE
 from trilb.http.head import Head, Refusal
 from trilb.http.policy import Limits
-from trilb.live.effects import Effect, More
+from trilb.live.effects import Effect, More, Resolve
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.net.conn import Conn
 from trilb.net.poller import Expired, Waiter
+from trilb.proxy.hold import resolved
 
 
 async def inspect(
@@ -31,6 +32,9 @@ async def inspect(
         if limits is not None:
             sniff(stream, client.inbox, limits)
         effect = rules(stream)
+        if isinstance(effect, Resolve):
+            await resolved(waiter, effect)
+            continue
         if not isinstance(effect, More):
             stream.position = 0
             return effect

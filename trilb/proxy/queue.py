@@ -50,7 +50,9 @@ def join(line: deque[Waiting], pending: Pending, priority: int, offset: int) -> 
 
 def enter(server: Server, moved: object) -> None:
     """Take a slot."""
-    server.used += 1
+    server.used = used = server.used + 1
+    if used > server.counters.smax:
+        server.counters.smax = used
     if callable(moved):
         moved(server)
 

@@ -36,7 +36,7 @@ async def accept(plane: Plane, session: Session, client: TlsConn, binding: Bindi
         context = binding.selector.choose(name)
         if context is None:
             client.send(_UNRECOGNIZED_NAME)
-            process.tls_failed += 1
+            _failed(plane, session)
             client.error = errors.TLS_HANDSHAKE
             return False
         client.sni = name
@@ -45,21 +45,31 @@ async def accept(plane: Plane, session: Session, client: TlsConn, binding: Bindi
         while not client.handshake():
             await waiter.park(client.watch)
     except Broken:
-        process.tls_failed += 1
+        _failed(plane, session)
         client.error = client.error or errors.TLS_HANDSHAKE
         return False
     except Expired:
-        process.tls_failed += 1
+        _failed(plane, session)
         raise
     now = plane.clock.now
     process.tls_rate.add(now)
     if client.resumed:
         process.tls_reused += 1
+        for counters in session.tallies():
+            counters.ssl_reused += 1
     else:
         process.tls_full += 1
+        for counters in session.tallies():
+            counters.ssl_sess += 1
         process.tls_key_rate.add(now)
     session.secured = now
     return True
+
+
+def _failed(plane: Plane, session: Session) -> None:
+    plane.process.tls_failed += 1
+    for counters in session.tallies():
+        counters.ssl_failed += 1
 
 
 async def _hello(client: TlsConn, waiter: Waiter) -> Hello | None:

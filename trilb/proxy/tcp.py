@@ -196,21 +196,22 @@ class TcpSession:
         effect = await inspect(self.waiter, stream, self.client, rules, delay, self.plane.bufsize, self.plane.limits)
         if effect is None or isinstance(effect, (Allow, Upgrade)):
             return effect if isinstance(effect, Upgrade) else None
-        (stream.backend or stream.frontend).counters.dreq += 1
+        for counters in self.session.tallies():
+            counters.dreq += 1
         stream.end("P", "R")
         # Sticky counters count what was looked at, the log does not (observed).
         stream.inner_bytes = len(self.client.inbox)
-        self._turn_away(effect)
+        self._turn_away(stream, effect)
         return effect
 
-    def _turn_away(self, effect: Effect | None) -> None:
+    def _turn_away(self, stream: Stream, effect: Effect | None) -> None:
         """Close towards the client, the end first: bytes that nobody took make the system reset the connection."""
         if isinstance(effect, Drop) and effect.silent:
             self.client.vanish(effect.ttl)
             return
         with suppress(Broken):
             self.client.shutdown()
-            self.client.receive(65536)
+            stream.bytes_in += len(self.client.receive(65536) or b"")
         self.client.close()
 
     async def _run(self, stream: Stream) -> bool:
@@ -252,7 +253,7 @@ class TcpSession:
             stream.end(failed.cause, failed.during)
             if client.watch.hangup or failed.cause == "C":
                 backend.counters.cli_abrt += 1
-            self._turn_away(None)
+            self._turn_away(stream, None)
             return False
         stream.server_side = server
         if stream.server is not None and stream.server.observer is not None:
@@ -283,12 +284,12 @@ class TcpSession:
             server_fin=backend.plan.server_fin,
             up=up,
         )
-        counters = (stream.frontend.counters, backend.counters)
-        for one in counters:
+        server_of = stream.server
+        for counters in (backend.counters, *((server_of.counters,) if server_of is not None else ())):
             if stream.cause in "Cc":
-                one.cli_abrt += 1
+                counters.cli_abrt += 1
             elif stream.cause in "Ss":
-                one.srv_abrt += 1
+                counters.srv_abrt += 1
         return False
 
     async def _inspect_response(self, stream: Stream, server: Conn, plan: BackendPlan) -> relay.AnyFlow | None:
@@ -320,11 +321,15 @@ class TcpSession:
         up.close()
         server.close()
         assert stream.backend is not None
-        stream.backend.counters.dresp += 1
+        for counters in (*self.session.tallies(), stream.backend.counters):
+            counters.dresp += 1
+        if stream.server is not None:
+            stream.server.counters.dresp += 1
+        stream.bytes_in += up.moved
         # What had come is counted, as HAProxy counts it, though the client never sees it.
         stream.bytes_out += len(server.inbox)
         stream.end("P", "D")
-        self._turn_away(effect)
+        self._turn_away(stream, effect)
         return None
 
     async def _peek(self, stream: Stream) -> None:

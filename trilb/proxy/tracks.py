@@ -5,17 +5,6 @@ from __future__ import annotations
 from trilb.live.stream import Stream
 
 
-def count_head(stream: Stream) -> None:
-    """Sticky counters count a request's head in HAProxy's internal form, before rules change it (observed)."""
-    head = stream.request
-    assert head is not None
-    size = 29 + len(head.method) + len(head.target)
-    for name, value in head.fields:
-        if name != b"connection":
-            size += len(name) + len(value)
-    stream.inner_bytes = size - stream.head_size
-
-
 def leave(stream: Stream, now: float) -> None:
     """A stream ends: its bytes are counted, and what it alone tracked is let go."""
     for each in stream.session.tracks(stream.tracked):

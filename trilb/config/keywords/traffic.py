@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from trilb.base.address import Address, Family
+from trilb.base.address import Address, Family, is_service
 from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
 from trilb.base.units import seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed, parse_expr, parse_format
 from trilb.config.keywords import agents
+from trilb.config.keywords import resolvers as resolving
 from trilb.config.keywords.globals import lookup_id, octal
 from trilb.config.keywords.registry import Context, keyword
 from trilb.config.keywords.secure import read_option
@@ -206,7 +207,11 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "source": ("source", str),
     "pool-max-conn": ("pool_max_conn", lambda text: whole(text, -1, 2**31 - 1, "'pool-max-conn'")),
     "pool-purge-delay": ("pool_purge_delay", seconds),
-    "init-addr": ("init_address", str),
+    "init-addr": ("init_address", resolving.initial),
+    "resolvers": ("resolvers", str),
+    "resolve-prefer": ("resolve_ipv4", resolving.prefers_ipv4),
+    "resolve-net": ("resolve_networks", resolving.networks),
+    "resolve-opts": ("resolve_options", resolving.options),
     "hash-key": ("hash_key", _hash_key),
     "track": ("track", str),
     "healthcheck": ("healthcheck", str),
@@ -362,26 +367,59 @@ def server(line: Line, proxy: Proxy, context: Context) -> None:
     """`server NAME ADDRESS[:PORT] [options]`."""
     if len(line.words) < 3:
         raise Refused("'server' expects <name> and <addr>[:<port>] as arguments")
-    name = line.words[1]
+    _add_server(line, proxy, context, line.words[1], _server_address(line, line.words[1], context, 2), 3)
+
+
+_RANGE = re.compile(r"(\d+)(?:-(\d+))?\Z")
+_MOST_SERVERS = 100_000
+"""Of one template. Arbitrary: a number mistyped is to be told, not tried."""
+
+
+@keyword("proxy", "server-template", where="LB")
+def server_template(line: Line, proxy: Proxy, context: Context) -> None:
+    """`server-template PREFIX NUMBER|LOW-HIGH NAME[:PORT] [options]`: servers that differ in their number only."""
+    if len(line.words) < 4:
+        raise Refused("'server-template' expects <prefix> <nb | range> <addr>[:<port>] as arguments")
+    prefix, count = line.words[1:3]
+    match = _RANGE.match(count)
+    low, high = (int(match[1]), int(match[2])) if match and match[2] else (1, int(match[1]) if match else 0)
+    if not 1 <= low <= high < low + _MOST_SERVERS:
+        raise Refused(f"wrong server-template number or range arg '{count}'", column=line.columns[2])
+    address = _server_address(line, prefix, context, 3)
+    for number in range(low, high + 1):
+        made = _add_server(line, proxy, context, f"{prefix}{number}", address, 4)
+        if number > low:
+            # An id can be said of one server only.
+            made.id, made.forced_id = 0, False
+
+
+def _server_address(line: Line, name: str, context: Context, at: int) -> Address:
+    """The address of a server line or template. Raises Refused."""
+    column = line.columns[at]
     if not _NAME.match(name):
         raise Refused(
             f"character not permitted in server name '{name}'; use A-Z a-z 0-9 - _ . :", column=line.columns[1]
         )
-    text = expand_address(line.words[2], context.env)
+    text = expand_address(line.words[at], context.env)
     try:
         addresses = parse_address(text)
     except Refused as refused:
-        raise Refused(f"'server {name}' : {refused.text}", column=line.columns[2]) from None
+        raise Refused(f"'server {name}' : {refused.text}", column=column) from None
     if len(addresses) > 1:
-        raise Refused(f"'server {name}' : port range not supported in '{text}'", column=line.columns[2])
+        raise Refused(f"'server {name}' : port range not supported in '{text}'", column=column)
     address = addresses[0]
     if address.datagram:
-        raise Refused(f"'server {name}' : a server is no datagram socket", column=line.columns[2])
+        raise Refused(f"'server {name}' : a server is no datagram socket", column=column)
     if address.family is Family.FD:
-        raise Refused(f"'server {name}' : a server cannot be a file descriptor", column=line.columns[2])
-    if not address.port and address.family not in (Family.UNIX, Family.ABSTRACT):
+        raise Refused(f"'server {name}' : a server cannot be a file descriptor", column=column)
+    if not address.port and address.family not in (Family.UNIX, Family.ABSTRACT) and not is_service(address):
         # HAProxy: no port means the port of the incoming connection.
         address = replace(address, offset=True)
+    return address
+
+
+def _add_server(line: Line, proxy: Proxy, context: Context, name: str, address: Address, options: int) -> ServerLine:
+    """Add one server with the options that begin at that word. Raises Refused."""
     if any(other.name == name for other in proxy.servers):
         raise Refused(
             f"{proxy.kind} '{proxy.name}' : server '{name}' is already defined; give it another name",
@@ -392,10 +430,13 @@ def server(line: Line, proxy: Proxy, context: Context) -> None:
     for words in proxy.default_server:
         unserved = apply_server_options(made, words, (), context, proxy, True) or unserved
     made.id, made.forced_id = 0, False
-    unserved = apply_server_options(made, line.words[3:], line.columns[3:], context, proxy, False) or unserved
+    unserved = (
+        apply_server_options(made, line.words[options:], line.columns[options:], context, proxy, False) or unserved
+    )
     proxy.servers.append(made)
     if unserved:
         context.unserved(unserved, line.place)
+    return made
 
 
 @keyword("proxy", "default-server", where="DLB")

@@ -1,0 +1,72 @@
+"""Compiles the hot modules when a wheel is built; everything else about the package stands in pyproject.toml.
+
+The modules are plain Python, and run as such: an editable installation (`pip install -e .`) never compiles, nor does
+any other with TRILB_PURE=1 or without a C compiler. Compiled by mypyc, which needs no annotation that mypy does not
+want anyway, they take a little over half of the processor's time a request (bench/README.md). What a module must be to
+stand in this list: strictly typed, its classes not subclassed and its functions not replaced by one that is not listed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+from setuptools import setup
+
+HOT = [
+    "trilb/base/clock.py",
+    "trilb/net/timers.py",
+    "trilb/net/poller.py",
+    "trilb/net/conn.py",
+    "trilb/tls/conn.py",
+    "trilb/http/head.py",
+    "trilb/http/lane.py",
+    "trilb/http/policy.py",
+    "trilb/http/write.py",
+    "trilb/http/framing.py",
+    "trilb/live/check.py",
+    "trilb/live/counters.py",
+    "trilb/live/plan.py",
+    "trilb/live/process.py",
+    "trilb/live/proxy.py",
+    "trilb/live/server.py",
+    "trilb/live/session.py",
+    "trilb/live/stream.py",
+    "trilb/proxy/queue.py",
+    "trilb/proxy/pool.py",
+    "trilb/proxy/connect.py",
+    "trilb/proxy/relay.py",
+    "trilb/proxy/tcp.py",
+    "trilb/proxy/exchange.py",
+    "trilb/proxy/http1.py",
+    "trilb/proxy/inspect.py",
+    "trilb/proxy/admit.py",
+    "trilb/proxy/accept.py",
+    "trilb/proxy/mux.py",
+    "trilb/proxy/http2.py",
+    "trilb/proxy/plane.py",
+    "trilb/proxy/secure.py",
+    "trilb/proxy/tracks.py",
+    "trilb/samples/logtext.py",
+    "trilb/affinity/cookie.py",
+    "trilb/affinity/cacheable.py",
+    "trilb/logs/writers.py",
+    "trilb/logs/format.py",
+    "trilb/logs/sinks.py",
+    "trilb/rules/forwarded.py",
+]
+
+
+def _wanted() -> bool:
+    if os.environ.get("TRILB_PURE") or not {"bdist_wheel", "build_ext"} & set(sys.argv):
+        return False
+    return shutil.which(os.environ.get("CC", "cc")) is not None
+
+
+if _wanted():
+    from mypyc.build import mypycify
+
+    setup(ext_modules=mypycify(HOT, opt_level="3", debug_level="0"))
+else:
+    setup()
