@@ -20,8 +20,7 @@ from trilb.affinity.dynamic import dynamic_value
 from trilb.affinity.stick import Rule as StickBuilt
 from trilb.affinity.stick import Stickiness
 from trilb.balance.registry import algorithms
-from trilb.base import ip
-from trilb.base.address import Address, Family
+from trilb.base.address import Family
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import NOWHERE, Place, Refused
 from trilb.base.hybrid import HybridClock
@@ -50,8 +49,7 @@ from trilb.live.session import Session
 from trilb.live.stream import CheckStream, Stream
 from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
-from trilb.net.address import Sockaddr, initial, ipv4
-from trilb.net.address import resolve as lookup
+from trilb.net.address import Sockaddr, initial, ipv4, literal
 from trilb.proxy import opening, queue
 from trilb.proxy.plane import Plane
 from trilb.proxy.shutdown import shutdown_sessions
@@ -328,8 +326,8 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
 
 def _agent(runtime: Runtime, check: Check, timeout: float | None) -> Agent:
     """What asks a server's agent. Raises Refused for a name nobody knows."""
-    if check.address and not ip.is_literal(check.address):
-        check.address = str(lookup(Address(Family.ANY, check.address, 0))[1][0])
+    if check.address:
+        check.address = literal(check.address)
     return Agent(runtime.plane.poller, timeout)
 
 
@@ -344,10 +342,8 @@ def prober(runtime: Runtime, server: Server) -> Prober:
         permitted = settings.insecure_fork or os.geteuid() == 0
         return External(command_of(config, permitted=permitted, preserve=settings.preserve_env))
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
-    if line.check_address and not ip.is_literal(line.check_address):
-        line.check_address = str(lookup(Address(Family.ANY, line.check_address, 0))[1][0])
-        if server.check is not None:
-            server.check.address = line.check_address
+    if server.check is not None and line.check_address:
+        server.check.address = line.check_address = literal(line.check_address)
 
     def opened(step: ConnectStep) -> CheckOpening | None:
         return _check_opening(runtime.tls, line, step, probe)
