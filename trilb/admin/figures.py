@@ -154,7 +154,7 @@ _FRONTEND: Getters = {
     "pxname": lambda front, moment: front.name,
     "svname": lambda front, moment: "FRONTEND",
     "slim": lambda front, moment: front.maxconn,
-    "status": lambda front, moment: "STOP" if front.stopped else "OPEN",
+    "status": lambda front, moment: "STOP" if front.stopped else "PAUSED" if front.paused else "OPEN",
     "iid": lambda front, moment: front.config.id,
     "sid": lambda front, moment: 0,
     "type": lambda front, moment: 0,
