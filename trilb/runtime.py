@@ -39,6 +39,7 @@ from trilb.health.observe import Observer
 from trilb.health.play import Opening as CheckOpening
 from trilb.health.play import Player
 from trilb.health.run import Checks
+from trilb.health.slowstart import SlowStart
 from trilb.http.h2 import Tuning
 from trilb.http.policy import Limits
 from trilb.live.check import Check, Prober
@@ -331,6 +332,8 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
                     server.observer = Observer(server, server.check)
             if server.agent is not None:
                 server.agent.prober = _agent(runtime, server.agent, backend.config.timeouts.check)
+            if server.line.slowstart:
+                server.slowstart = SlowStart(server, runtime.plane.wheel)
 
 
 def _agent(runtime: Runtime, check: Check, timeout: float | None) -> Agent:

@@ -17,7 +17,7 @@ from trilb.live.check import Check
 from trilb.live.counters import SAMPLES, Counters
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend, Listener
-from trilb.live.server import MAINT, Server
+from trilb.live.server import DRAIN, MAINT, RAMP, STARTING, Server
 
 Getters = dict[str, Callable[[Any, "Moment"], str | int | None]]
 
@@ -242,6 +242,13 @@ def _queue_length(thing: Any, moment: Moment) -> int:
     return len(thing.queue)
 
 
+def _throttle(server: Server) -> int | None:
+    """The percentage of its weight that a server has which is coming back."""
+    if server.operation != STARTING or server.admin & (MAINT | DRAIN) or not server.weight:
+        return None
+    return server.ramp * 100 // RAMP
+
+
 def _downtime(server: Server, moment: Moment) -> int:
     return 0
 
@@ -260,7 +267,7 @@ _SERVER: Getters = {
     "scur": lambda server, moment: server.used,
     "slim": lambda server, moment: server.maxconn or None,
     "status": lambda server, moment: server.status(),
-    "weight": lambda server, moment: server.weight,
+    "weight": lambda server, moment: -(-server.weight * server.ramp // RAMP),
     "act": lambda server, moment: int(not server.line.backup),
     "bck": lambda server, moment: int(server.line.backup),
     "chkfail": _if_checked(_counter("chkfail")),
@@ -270,12 +277,12 @@ _SERVER: Getters = {
     "qlimit": lambda server, moment: server.line.maxqueue or None,
     "iid": lambda server, moment: server.backend.config.id,
     "sid": lambda server, moment: server.id,
-    "throttle": lambda server, moment: None,
+    "throttle": lambda server, moment: _throttle(server),
+    "hanafail": lambda server, moment: server.counters.hanafail if server.observer is not None else None,
     "tracked": lambda server, moment: _tracked(server),
     "type": lambda server, moment: 2,
     "rate": _rate("rate"),
     "rate_max": _counter("rate.highest"),
-    "hanafail": lambda server, moment: None,
     "lastsess": _last,
     "addr": lambda server, moment: address(server) if moment.legends else None,
     "cookie": lambda server, moment: server.line.cookie if moment.legends else None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from trilb.health import states
 from trilb.health.results import line
 from trilb.live.check import CONDITIONAL, FAILED, PASSED, Check
-from trilb.live.server import RUNNING, STOPPED, STOPPING, Server
+from trilb.live.server import RUNNING, STARTING, STOPPED, STOPPING, Server
 
 
 def report(server: Server, check: Check, now: float) -> None:
@@ -26,7 +26,7 @@ def report(server: Server, check: Check, now: float) -> None:
         if server.operation != STOPPED:
             states.stop(server, now, check)
     elif check.result == CONDITIONAL:
-        if server.operation == RUNNING and check.health >= check.rise:
+        if server.operation in (RUNNING, STARTING) and check.health >= check.rise:
             states.retire(server, now, check)
     elif check.result == PASSED and server.operation in (STOPPED, STOPPING) and healthy(server):
         states.start(server, now, check)

@@ -37,6 +37,13 @@ class Multiplexed(Protocol):
     def retire(self) -> None: ...
 
 
+class Ramp(Protocol):
+    """What lets a server that came back take on its share bit by bit (`slowstart`)."""
+
+    def begin(self, now: float) -> None:
+        """It came back."""
+
+
 class Observer(Protocol):
     """Who watches traffic to tell from it how a server is (`observe`); `now` is the loop's seconds."""
 
@@ -118,6 +125,9 @@ DRAIN = FDRAIN | IDRAIN
 STOPPED, STARTING, RUNNING, STOPPING = range(4)
 """Values of Server.operation (management.txt, `srv_op_state`)."""
 
+RAMP = 16
+"""Sixteenths in a whole."""
+
 
 class Server:
     """One server of a backend.
@@ -132,6 +142,7 @@ class Server:
         "admin",
         "agent",
         "backend",
+        "capacity",
         "check",
         "cookie",
         "counters",
@@ -159,7 +170,10 @@ class Server:
         "probe",
         "queue",
         "queue_index",
+        "ramp",
         "running",
+        "share",
+        "slowstart",
         "source",
         "srv_record",
         "track",
@@ -226,13 +240,23 @@ class Server:
         self.down_seconds = 0.0
         self.running = False
         self.effective = 0
+        self.share = 0
+        """The effective weight in sixteenths, which balancing goes by: a ramp is finer than weights are."""
+        self.slowstart: Ramp | None = None
+        self.ramp = RAMP
+        """How many sixteenths of its weight it has while it is STARTING; `capacity` is its percentage of maxconn."""
+        self.capacity = 100
         self.refresh()
 
     def refresh(self) -> None:
         """Recompute what follows from weight, health and administration."""
         self.running = self.operation != STOPPED and not self.admin & MAINT
         usable = self.running and self.operation != STOPPING and not self.admin & DRAIN
-        self.effective = self.weight if usable else 0
+        if self.operation != STARTING:
+            self.ramp, self.capacity = RAMP, 100
+        self.share = self.weight * self.ramp if usable else 0
+        # Rounded up: one that has a share has a weight.
+        self.effective = -(-self.share // RAMP)
 
     @property
     def full(self) -> bool:
@@ -246,11 +270,14 @@ class Server:
     def limit(self) -> int:
         """The current limit of connections, between minconn and maxconn by the backend's load; 0 is none."""
         low, high = self.line.minconn, self.maxconn
-        if not high or not low or low >= high:
-            return high
-        full = self.backend.fullconn
-        load = self.backend.counters.scur
-        return high if load >= full else max(low, load * high // full)
+        if high and low and low < high:
+            full = self.backend.fullconn
+            load = self.backend.counters.scur
+            if load < full:
+                high = max(low, load * high // full)
+        if self.capacity < 100 and high:
+            return max(1, high * self.capacity // 100)
+        return high
 
     @property
     def via(self) -> str:
