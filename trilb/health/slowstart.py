@@ -14,8 +14,6 @@ from trilb.live.server import RAMP, STARTING, Server
 from trilb.net.timers import Wheel
 
 _STEPS = 20
-_STEP = 1.0
-"""Seconds. HAProxy counts whole ones."""
 
 
 class SlowStart:
@@ -29,6 +27,7 @@ class SlowStart:
         self._seconds = ceil(server.line.slowstart)
         self._begun = 0.0
         self._due = 0.0
+        """Seconds after it came back when its weight may grow again. HAProxy counts whole ones."""
         self.expires = 0.0
         self.filed = 0
 
@@ -37,15 +36,15 @@ class SlowStart:
         self._begun = now
         self._server.capacity = 0
         self._climb(0)
-        self._sleep(now)
+        self._sleep(0)
 
     def _climb(self, elapsed: int) -> None:
         if dynamic(self._server.backend):
             self._server.ramp = (RAMP * elapsed + self._seconds) // self._seconds
-        self._due = self._begun + elapsed + max(_STEP, self._seconds / _STEPS)
+        self._due = elapsed + max(1, self._seconds / _STEPS)
 
-    def _sleep(self, now: float) -> None:
-        self.expires = now + _STEP
+    def _sleep(self, elapsed: int) -> None:
+        self.expires = self._begun + elapsed + 1
         self._wheel.file(self)
 
     def expire(self) -> None:
@@ -54,13 +53,14 @@ class SlowStart:
         self.expires = 0.0
         if server.operation != STARTING:
             return
-        elapsed = int(now - self._begun)
+        # Never before its time, but for what is lost in adding.
+        elapsed = int(now - self._begun + 1e-6)
         if elapsed >= self._seconds:
             states.warmed(server, now)
             return
         server.capacity = 100 * elapsed // self._seconds
-        if now >= self._due:
+        if elapsed >= self._due:
             self._climb(elapsed)
             server.backend.changed()
         server.backend.dispatch()
-        self._sleep(now)
+        self._sleep(elapsed)
