@@ -30,11 +30,6 @@ def find_backend(view: View, name: str) -> Backend | None:
     return view.backends.get(name)
 
 
-def line(text: str) -> str:
-    """An answer as a line; none where there is nothing to say."""
-    return text.rstrip("\n") + "\n" if text else ""
-
-
 def _forced(view: View, words: list[str], state: str) -> str:
     server = find_server(view, words)
     if isinstance(server, str):
@@ -116,7 +111,7 @@ def set_weight(view: View, words: list[str]) -> str:
     server = find_server(view, words)
     if isinstance(server, str):
         return server
-    return line(weigh(server, words[1] if len(words) > 1 else "", view.process.clock.now))
+    return weigh(server, words[1] if len(words) > 1 else "", view.process.clock.now)
 
 
 @command("set maxconn server", source="9.3", level="admin")
@@ -125,7 +120,7 @@ def set_maxconn(view: View, words: list[str]) -> str:
     server = find_server(view, words)
     if isinstance(server, str):
         return server
-    return line(limit(server, words[1] if len(words) > 1 else ""))
+    return limit(server, words[1] if len(words) > 1 else "")
 
 
 @command("shutdown sessions server", source="9.3", level="admin")

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from trilb.admin.cmd_resolvers import set_fqdn
-from trilb.admin.cmd_servers import find_server, line
+from trilb.admin.cmd_servers import find_server
 from trilb.admin.commands import View, command
 from trilb.base import ip
 from trilb.health import moves, states
@@ -15,7 +15,7 @@ from trilb.health.weights import weigh
 from trilb.live.server import MAINT, Server
 
 Setting = Callable[[View, Server, list[str]], str]
-"""(view, server, what follows its name): the answer, which ends in a line feed."""
+"""(view, server, what follows its name): the answer. Some of HAProxy's lack a line feed of their own."""
 _CLI = "changed from CLI"
 
 
@@ -63,7 +63,7 @@ def _agent(view: View, server: Server, words: list[str]) -> str:
 
 
 def _weight(view: View, server: Server, words: list[str]) -> str:
-    return line(weigh(server, words[0] if words else "", view.process.clock.now))
+    return weigh(server, words[0] if words else "", view.process.clock.now)
 
 
 def _addr(view: View, server: Server, words: list[str]) -> str:
@@ -83,41 +83,41 @@ def _check_addr(view: View, server: Server, words: list[str]) -> str:
     if not words:
         return "set server <b>/<s> check-addr requires an address and optionally a port.\n"
     if server.check is None or not server.check.enabled:
-        return "health checks are not enabled on this server\n"
+        return "health checks are not enabled on this server"
     if not ip.is_literal(words[0]):
-        return f"invalid addr '{words[0]}'\n"
-    return _line(moves.check_elsewhere(server.check, words[0], _port(words)))
+        return f"invalid addr '{words[0]}'"
+    return moves.check_elsewhere(server.check, words[0], _port(words))
 
 
 def _check_port(view: View, server: Server, words: list[str]) -> str:
     if not words:
         return "set server <b>/<s> check-port requires a port.\n"
     if server.check is None or not server.check.enabled:
-        return "health checks are not enabled on this server\n"
-    return _line(moves.check_elsewhere(server.check, None, words[0]))
+        return "health checks are not enabled on this server"
+    return moves.check_elsewhere(server.check, None, words[0])
 
 
 def _agent_addr(view: View, server: Server, words: list[str]) -> str:
     if not words:
         return "set server <b>/<s> agent-addr requires an address and optionally a port.\n"
     if server.agent is None or not server.agent.enabled:
-        return "agent checks are not enabled on this server\n"
+        return "agent checks are not enabled on this server"
     host = words[0]
     if not ip.is_literal(host):
         try:
             # This one may be a name (management.txt); the operator waits for it, and so does everybody else.
             host = str(socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
         except OSError:
-            return f"invalid addr '{host}'\n"
-    return _line(moves.check_elsewhere(server.agent, host, _port(words)))
+            return f"invalid addr '{host}'"
+    return moves.check_elsewhere(server.agent, host, _port(words))
 
 
 def _agent_port(view: View, server: Server, words: list[str]) -> str:
     if not words:
         return "set server <b>/<s> agent-port requires a port.\n"
     if server.agent is None or not server.agent.enabled:
-        return "agent checks are not enabled on this server\n"
-    return _line(moves.check_elsewhere(server.agent, None, words[0]))
+        return "agent checks are not enabled on this server"
+    return moves.check_elsewhere(server.agent, None, words[0])
 
 
 def _agent_send(view: View, server: Server, words: list[str]) -> str:
@@ -152,10 +152,6 @@ def _name(view: View, server: Server, words: list[str]) -> str:
     server.name = name
     server.backend.renew()
     return "Server name updated.\n"
-
-
-def _line(text: str) -> str:
-    return f"{text}\n" if text else ""
 
 
 _SETTINGS: dict[str, Setting] = {
