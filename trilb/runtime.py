@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
-from trilb.admin import page
+from trilb.admin import page, prometheus
 from trilb.admin.history import History
 from trilb.affinity.cookie import CookiePersistence
 from trilb.affinity.dynamic import dynamic_value
@@ -192,11 +192,18 @@ class _Builder:
 
         return step
 
+    def service(self, name: str) -> Step:
+        return _SERVICES[name](self.runtime)
+
     def uncertain(self, when: Cond) -> Callable[[Stream], bool | None]:
         return samples.uncertain(when, self.proxy.acls, self)
 
     def condition(self, when: Cond) -> Callable[[Stream], bool]:
         return samples.condition(when, self.proxy.acls, self)
+
+
+_SERVICES: dict[str, Callable[[Runtime], Step]] = {"prometheus-exporter": prometheus.step}
+"""What `use-service` may name."""
 
 
 def patterns(config: Config) -> Store:
