@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from trilb.admin import page, prometheus
+from trilb.admin.commands import Gate
 from trilb.admin.history import History
 from trilb.affinity.cookie import CookiePersistence
 from trilb.affinity.dynamic import dynamic_value
@@ -44,9 +45,10 @@ from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
 from trilb.net import proxyline
 from trilb.net.address import Sockaddr, initial, ipv4
+from trilb.net.poller import Waiter
 from trilb.proxy import opening, queue
 from trilb.proxy.plane import Plane
-from trilb.proxy.shutdown import shutdown_sessions
+from trilb.proxy.shutdown import shutdown_sessions, shutdown_stream
 from trilb.resolve import run as resolve
 from trilb.resolve.run import Resolvers
 from trilb.rules import capture, names
@@ -94,6 +96,8 @@ class Runtime:
     bindings: dict[int, Binding] = field(default_factory=dict)
     """The TLS of bind lines, by their `id()`."""
     warnings: list[tuple[Place, str]] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    """The listening sockets of frontends, once it serves."""
     resolvers: dict[str, Resolvers] = field(default_factory=dict)
     history: History | None = None
     """The last minutes' figures; only where there is a statistics page."""
@@ -117,6 +121,10 @@ class Runtime:
         assert self.config.language is not None
         scope = Scope(self.config.language, "", NOWHERE, "connection")
         return parse_process_variable(name, text, formatted=formatted, scope=scope)
+
+    def shutdown_stream(self, stream: Stream, waiter: Waiter, cause: str) -> None:
+        """End a stream; `cause` is the letter for the log."""
+        shutdown_stream(stream, waiter, cause)
 
     def open_anew(self, server: Server) -> None:
         """Whether its connections are secured changed: it begins anew, and what idles is of no use."""
@@ -243,6 +251,7 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
     process = ProcessState(clock, os.getpid(), settings.log_hostname or os.uname().nodename, settings.maxconn)
     process.uri_length = settings.log_uri
     process.error_codes, process.failure_codes = settings.error_codes, settings.failure_codes
+    process.limit(**settings.rates)
     process.node = settings.node or process.hostname
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
     plane = Plane(clock, process, limits, lane=settings.fast_lane)

@@ -36,6 +36,12 @@ listen closed
     stats uri /stats
     stats auth me:secret
     stats hide-version
+listen other
+    bind 127.0.0.1:{scoped}
+    stats uri /stats
+    stats scope .
+    stats admin if TRUE
+    server three 127.0.0.1:{two}
 """
 
 
@@ -46,6 +52,7 @@ class Served:
     port: int
     stats: int
     closed: int
+    scoped: int
     socket: str
 
 
@@ -53,7 +60,7 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Two servers behind trilb, and its pages."""
     path = str(tmp_path_factory.mktemp("s") / "s.sock")
-    ports = {"port": free_port(), "stats": free_port(), "closed": free_port()}
+    ports = {"port": free_port(), "stats": free_port(), "closed": free_port(), "scoped": free_port()}
     with Origin(name="one") as one, Origin(name="two") as two:
         text = CONFIG.format(socket=path, level="admin", one=one.port, two=two.port, **ports)
         with Program.trilb(text, **ports):
@@ -105,6 +112,56 @@ def test_a_server_is_drained_and_brought_back_by_the_form(served: Served) -> Non
     assert status_of(served, "two") == "no check"
 
 
+def test_who_sees_a_part_changes_a_part(served: Served) -> None:
+    status, fields = post(served.scoped, "b=web&s=two&action=maint")
+    assert (status, fields["location"]) == (303, "/stats;st=DENY")
+    assert status_of(served, "two") == "no check"
+    assert post(served.scoped, "b=other&s=three&action=ready")[1]["location"] == "/stats;st=DONE"
+
+
+def test_without_its_condition_nothing_changes(served: Served) -> None:
+    right = base64.b64encode(b"me:secret").decode()
+    status, fields = post(served.closed, "b=web&s=two&action=maint", f"Authorization: Basic {right}")
+    assert (status, fields["location"]) == (303, "/stats;st=DENY")
+    assert status_of(served, "two") == "no check"
+    _, _, body = get(served.closed, "/stats", f"Authorization: Basic {right}")
+    assert "<form method=post" not in body
+    assert "type=checkbox name=s" not in body
+
+
+def test_a_form_that_stops_halfway_changes_nothing(served: Served) -> None:
+    head = b"POST /stats HTTP/1.1\r\nHost: h\r\nContent-Length: 500\r\n\r\nb=web&s=two&action=maint"
+    raw = exchange(served.stats, head, half_close=True)
+    assert parse_response(raw)[0] == 400
+    assert status_of(served, "two") == "no check"
+
+
+def test_a_form_in_chunks(served: Served) -> None:
+    body = b"18\r\nb=web&s=two&action=drain\r\n0\r\n\r\n"
+    head = b"POST /stats HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert b"location: /stats;st=DONE" in exchange(served.stats, head + body)
+    assert status_of(served, "two") == "DRAIN"
+    assert post(served.stats, "b=web&s=two&action=ready")[1]["location"] == "/stats;st=DONE"
+
+
+def test_what_a_check_said_is_text(served: Served) -> None:
+    from trilb.admin import page_rows
+    from trilb.admin.columns import COLUMNS, POSITION
+    from trilb.admin.views import Row
+
+    row = Row.__new__(Row)
+    row.kind = "S"
+    row.values = [None] * len(COLUMNS)
+    said = {"check_status": "L7STS", "last_chk": "<script>'\"&", "svname": "a", "status": "DOWN", "addr": "<b>"}
+    more: dict[str, str | int] = {**said, "iid": 2, "sid": 1, "check_code": 500, "cookie": '"><i>', "tracked": "<u>/s"}
+    for name, value in more.items():
+        row.values[POSITION[name]] = value
+    text = page_rows.draw(row, None, admin=True, legends=True)
+    assert "<b>L7STS/500</b>" in text
+    assert "&lt;script&gt;&#x27;&quot;&amp;" in text
+    assert not any(tag in text for tag in ("<script", "<u>", "<b><", '"><i>'))
+
+
 def test_another_sites_form_changes_nothing(served: Served) -> None:
     status, fields = post(served.stats, "b=web&s=two&action=maint", "Origin: http://evil.example")
     assert (status, fields["location"]) == (303, "/stats;st=DENY")
@@ -139,4 +196,4 @@ def test_the_runtime_socket(served: Served) -> None:
     assert status_of(served, "one") == "MAINT"
     assert ask(served.socket, "enable server web/one") == "\n"
     assert ask(served.socket, "enable server web/nope") == "No such server.\n\n"
-    assert ask(served.socket, "bogus").startswith("Unknown command: 'bogus'")
+    assert ask(served.socket, "bogus").startswith("Unknown command, but maybe one of the following ones")

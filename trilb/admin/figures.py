@@ -16,7 +16,7 @@ from trilb.live.check import Check
 from trilb.live.counters import SAMPLES, Counters
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend, Listener
-from trilb.live.server import MAINT, Server
+from trilb.live.server import MAINT, STOPPED, Server
 
 Getters = dict[str, Callable[[Any, "Moment"], str | int | None]]
 
@@ -170,7 +170,7 @@ _FRONTEND: Getters = {
     "pxname": lambda front, moment: front.name,
     "svname": lambda front, moment: "FRONTEND",
     "slim": lambda front, moment: front.maxconn,
-    "status": lambda front, moment: "STOP" if front.stopped else "OPEN",
+    "status": lambda front, moment: "STOP" if front.stopped else "PAUSED" if front.paused else "OPEN",
     "iid": lambda front, moment: front.config.id,
     "sid": lambda front, moment: 0,
     "type": lambda front, moment: 0,
@@ -259,7 +259,16 @@ def _queue_length(thing: Any, moment: Moment) -> int:
 
 
 def _downtime(server: Server, moment: Moment) -> int:
-    return 0
+    """Seconds it was down, this time included."""
+    down = moment.now - server.last_change if server.operation == STOPPED else 0.0
+    return int(server.down_seconds + down)
+
+
+def _backend_downtime(backend: Backend, moment: Moment) -> int | None:
+    if not backend.servers:
+        return None
+    down = 0.0 if any(server.effective for server in backend.servers) else moment.now - backend.last_change
+    return int(backend.down_seconds + down)
 
 
 _SERVER: Getters = {
@@ -287,7 +296,7 @@ _SERVER: Getters = {
     "iid": lambda server, moment: server.backend.config.id,
     "sid": lambda server, moment: server.id,
     "throttle": lambda server, moment: None,
-    "tracked": lambda server, moment: _tracked(server),
+    "tracked": lambda server, moment: server.via or None,
     "type": lambda server, moment: 2,
     "rate": _rate("rate"),
     "rate_max": _counter("rate.highest"),
@@ -306,11 +315,6 @@ _SERVER: Getters = {
     "srid": lambda server, moment: 0,
     "priv_idle_cur": lambda server, moment: 0,
 }
-
-
-def _tracked(server: Server) -> str | None:
-    track = server.line.track
-    return None if not track else track if "/" in track else f"{server.backend.name}/{track}"
 
 
 def _usable(*, backup: bool) -> Callable[[Backend, Moment], int]:
@@ -341,8 +345,8 @@ _BACKEND: Getters = {
     "weight": lambda back, moment: sum(server.effective for server in back.usable()),
     "act": _usable(backup=False),
     "bck": _usable(backup=True),
-    "lastchg": lambda back, moment: _since(back.counters.lastchg, moment),
-    "downtime": lambda back, moment: 0 if back.servers else None,
+    "lastchg": lambda back, moment: _since(back.last_change, moment),
+    "downtime": _backend_downtime,
     "iid": lambda back, moment: back.config.id,
     "sid": lambda back, moment: 0,
     "type": lambda back, moment: 1,

@@ -73,8 +73,10 @@ def step(
         allowed = any(when(stream) for when in admin)
         if head.method == b"POST":
             if not allowed or not page_change.ours(head):
-                return _see(uri, asked, "DENY")
-            return NeedBody(most, lambda body: changed(asked, body))
+                return NeedBody(0, lambda body: _see(uri, asked, "DENY"))
+            # The head takes its part of the buffer.
+            room = most - 1 - sum(len(name) + len(value) for name, value in head.fields)
+            return NeedBody(max(room, 0), lambda body: changed(asked, body))
         # HAProxy counts its own pages as served: times are set, the log names <STATS>.
         stream.dispatched = stream.connected = stream.responded = stream.received
         found = rows(
@@ -101,7 +103,7 @@ def step(
         if form.ask and form.action in page_change.DESTRUCTIVE and backend is not None and form.servers:
             text = page_html.confirmation(stats, asked, form, backend)
             return _reply([_NO_CACHE, *page_html.FIELDS], text)
-        return _see(uri, asked, page_change.change(form, backend))
+        return _see(uri, asked, page_change.change(form, backend, view.process.clock.now))
 
     return run
 

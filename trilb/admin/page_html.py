@@ -125,9 +125,10 @@ def _top(stats: Stats, view: View, asked: Asked, node: str | None) -> str:
     now = process.clock.now
     version = "" if stats.hide_version else f" <span class=d>{escape(__version__)}</span>"
     who = " ".join(f"<span>{escape(text)}</span>" for text in (node, _description(stats, view)) if text)
+    most = f" <span class=d>of {short(process.maxconn)}</span>" if process.maxconn else ""
     figures = (
         ("up", span(int(process.clock.wall - process.started_wall))),
-        ("connections", f"{short(process.actconn)} <span class=d>of {short(process.maxconn)}</span>"),
+        ("connections", short(process.actconn) + most),
         ("new a second", f"{process.conn_rate.read(now)} <span class=d>max {process.conn_rate.highest}</span>"),
         ("requests a second", f"{process.req_rate.read(now)} <span class=d>max {process.req_rate.highest}</span>"),
         ("requests", short(process.cum_req)),
@@ -218,7 +219,7 @@ def _proxy(name: str, lines: list[Row], stats: Stats, view: View, asked: Asked, 
 
 
 def _options() -> str:
-    return "".join(f"<option value={name}>{text}</option>" for name, (text, _) in ACTIONS.items())
+    return "".join(f"<option value={name}>{text}</option>" for name, (text, _) in ACTIONS.items() if text)
 
 
 def _form(number: int, stats: Stats, asked: Asked) -> str:
@@ -252,7 +253,7 @@ def confirmation(stats: Stats, asked: Asked, form: Form, backend: Backend) -> st
     names = "".join(f"<li>{escape(name)}" for name in form.servers)
     return (
         _head("Are you sure?", Stats(), asked, "%23e90")
-        + f"<body><main class=sure><h1>{escape(ACTIONS[action][0])}?</h1>"
+        + f"<body><main class=sure><h1>{escape(ACTIONS[action][0] or action)}?</h1>"
         f"<p>In backend {escape(backend.name)}:<ul>{names}</ul>"
         f'<form method=post action="{where}"><input type=hidden name=b value="#{backend.config.id}">{fields}'
         f'<button name=action value="{escape(action)}" class=bad>Do it</button> <a href="{where}">Leave it</a></form>'

@@ -90,10 +90,11 @@ _FIRST_WORDS = {"MAINT": "maint", "DRAIN": "drain", "NOLB": "nolb", "no": "plain
 def state_of(status: str) -> str:
     """The state that a `status` column means (management.txt, 9.1)."""
     word, _, rest = status.partition(" ")
+    counted = "/" in rest and rest[0] != "("
     if word == "UP":
-        return "failing" if "/" in rest else "up"
+        return "failing" if counted else "up"
     if word == "DOWN":
-        return "rising" if "/" in rest else "down"
+        return "rising" if counted else "down"
     return _FIRST_WORDS.get(word, "stopped")
 
 
@@ -171,6 +172,8 @@ def _check(row: Row) -> str:
         told = ": ".join(part for part in (str(row[f"{prefix}_desc"]), said) if part)
         text += f" <i>{escape(said)}</i>" if said else ""
         parts.append(f'<span title="{escape(told)}">{text}</span>')
+    if row["tracked"]:
+        parts.append(f"<i>as {escape(str(row['tracked']))}</i>")
     return "<td class=k>" + " ".join(parts)
 
 
@@ -183,8 +186,6 @@ def _state(row: Row, key: str) -> str:
     text += f"{escape(status)}</span>"
     if isinstance(since, int) and row.kind in "SB":
         text += f" <span class=d>{span(since)}</span>"
-    if row["tracked"]:
-        text += f" <span class=d>follows {escape(str(row['tracked']))}</span>"
     return text
 
 

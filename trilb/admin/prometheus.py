@@ -193,7 +193,8 @@ def _states(metric: Metric, row: Row) -> Iterator[tuple[str, str, int]]:
         elif row.kind == "L":
             now, every = str(row["status"]), _SOCKET_STATES
         else:
-            now, every = "UP" if row["status"] in ("UP", "OPEN") else "DOWN", _SERVICE_STATES
+            up = str(row["status"]).startswith(("UP", "OPEN"))
+            now, every = "UP" if up else "DOWN", _SERVICE_STATES
         for word in every:
             yield "state", word, int(word == now)
     elif column == "check_status":
@@ -241,9 +242,11 @@ def _row_lines(scope: str, found: list[Row], want: Wanted) -> Iterator[str]:
             lines = [line for each in parts for line in each]
         else:
             position, seconds, omitted = metric.position, metric.column in _SECONDS, metric.column in _OMITTED
-            only_http = metric.column in _HTTP_ONLY
+            only_http, code = metric.column in _HTTP_ONLY, metric.column == "check_code"
             for row, label, is_http in zip(found, plain, http, strict=True):
                 value = row.values[position]
+                if code and value is None and row["check_status"]:
+                    value = 0
                 if value is None:
                     if not omitted:
                         lines.append(f"{metric.name}{label} NaN\n")
@@ -347,12 +350,14 @@ def step(asked: Asked) -> Step:
             want = wanted(query)
         except Malformed:
             return Return(400)
+        if stream.backend is None:
+            stream.frontend.counters.intercepted += 1
         body = "".join(text(asked, want)).encode("latin-1", "replace")
         fields = [
             (b"cache-control", b"no-cache"),
             (b"content-type", b"text/plain; version=0.0.4"),
             (b"content-length", b"%d" % len(body)),
         ]
-        return Reply(200, fields, body)
+        return Reply(200, fields, body, counted=True)
 
     return run

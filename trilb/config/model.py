@@ -702,6 +702,8 @@ class Socket:
     uid: int | None = None
     gid: int | None = None
     expose_fd: bool = False
+    severity_output: str = "none"
+    backlog: int = 0
 
 
 @dataclass(slots=True)
@@ -750,6 +752,8 @@ class Global:
     stats_sockets: list[Socket] = field(default_factory=list)
     stats_timeout: float = 10.0
     stats_maxconn: int = 10
+    rates: dict[str, int] = field(default_factory=dict)
+    """`maxconnrate`, `maxsessrate`, `maxsslrate`: events a second."""
     spread_checks: int = 0
     """Percent by which the intervals of checks vary."""
     max_spread_checks: float = 0.0

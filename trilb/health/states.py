@@ -81,7 +81,7 @@ def force(server: Server, state: str, now: float) -> None:
 
 
 def maintain(server: Server, now: float, flag: int = FMAINT, cause: str = "") -> None:
-    """A reason for maintenance; `cause` (of RMAINT) goes to the log."""
+    """A reason for maintenance; `cause` goes to the log."""
     before = server.admin
     server.admin |= flag
     if before & MAINT or before == server.admin:
@@ -96,7 +96,7 @@ def maintain(server: Server, now: float, flag: int = FMAINT, cause: str = "") ->
         server.counters.chkdown += 1
         _rebalance(server, now, f"is going DOWN for maintenance{told}.", "notice" if soft else "alert")
     for follower in server.followers:
-        maintain(follower, now, IMAINT)
+        maintain(follower, now, IMAINT, cause)
 
 
 def resume(server: Server, now: float, flag: int = FMAINT) -> None:
@@ -119,8 +119,8 @@ def resume(server: Server, now: float, flag: int = FMAINT) -> None:
         resume(follower, now, IMAINT)
 
 
-def drain(server: Server, now: float, flag: int = FDRAIN) -> None:
-    """A reason for drain: only those who belong to the server are sent to it."""
+def drain(server: Server, now: float, flag: int = FDRAIN, cause: str = "") -> None:
+    """A reason for drain: only those who belong to the server are sent to it. `cause` goes to the log."""
     before = server.admin
     if before & flag:
         return
@@ -130,11 +130,11 @@ def drain(server: Server, now: float, flag: int = FDRAIN) -> None:
             _remains(server)
         else:
             _move(server, server.operation, now)
-            told = f" via {server.via}" if flag == IDRAIN else ""
+            told = (f" ({cause})" if cause else "") + (f" via {server.via}" if flag == IDRAIN else "")
             _rebalance(server, now, f"enters drain state{told}.", "notice", entering=True)
     if not before & DRAIN:
         for follower in server.followers:
-            drain(follower, now, IDRAIN)
+            drain(follower, now, IDRAIN, cause)
 
 
 def undrain(server: Server, now: float, flag: int = FDRAIN) -> None:

@@ -13,9 +13,9 @@ from trilb.base.units import seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed, parse_expr, parse_format
 from trilb.config.keywords import resolvers as resolving
-from trilb.config.keywords.globals import lookup_id, octal
 from trilb.config.keywords.registry import Context, keyword
 from trilb.config.keywords.secure import read_option
+from trilb.config.keywords.sockets import lookup_id, octal
 from trilb.config.lexer import Line, expand_address
 from trilb.config.model import Bind, PeerTls, Proxy, ServerLine, Tls
 
