@@ -101,6 +101,8 @@ class Runtime:
     gates: list[Gate] = field(default_factory=list)
     """The listening sockets of frontends, once it serves."""
     resolvers: dict[str, Resolvers] = field(default_factory=dict)
+    stats_file: str = ""
+    """What a stats-file says to begin with; who opens the sockets counts them as well."""
     history: History | None = None
     """The last minutes' figures; only where there is a statistics page."""
     sections: list[Any] = field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from trilb.admin import formats, info, views
+from trilb.admin import formats, info, stats_file, views
 from trilb.admin.commands import Answer, View, command
 from trilb.admin.figures import Moment
 from trilb.admin.views import Selection
@@ -63,6 +63,12 @@ def _proxy(view: View, word: str) -> int | None:
 def show_schema(view: View, words: list[str]) -> str:
     """show schema json: report schema used for stats"""
     return formats.schema()
+
+
+@command("dump stats-file", source="9.3", level="user")
+def dump_stats_file(view: View, words: list[str]) -> Answer:
+    """dump stats-file : dump counters as a file that `stats-file` reads"""
+    return stats_file.dump(view)
 
 
 @command("clear counters", source="9.3", level="operator", allowed=True)
