@@ -124,3 +124,4 @@ def test_what_newer_ones_add(duel: Duel) -> None:
     _, text = scrape(duel.trilb, "?scope=frontend&extra-counters")
     assert 'haproxy_frontend_ssl_sess{proxy="fe",mod="ssl"} 0\n' in text
     assert "# TYPE haproxy_frontend_h1_open_connections gauge\n" in text
+    assert "None" not in text

@@ -14,7 +14,7 @@ from typing import Any
 from trilb.config.model import Mode
 from trilb.health.results import CODED, WORDS
 from trilb.live.check import Check
-from trilb.live.counters import SAMPLES, Counters
+from trilb.live.counters import Counters
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend, Listener
 from trilb.live.server import MAINT, STOPPED, Server
@@ -83,14 +83,12 @@ def _last(thing: Any, moment: Moment) -> int:
 
 
 def _average(name: str) -> Callable[[Any, Moment], int]:
-    """An average over the last requests, of as many as there were."""
+    """An average over the last requests, of as many as there were, rounded up as HAProxy's are."""
 
     def read(thing: Any, moment: Moment) -> int:
         counters: Counters = thing.counters
-        count = counters.req_tot if _config(thing).mode is Mode.HTTP else counters.lbtot
-        window = min(count, SAMPLES) or SAMPLES
         total: int = getattr(counters, name)
-        return (total + window - 1) // window
+        return -(-total // (counters.timed or 1))
 
     return read
 
@@ -114,12 +112,28 @@ _MODE: Getters = {
 }
 _COMPRESSION = "comp_in comp_out comp_byp comp_rsp"
 _CACHE = "cache_lookups cache_hits"
-_MUXES = (
-    "h2_headers_rcvd h2_data_rcvd h2_settings_rcvd h2_rst_stream_rcvd h2_goaway_rcvd h2_detected_conn_protocol_errors "
-    "h2_detected_strm_protocol_errors h2_rst_stream_resp h2_goaway_resp h2_open_connections h2_backend_open_streams "
-    "h2_total_connections h2_backend_total_streams h1_open_connections h1_open_streams h1_total_connections "
-    "h1_total_streams h1_bytes_in h1_bytes_out h1_spliced_bytes_in h1_spliced_bytes_out"
-)
+_UNCOUNTED: Getters = {
+    name: lambda thing, moment: None
+    for name in (
+        "h2_headers_rcvd h2_data_rcvd h2_settings_rcvd h2_rst_stream_rcvd h2_goaway_rcvd "
+        "h2_detected_conn_protocol_errors h2_detected_strm_protocol_errors h2_rst_stream_resp h2_goaway_resp "
+        "h2_backend_open_streams h1_open_streams h1_bytes_in h1_bytes_out h1_spliced_bytes_in h1_spliced_bytes_out"
+    ).split()
+}
+"""Frames and raw bytes are not counted: their fields are empty."""
+
+
+def _in_http(read: Callable[[Counters], int]) -> Callable[[Any, Moment], int]:
+    """0 in other modes."""
+    return lambda thing, moment: read(thing.counters) if _config(thing).mode is Mode.HTTP else 0
+
+
+_MUXES: Getters = {
+    **_UNCOUNTED,
+    "h2_open_connections": lambda thing, moment: thing.counters.h2_open,
+    "h2_total_connections": lambda thing, moment: thing.counters.h2_sess,
+    "h2_backend_total_streams": lambda thing, moment: thing.counters.h2_req,
+}
 
 
 # -- frontends and their sockets -------------------------------------------------------------------------------------
@@ -146,7 +160,10 @@ _FRONTEND: Getters = {
     **_http_only(_counted("intercepted")),
     **_zero(_COMPRESSION),
     **_http_only(_zero(_CACHE)),
-    **_zero(_MUXES),
+    **_MUXES,
+    "h1_open_connections": _in_http(lambda counters: counters.scur - counters.h2_open),
+    "h1_total_connections": _in_http(lambda counters: counters.stot - counters.h2_sess),
+    "h1_total_streams": _in_http(lambda counters: counters.streams),
     "pxname": lambda front, moment: front.name,
     "svname": lambda front, moment: "FRONTEND",
     "slim": lambda front, moment: front.maxconn,
@@ -314,7 +331,12 @@ _BACKEND: Getters = {
     **_http_only(_counted("req_tot")),
     **_zero(_COMPRESSION),
     **_http_only(_zero(_CACHE)),
-    **_zero(_MUXES),
+    **_MUXES,
+    "h1_open_connections": lambda back, moment: (
+        sum(len(server.idle) + server.used for server in back.servers) if back.config.mode is Mode.HTTP else 0
+    ),
+    "h1_total_connections": _in_http(lambda counters: counters.conn_tot - counters.h2_sess),
+    "h1_total_streams": _in_http(lambda counters: counters.conn_tot + counters.reuse - counters.h2_req),
     # HAProxy's fields are for its exporter, which counts itself; elsewhere they are 0 (observed).
     **_zero("agg_server_status agg_server_check_status agg_check_status"),
     "pxname": lambda back, moment: back.name,

@@ -276,8 +276,10 @@ def _module_lines(scope: str, found: list[Row], labels: list[dict[str, str]], wa
             lines = [
                 f"{name}{_labels(**pairs, mod=module)} {row.values[column.position]}\n"
                 for row, pairs in zip(found, labels, strict=True)
+                if row.values[column.position] is not None
             ]
-            yield f"# HELP {name} {column.doc}\n# TYPE {name} {kind}\n" + "".join(lines)
+            if lines:
+                yield f"# HELP {name} {column.doc}\n# TYPE {name} {kind}\n" + "".join(lines)
 
 
 def _tables(asked: Asked, want: Wanted) -> Iterator[str]:

@@ -10,7 +10,7 @@ SAMPLES = 1024
 _TALLIES = (
     "stot bin bout dreq dresp ereq econ eresp wretr wredis cli_abrt srv_abrt lbtot req_tot conn_tot chkfail chkdown "
     "lane_hits reuse dcon dses wrew eint intercepted hanafail ssl_sess ssl_reused ssl_failed h2_sess h2_req "
-    "queue_sum connect_sum response_sum total_sum"
+    "streams timed queue_sum connect_sum response_sum total_sum"
 ).split()
 _HIGHEST = "smax qmax queue_most connect_most response_most total_most".split()
 
@@ -36,6 +36,7 @@ class Counters:
         "eint",
         "ereq",
         "eresp",
+        "h2_open",
         "h2_req",
         "h2_sess",
         "hanafail",
@@ -61,6 +62,8 @@ class Counters:
         "ssl_reused",
         "ssl_sess",
         "stot",
+        "streams",
+        "timed",
         "total_most",
         "total_sum",
         "wredis",
@@ -103,6 +106,8 @@ class Counters:
     ssl_reused: int
     ssl_sess: int
     stot: int
+    streams: int
+    timed: int
     total_most: int
     total_sum: int
     wredis: int
@@ -115,6 +120,8 @@ class Counters:
         self.conn_rate = Rate()
         self.hrsp = [0] * 6
         self.scur = 0
+        self.h2_open = 0
+        """HTTP/2 connections that are open; `h2_sess` counts all there were, `h2_req` the requests on them."""
         self.last = 0.0
         """When the last session or request began, the loop's seconds; 0.0 for never."""
         self.lastchg = 0.0
@@ -152,17 +159,13 @@ class Counters:
         self.arrive()
         self.begin(now)
 
-    def took(self, count: int, queued: int, connect: int, response: int, total: int) -> None:
-        """Take in the times of a stream that was served, in milliseconds; it is the `count`th.
+    def took(self, queued: int, connect: int, response: int, total: int) -> None:
+        """Take in the times of a stream that was served, in milliseconds.
 
-        An average is kept as a sum of SAMPLES values: once it has them, each that comes drives one average out.
+        An average is kept as a sum and a number of values; both are halved when there are twice SAMPLES of them, so
+        that what is old counts less and less.
         """
-        if count > SAMPLES:
-            rest = SAMPLES - 1
-            self.queue_sum -= (self.queue_sum + rest) // SAMPLES
-            self.connect_sum -= (self.connect_sum + rest) // SAMPLES
-            self.response_sum -= (self.response_sum + rest) // SAMPLES
-            self.total_sum -= (self.total_sum + rest) // SAMPLES
+        self.timed = timed = self.timed + 1
         self.queue_sum += queued
         self.connect_sum += connect
         self.response_sum += response
@@ -175,3 +178,9 @@ class Counters:
             self.response_most = response
         if total > self.total_most:
             self.total_most = total
+        if timed >= 2 * SAMPLES:
+            self.timed = SAMPLES
+            self.queue_sum >>= 1
+            self.connect_sum >>= 1
+            self.response_sum >>= 1
+            self.total_sum >>= 1
