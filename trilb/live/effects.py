@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from trilb.http.head import Field, Head
@@ -106,6 +106,16 @@ class NeedBody:
         self.then = then
 
 
+class Compose:
+    """Answer what `then` makes of a text that comes in pieces; between any two of them others are served."""
+
+    __slots__ = ("pieces", "then")
+
+    def __init__(self, pieces: Iterator[str], then: Callable[[bytes], Reply]) -> None:
+        self.pieces = pieces
+        self.then = then
+
+
 class Allow:
     """Stop evaluating this rule set."""
 
@@ -200,4 +210,4 @@ Resuming = WaitBody | Pause | EarlyHint | Resolve
 Refusing = Deny | Return | Challenge | Reply | Tarpit | Drop | Fail | Abort
 """Effects that end the stream."""
 
-Effect = Refusing | NeedBody | Allow | More | Upgrade | ExpectProxy | Resuming
+Effect = Refusing | NeedBody | Compose | Allow | More | Upgrade | ExpectProxy | Resuming
