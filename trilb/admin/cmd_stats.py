@@ -27,6 +27,8 @@ def show_info(view: View, words: list[str]) -> str:
 def show_stat(view: View, words: list[str], level: str) -> Answer:
     """show stat [desc|json|no-maint|typed|up]* : report counters for each proxy and server"""
     if words[:1] == ["domain"]:
+        if words[1:2] == ["resolvers"]:
+            return "".join(_resolvers(view))
         if words[1:2] != ["proxy"]:
             return "Invalid statistics domain.\n"
         words = words[2:]
@@ -44,6 +46,20 @@ def show_stat(view: View, words: list[str], level: str) -> Answer:
     if "typed" in words:
         return formats.typed(found_rows, described="desc" in words)
     return views.csv(found_rows)
+
+
+_RESOLVERS = (
+    "sent snd_error valid update cname cname_error any_err nx timeout refused other invalid too_big truncated outdated"
+).split()
+
+
+def _resolvers(view: View) -> Iterator[str]:
+    """A row for each nameserver, in CSV."""
+    yield f"# id,pid,{','.join(_RESOLVERS).replace('snd_error', 'send_error')},\n"
+    for section in view.resolvers.values():
+        for nameserver in section.nameservers:
+            counted = ",".join(str(nameserver.counters.get(name, 0)) for name in _RESOLVERS)
+            yield f"{nameserver.name},{section.name},{counted},\n"
 
 
 def _number(word: str) -> int:

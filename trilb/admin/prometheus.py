@@ -15,7 +15,7 @@ from trilb.admin import info, prometheus_texts, views
 from trilb.admin.columns import COLUMNS, MODULES, POSITION, entries
 from trilb.admin.views import Row, Selection
 from trilb.config.model import Mode
-from trilb.live.effects import Effect, Reply, Return
+from trilb.live.effects import Compose, Effect, Reply, Return
 from trilb.live.plan import Step
 from trilb.live.server import DRAIN, MAINT, STOPPED, STOPPING, Server
 from trilb.live.stream import Stream
@@ -23,6 +23,8 @@ from trilb.tables.store import Table
 
 SCOPES = ("global", "frontend", "listener", "backend", "server", "sticktable", "resolver")
 """In the order they are written in."""
+_BREATH = 25
+"""Rows that are looked at before others get a turn: about a millisecond's work."""
 _KINDS = {"frontend": "F", "listener": "L", "backend": "B", "server": "S"}
 _SERVER_STATES: tuple[str, ...] = ("DOWN", "UP", "MAINT", "DRAIN", "NOLB")
 _SERVICE_STATES: tuple[str, ...] = ("DOWN", "UP")
@@ -327,12 +329,16 @@ def _resolvers(asked: Asked, want: Wanted) -> Iterator[str]:
 
 
 def text(asked: Asked, want: Wanted) -> Iterator[str]:
-    """The metrics asked for, one after the other."""
+    """The metrics asked for, one after the other, and now and then nothing, so that others get a turn."""
     if "global" in want.scopes:
         yield from _process(asked, want)
     kinds = want.scopes & set(_KINDS)
     if kinds:
-        found = list(views.rows(asked, None, Selection(no_maint=want.no_maint)))
+        found = []
+        for row in views.rows(asked, None, Selection(no_maint=want.no_maint)):
+            found.append(row)
+            if not len(found) % _BREATH:
+                yield ""
         for scope in SCOPES:
             if scope in kinds:
                 mine: Iterable[Row] = (row for row in found if row.kind == _KINDS[scope])
@@ -341,6 +347,15 @@ def text(asked: Asked, want: Wanted) -> Iterator[str]:
         yield from _tables(asked, want)
     if "resolver" in want.scopes:
         yield from _resolvers(asked, want)
+
+
+def _reply(body: bytes) -> Reply:
+    fields = [
+        (b"cache-control", b"no-cache"),
+        (b"content-type", b"text/plain; version=0.0.4"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    return Reply(200, fields, body, counted=True)
 
 
 def step(asked: Asked) -> Step:
@@ -354,12 +369,6 @@ def step(asked: Asked) -> Step:
             return Return(400)
         if stream.backend is None:
             stream.frontend.counters.intercepted += 1
-        body = "".join(text(asked, want)).encode("latin-1", "replace")
-        fields = [
-            (b"cache-control", b"no-cache"),
-            (b"content-type", b"text/plain; version=0.0.4"),
-            (b"content-length", b"%d" % len(body)),
-        ]
-        return Reply(200, fields, body, counted=True)
+        return Compose(text(asked, want), _reply)
 
     return run
