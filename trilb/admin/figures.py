@@ -25,11 +25,23 @@ Getters = dict[str, Callable[[Any, "Moment"], str | int | None]]
 class Moment:
     """When, and for whom: `legends` shows addresses, cookies and algorithms (operators, `stats show-legends`)."""
 
-    __slots__ = ("legends", "now")
+    __slots__ = ("_private", "_process", "legends", "now")
 
     def __init__(self, process: ProcessState, *, legends: bool = True) -> None:
         self.now = process.clock.now
         self.legends = legends
+        self._process = process
+        self._private: dict[Server, int] | None = None
+
+    def private(self, server: Server) -> int:
+        """Connections to a server that sessions keep for themselves (`http-reuse never`); they are counted once."""
+        if self._private is None:
+            self._private = {}
+            for each in self._process.sessions:
+                kept = each.session.private
+                if kept is not None:
+                    self._private[kept[0]] = self._private.get(kept[0], 0) + 1
+        return self._private.get(server, 0)
 
 
 def _counted(names: str) -> Getters:
@@ -189,6 +201,10 @@ _FRONTEND: Getters = {
 }
 
 
+_PROTOCOLS = {"u": "unix_stream", "[": "tcpv6"}
+"""By how the address of a socket begins."""
+
+
 def _socket_state(listener: Listener, moment: Moment) -> str:
     if listener.frontend.stopped:
         return "WAITING"
@@ -206,7 +222,7 @@ _LISTENER: Getters = {
     "sid": lambda listener, moment: listener.id,
     "type": lambda listener, moment: 3,
     "addr": lambda listener, moment: listener.address if moment.legends else None,
-    "proto": lambda listener, moment: "unix" if listener.address == "unix" else "tcp",
+    "proto": lambda listener, moment: _PROTOCOLS.get(listener.address[0], "tcpv4"),
 }
 
 # -- servers and backends --------------------------------------------------------------------------------------------
@@ -309,8 +325,9 @@ _SERVER: Getters = {
     "used_conn_cur": lambda server, moment: server.used,
     "need_conn_est": lambda server, moment: server.counters.smax,
     "uweight": lambda server, moment: server.weight,
-    "srid": lambda server, moment: 0,
-    "priv_idle_cur": lambda server, moment: 0,
+    # Nobody keeps count of how many servers had an id before.
+    "srid": lambda server, moment: None,
+    "priv_idle_cur": lambda server, moment: moment.private(server),
 }
 
 
