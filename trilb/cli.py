@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from trilb import HAPROXY_VERSION, __version__
@@ -162,7 +163,13 @@ def _valued(options: Options, flag: str, text: str) -> None:
 
 def _say(severity: Severity, text: str) -> None:
     tag = f"[{severity.value}]".ljust(10)
-    print(f"{tag} ({os.getpid()}) : {text}", file=sys.stderr)
+    line = f"{tag} ({os.getpid()}) : {text}"
+    print(line, file=sys.stderr)
+    master = os.environ.get("TRILB_READY_FD")
+    if master is not None and master.isdecimal():
+        # Who asked the master for a reload is to know why it failed (process/master.py).
+        with suppress(OSError):
+            os.write(int(master), f"{line}\n".encode())
 
 
 def _version(level: int) -> None:
@@ -408,7 +415,8 @@ def _listens(config: Config) -> bool:
 
 def _be_master(options: Options, config: Config, foreground: bool) -> int:
     """Master-worker mode: what was read here was only to tell early what is wrong with it."""
-    from trilb.base.address import parse as parse_address
+    from trilb.admin.cmd_shell import called
+    from trilb.config.keywords.sockets import master_socket
     from trilb.config.model import Bind
     from trilb.net.listen import open_listener
     from trilb.process import master
@@ -416,9 +424,11 @@ def _be_master(options: Options, config: Config, foreground: bool) -> int:
 
     listener = None
     if options.master_socket:
-        text = options.master_socket.partition(",")[0]
-        address = parse_address(text)[0]
-        listener = open_listener(address, Bind((address,), NOWHERE, mode=0o600), 10)
+        line = master_socket(options.master_socket)
+        mode = 0o600 if line.mode is None else line.mode
+        bind = Bind((line.address,), NOWHERE, mode=mode, uid=line.uid, gid=line.gid)
+        listener = line, open_listener(line.address, bind, line.backlog or 10)
+        os.environ["HAPROXY_MASTER_CLI"] = called(line)
     background = -1 if foreground else daemonize()
     command = [sys.executable, "-m", "trilb", *options.words]
     before = [*options.finish, *options.terminate]

@@ -196,4 +196,4 @@ def test_the_runtime_socket(served: Served) -> None:
     assert status_of(served, "one") == "MAINT"
     assert ask(served.socket, "enable server web/one") == "\n"
     assert ask(served.socket, "enable server web/nope") == "No such server.\n\n"
-    assert ask(served.socket, "bogus").startswith("Unknown command: 'bogus'")
+    assert ask(served.socket, "bogus").startswith("Unknown command, but maybe one of the following ones")

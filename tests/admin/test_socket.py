@@ -19,18 +19,14 @@ ADDRESS = f"\0trilb-test-{os.getpid()}"
 def test_a_fault_in_a_command_ends_nothing_but_its_client(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def execute(view: object, level: str, text: str, payload: str) -> str:
+    def execute(view: object, caller: object, text: str, payload: str) -> str:
         if text == "break":
             raise ZeroDivisionError
         return "well\n"
 
     monkeypatch.setattr(server, "execute", execute)
-    runtime = cast(
-        Any,
-        SimpleNamespace(
-            config=SimpleNamespace(globals=Global()), process=SimpleNamespace(faults=0), give_listeners=None
-        ),
-    )
+    process = SimpleNamespace(faults=0, clock=SimpleNamespace(wall=0.0), started_wall=0.0)
+    runtime = cast(Any, SimpleNamespace(config=SimpleNamespace(globals=Global()), process=process, give_listeners=None))
 
     async def ask(address: str, text: str) -> bytes:
         sock = trio.socket.socket(socket.AF_UNIX)
@@ -44,8 +40,8 @@ def test_a_fault_in_a_command_ends_nothing_but_its_client(
             listening.bind(ADDRESS)
             listening.listen()
             async with trio.open_nursery() as nursery:
-                line = cast(Socket, SimpleNamespace(level="admin", expose_fd=False))
-                nursery.start_soon(server.serve_socket, runtime, line, listening)
+                line = cast(Socket, SimpleNamespace(level="admin", expose_fd=False, severity_output="none"))
+                nursery.start_soon(server.serve_socket, runtime, trio.Semaphore(1), line, listening)
                 with trio.fail_after(5):
                     said = [await ask(ADDRESS, text) for text in ("break", "go on")]
                 nursery.cancel_scope.cancel()

@@ -235,6 +235,7 @@ def ask(path: Path, command: str) -> str:
         sock.settimeout(20)
         sock.connect(str(path))
         sock.sendall(command.encode() + b"\n")
+        sock.shutdown(socket.SHUT_WR)
         said = b""
         while data := sock.recv(65536):
             said += data

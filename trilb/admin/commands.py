@@ -1,14 +1,17 @@
-"""Commands of the runtime socket: the first few; its own issue completes them (management.txt, section 9.3).
+"""Commands of the runtime socket: what they are given, their registry, how a line finds its own (section 9.3).
 
 A command is a function of the view and its words; it answers text without the blank line that ends it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from trilb.admin.words import split_words
+from trilb.admin.caller import Caller, error, info
+from trilb.admin.shell import Answer as Answer
+from trilb.admin.usages import usage
+from trilb.admin.words import nearest_lines, split_words
 from trilb.base.registry import Registry
 from trilb.config.model import Config, Expr, Format
 from trilb.live.process import ProcessState
@@ -19,6 +22,27 @@ from trilb.samples.references import Store
 from trilb.tables.store import Table
 from trilb.tls.store import Binding
 from trilb.tls.store import Store as TlsStore
+
+
+class Gate(Protocol):
+    """A listening socket of a frontend."""
+
+    @property
+    def frontend(self) -> Frontend:
+        """Whose it is."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether it refuses connections for now."""
+
+    def pause(self) -> None:
+        """Refuse connections until `resume`."""
+
+    def resume(self) -> None:
+        """Accept again. Raises OSError when another process has taken the address."""
+
+    def stop(self) -> None:
+        """Take no more connections, for good."""
 
 
 class View(Protocol):
@@ -36,6 +60,10 @@ class View(Protocol):
     resolvers: dict[str, Resolvers]
     sections: list[Any]
     """Peers sections, each a `SectionView` of admin/cmd_peers.py."""
+    gates: list[Gate]
+    """The listening sockets of frontends; the worker fills it in."""
+    warnings: list[Any]
+    """What load had to say: places and texts."""
 
     def open_anew(self, server: Server) -> None:
         """Whether a server's connections are secured changed."""
@@ -46,43 +74,64 @@ class View(Protocol):
     def set_variable(self, name: str, value: Expr | Format) -> None:
         """Evaluate what a `proc` variable is set to, and set it."""
 
+    def shutdown_stream(self, stream: Any, waiter: Any, cause: str) -> None:
+        """End a stream; `cause` is the letter for the log."""
 
-Answer = str | Iterator[str]
-"""What a command says; one with much to say gives it in pieces, made while the socket takes them."""
+    def say(self, proxy: str, text: str, level: str) -> None:
+        """Log a line about a proxy, at a syslog level by name."""
+
+
 Command = Callable[..., Answer]
-"""(view, words); with the fact `payload` also the text after `<<`, with `allowed` also who asks."""
+"""(view, words); with the fact `payload` also the text after `<<`, with `allowed` the level of who asks, with `caller`
+the Caller."""
 commands: Registry[Command] = Registry("command")
 command = commands.register
-_LEVELS = ("user", "operator", "admin")
+_SHELL_HELP = {
+    "help [<command>]": "list matching or all commands",
+    "prompt": "toggle interactive mode with prompt",
+    "quit": "disconnect",
+}
 
 
-def execute(view: View, level: str, text: str, payload: str = "") -> Answer:
+def execute(view: View, caller: Caller | str, text: str, payload: str = "") -> Answer:
     """Run one command line at a level; unknown and forbidden ones answer what HAProxy answers."""
+    if isinstance(caller, str):
+        caller = Caller(caller)
     words = split_words(text)
-    if not words:
-        return ""
-    for count in (3, 2, 1):
-        entry = commands.get(" ".join(words[:count]))
-        if entry is not None and len(words) >= count:
-            if _LEVELS.index(level) < _LEVELS.index(str(entry.facts["level"])):
-                return "Permission denied\n"
-            if entry.facts.get("payload"):
-                return entry.factory(view, words[count:], payload)
-            if entry.facts.get("allowed"):
-                return entry.factory(view, words[count:], level)
-            return entry.factory(view, words[count:])
-    return "Unknown command: '" + words[0] + "'.\n" + help_text()
+    for count in (4, 3, 2, 1):
+        name = " ".join(words[:count])
+        entry = commands.get(name) if len(words) >= count else None
+        if entry is None or name.count(" ") != count - 1:
+            continue
+        facts = entry.facts
+        if facts.get("expert") and not caller.expert:
+            # As in HAProxy: who has not asked for them does not see them.
+            break
+        if not caller.may(str(facts["level"])):
+            return error("Permission denied\n")
+        if facts.get("experimental") and not caller.experimental:
+            return error("This command is restricted to experimental mode only.\n")
+        if facts.get("payload"):
+            return entry.factory(view, words[count:], payload)
+        if facts.get("allowed"):
+            return entry.factory(view, words[count:], caller.level)
+        if facts.get("caller"):
+            return entry.factory(view, words[count:], caller)
+        return entry.factory(view, words[count:])
+    return info(help_text(words, wanted=False))
 
 
-@command("help", source="9.3", level="user")
-def show_help(view: View, words: list[str]) -> str:
-    """help: this list"""
-    return help_text()
-
-
-def help_text() -> str:
-    """Every command with what it is for."""
-    lines = ["The following commands are valid at this level:"]
-    lines += [f"  {entry.doc}" for _, entry in sorted(commands.entries.items())]
-    lines += ["  prompt: toggle interactive mode with prompt", "  quit: disconnect"]
-    return "\n".join(lines) + "\n"
+def help_text(words: list[str], *, wanted: bool) -> str:
+    """Commands that begin as the words do, or are like them, each with what it is for; all when there is no word."""
+    told = {name: entry for name, entry in commands.entries.items() if not entry.facts.get("untold")}
+    names = sorted(told)
+    chosen = nearest_lines(names, words) if words else names
+    if wanted:
+        title = "The following commands are valid at this level:"
+    elif words:
+        title = "Unknown command, but maybe one of the following ones is a better match:"
+    else:
+        title = "Unknown command. Please enter one of the following commands only:"
+    lines = [usage(name, told[name].doc) for name in chosen]
+    lines += _SHELL_HELP.items()
+    return f"{title}\n" + "".join(f"  {use:<40}: {what}\n" for use, what in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 _COMMAND = re.compile(r"(?:[^\\;]|\\.|\\$)*")
 _WORD = re.compile(r"(?:[^\\\s]|\\.|\\$)+")
@@ -32,3 +33,29 @@ def payload_end(line: str) -> tuple[str, str | None]:
     """A line without the mark that announces a payload, and the line that ends the payload (None: no payload)."""
     match = _PAYLOAD.search(line)
     return (line, None) if match is None else (line[: match.start()], match[1])
+
+
+def nearest_lines(names: list[str], words: list[str]) -> list[str]:
+    """Which of some command names begin with all the words; else at most five that are like them, in their order.
+
+    Of the words those in front that begin some name are taken as meant; the rest is compared by the pairs of letters
+    that follow each other. (HAProxy's choice of five is close to this one and not always the same.)
+    """
+    meant = names
+    for count, _ in enumerate(words, 1):
+        begin = words[:count]
+        found = [name for name in meant if name.split()[:count] == begin]
+        if not found:
+            break
+        meant = found
+    else:
+        return meant
+    asked = _pairs(" ".join(words))
+    scores = {name: (asked - _pairs(name)).total() + (_pairs(name) - asked).total() for name in meant}
+    best = sorted(meant, key=lambda name: scores[name])[:5]
+    return [name for name in meant if name in best and scores[name] <= 2 * scores[best[0]]]
+
+
+def _pairs(text: str) -> Counter[str]:
+    text = f" {text.lower()[:200]} "
+    return Counter(text[at : at + 2] for at in range(len(text) - 1))

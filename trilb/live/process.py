@@ -13,6 +13,7 @@ class ProcessState:
     __slots__ = (
         "actconn",
         "clock",
+        "conn_limit",
         "conn_rate",
         "cum_conn",
         "cum_req",
@@ -21,17 +22,21 @@ class ProcessState:
         "faults",
         "hostname",
         "idle",
+        "invalid",
+        "limited",
         "log_origin",
         "maxconn",
         "node",
         "pid",
         "req_rate",
+        "sess_limit",
         "sessions",
         "started_wall",
         "stopping",
         "tls_failed",
         "tls_full",
         "tls_key_rate",
+        "tls_limit",
         "tls_now",
         "tls_rate",
         "tls_reused",
@@ -54,6 +59,13 @@ class ProcessState:
         """Percent of the last second that was spent waiting."""
         self.maxconn = maxconn
         self.actconn = 0
+        self.limited = False
+        """Whether any of the three limits below is set; the numbers are events a second, 0 for no limit."""
+        self.conn_limit = 0
+        self.sess_limit = 0
+        self.tls_limit = 0
+        self.invalid = 0
+        """Messages that were kept for `show errors` so far."""
         self.faults = 0
         self.cum_conn = 0
         self.cum_req = 0
@@ -73,3 +85,12 @@ class ProcessState:
         self.tls_now = 0
         self.tls_rate = Rate()
         self.tls_key_rate = Rate()
+
+    def limit(
+        self, maxconnrate: int | None = None, maxsessrate: int | None = None, maxsslrate: int | None = None
+    ) -> None:
+        """Change limits of rates, each a number a second; 0 is none, None leaves one as it is."""
+        self.conn_limit = self.conn_limit if maxconnrate is None else maxconnrate
+        self.sess_limit = self.sess_limit if maxsessrate is None else maxsessrate
+        self.tls_limit = self.tls_limit if maxsslrate is None else maxsslrate
+        self.limited = bool(self.conn_limit or self.sess_limit or self.tls_limit)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trilb.base.clock import Clock
 from trilb.config.model import Proxy
 from trilb.live.counters import Counters
+from trilb.live.invalid import Invalid
 from trilb.live.process import ProcessState
 from trilb.live.server import Server, Waiting
 
@@ -28,6 +29,7 @@ class Backend:
         "dispatch",
         "down_seconds",
         "fullconn",
+        "invalid",
         "last_change",
         "name",
         "plan",
@@ -56,6 +58,8 @@ class Backend:
         self.renewals: list[Callable[[], None]] = []
         """What is made of its servers, their names, ids and cookies, and is to be made anew when those change."""
         self.fullconn = config.fullconn or 1
+        self.invalid: Invalid | None = None
+        """The last response that was none (`show errors`)."""
         self.published = not config.unpublished
         self.queue: deque[Waiting] = deque()
         self.queue_index = 0
@@ -105,7 +109,19 @@ class Backend:
 class Frontend:
     """The serving side of a frontend or listen section."""
 
-    __slots__ = ("config", "counters", "listeners", "log_count", "maxconn", "name", "plan", "process", "stopped")
+    __slots__ = (
+        "config",
+        "counters",
+        "invalid",
+        "listeners",
+        "log_count",
+        "maxconn",
+        "name",
+        "paused",
+        "plan",
+        "process",
+        "stopped",
+    )
 
     plan: FrontendPlan
 
@@ -116,9 +132,13 @@ class Frontend:
         self.maxconn = maxconn
         self.counters = Counters()
         self.log_count = 0
+        self.invalid: Invalid | None = None
+        """The last request that was none (`show errors`)."""
+        self.stopped = False
+        self.paused = False
+        """`disable frontend`: it refuses connections until it is enabled."""
         self.listeners: list[Listener] = []
         """Its sockets that are counted for themselves (`option socket-stats`)."""
-        self.stopped = False
 
 
 class Listener:

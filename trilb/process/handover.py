@@ -8,11 +8,9 @@ there on the connection is a peers session. `-x` asks for listeners alone, over 
 from __future__ import annotations
 
 import array
-import contextlib
 import os
 import socket
 import struct
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -22,7 +20,7 @@ from trilb.base.address import Address
 from trilb.base.diagnostic import Refused
 from trilb.config.model import Bind
 
-LISTENERS, TABLES, COMMAND = b"listeners\n", b"tables\n", b"command "
+LISTENERS, TABLES, CALLER = b"listeners\n", b"tables\n", b"caller "
 FDS_AT_ONCE = 200
 _HEADER = struct.Struct("!II")
 """Bytes of what follows, descriptors that come with it."""
@@ -157,18 +155,10 @@ def inherit_from(path: str) -> Inheritance:
             raise Refused(text) from None
 
 
-def ask(pid: int, command: str) -> str:
-    """Run a command of the runtime socket in another process. Raises OSError."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(_WAIT)
-        sock.connect(name_of(pid))
-        sock.sendall(COMMAND + command.encode() + b"\n")
-        said = b""
-        until = time.monotonic() + _WAIT
-        while time.monotonic() < until:
-            with contextlib.suppress(TimeoutError):
-                data = sock.recv(65536)
-                if not data:
-                    break
-                said += data
-    return said.decode("latin-1")
+def introduce(level: str, mode: str, severity: str, flags: str) -> bytes:
+    """What a master says before a client of its own talks to this process: the client's level and how he is answered.
+
+    What follows is a conversation as on the runtime socket; `flags` are of `e` (expert), `x` (experimental), `t`
+    (the time in the prompt), `-` for none.
+    """
+    return CALLER + f"{level} {mode} {severity} {flags or '-'}\n".encode()

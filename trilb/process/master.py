@@ -8,7 +8,6 @@ start, the old one never hears of it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -20,24 +19,18 @@ from functools import partial
 
 import trio
 
-from trilb import HAPROXY_VERSION
 from trilb.base.diagnostic import Refused
-from trilb.process import handover
+from trilb.config.model import Socket
+from trilb.process import master_cli
 from trilb.process.notify import notify, reloading
 from trilb.process.privileges import detach, write_pidfile
 
 READY_FD = "TRILB_READY_FD"
 """The environment variable that tells a worker where to say that it serves."""
+READY = b"\0"
+"""What it says then; before it comes what it had to say of its start."""
+_MOST_SAID = 1 << 16
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
-_HELP = """\
-The following commands are valid at this level:
-  @<relative pid>|@!<pid> <command> : send a command to a worker
-  reload  : replace the worker by one with the configuration as it is now
-  show proc : the master and its workers
-  help : this list
-  prompt : toggle interactive mode with prompt
-  quit : disconnect
-"""
 
 
 @dataclass(slots=True)
@@ -60,16 +53,21 @@ class Worker:
 class Master:
     """Runs workers until told to stop. `command` starts one; `-sf` and old pids are added to it."""
 
-    def __init__(self, command: list[str], pidfile: str, listener: socket.socket | None) -> None:
+    def __init__(
+        self, command: list[str], pidfile: str, listener: socket.socket | None = None, line: Socket | None = None
+    ) -> None:
         self.command = command
         self.pidfile = pidfile
         self.listener = listener
+        self.line = line
         self.workers: list[Worker] = []
         self.reloads = 0
         self.failed = 0
         self.started = time.time()
         self.stopping = False
         self.code = 0
+        self.said = ""
+        """What the last start or reload had to say."""
         self.on_ready: Callable[[], None] = lambda: None
         self._changed = trio.Event()
         self._reloading = trio.Lock()
@@ -79,10 +77,11 @@ class Master:
         with trio.open_signal_receiver(*SIGNALS) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             async with trio.open_nursery() as nursery:
-                if self.listener is not None:
-                    nursery.start_soon(self._command_line, self.listener, nursery)
-                nursery.start_soon(self._signals, signals, nursery)
-                if not await self._start(nursery, before):
+                self._nursery = nursery
+                if self.listener is not None and self.line is not None:
+                    nursery.start_soon(master_cli.serve, self, self.line, self.listener)
+                nursery.start_soon(self._signals, signals)
+                if not await self._start(before):
                     self.code = self.code or 1
                     nursery.cancel_scope.cancel()
                 else:
@@ -98,25 +97,31 @@ class Master:
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
-    async def _start(self, nursery: trio.Nursery, replaces: list[int]) -> bool:
+    async def _start(self, replaces: list[int], *, hard: bool = False) -> bool:
         """Start a worker and wait until it serves or has ended; whether it serves."""
         ours, theirs = socket.socketpair()
         theirs.set_inheritable(True)
         env = {**os.environ, READY_FD: str(theirs.fileno())}
-        words = [*self.command, *(["-sf", *map(str, replaces)] if replaces else [])]
+        words = [*self.command, *(["-st" if hard else "-sf", *map(str, replaces)] if replaces else [])]
         process = await trio.lowlevel.open_process(words, env=env, stdin=None, close_fds=False)
         theirs.close()
         worker = Worker(process, ours, time.time(), self.reloads)
         self.workers.append(worker)
-        nursery.start_soon(self._watch, worker)
+        self._nursery.start_soon(self._watch, worker)
         line = trio.socket.from_stdlib_socket(ours.dup())
+        said = b""
         try:
-            said = await line.recv(64)
+            while not said.endswith(READY) and len(said) < _MOST_SAID:
+                data = await line.recv(4096)
+                if not data:
+                    break
+                said += data
         except OSError:
-            said = b""
+            pass
         finally:
             line.close()
-        worker.ready = bool(said)
+        self.said += said.removesuffix(READY).decode("utf-8", "replace")
+        worker.ready = said.endswith(READY)
         return worker.ready
 
     async def _watch(self, worker: Worker) -> None:
@@ -140,34 +145,35 @@ class Master:
             if worker.process.returncode is None:
                 worker.process.send_signal(number)
 
-    async def reload(self, nursery: trio.Nursery) -> bool:
-        """Replace the workers; False when the new one could not start, and nothing changed."""
+    async def reload(self, *, hard: bool = False) -> bool:
+        """Replace the workers (`hard`: they end at once); False when the new one could not start: nothing changed."""
         async with self._reloading:
             if self.stopping:
                 return False
             old = [worker for worker in self.workers if not worker.leaving]
             self.reloads += 1
             reloading()
-            _say("NOTICE", "Reloading HAProxy")
+            self.said = ""
+            self._tell("NOTICE", "Reloading HAProxy")
             for worker in old:
                 # From here on they may end: the new one asks them to, once it serves.
                 worker.leaving = True
-            if await self._start(nursery, [worker.pid for worker in old]):
+            if await self._start([worker.pid for worker in old], hard=hard):
                 self.failed = 0
                 notify(READY=1, STATUS="Ready.")
-                _say("NOTICE", "Loading success.")
+                self._tell("NOTICE", "Loading success.")
                 return True
             for worker in old:
                 worker.leaving = False
             self.failed += 1
             notify(READY=1, STATUS="Reload failed! The previous configuration is still served.")
-            _say("WARNING", "Failed to load the new configuration; the workers before it go on as they are.")
+            self._tell("WARNING", "Failed to load the new configuration; the workers before it go on as they are.")
             return False
 
-    async def _signals(self, signals: AsyncIterator[int], nursery: trio.Nursery) -> None:
+    async def _signals(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
             if number in (signal.SIGUSR2, signal.SIGHUP):
-                nursery.start_soon(self.reload, nursery)
+                self._nursery.start_soon(self.reload)
                 continue
             self.stopping = True
             notify(STOPPING=1)
@@ -176,92 +182,51 @@ class Master:
             self._send(number)
             self._changed.set()
 
-    # -- its own command line ------------------------------------------------------------------------------------------
+    def _tell(self, severity: str, text: str) -> None:
+        """Say it to the log of the service, and to who asks for the start's messages."""
+        self.said += _say(severity, text)
 
-    async def _command_line(self, listener: socket.socket, nursery: trio.Nursery) -> None:
-        sock = trio.socket.from_stdlib_socket(listener)
-        while True:
-            client, _ = await sock.accept()
-            nursery.start_soon(self._client, trio.SocketStream(client), nursery)
+    # -- what its command socket asks ----------------------------------------------------------------------------------
 
-    async def _client(self, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
-        buffer, prompting = b"", False
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            async with stream:
-                while True:
-                    data = await stream.receive_some(4096)
-                    buffer += data
-                    while b"\n" in buffer:
-                        raw, _, buffer = buffer.partition(b"\n")
-                        text = raw.decode("latin-1").strip()
-                        if text in ("quit", "exit"):
-                            return
-                        if text == "prompt":
-                            prompting = not prompting
-                            answer = "\n"
-                        else:
-                            answer = await self._command(text, nursery)
-                        end = "master> " if prompting else ""
-                        await stream.send_all((answer + end).encode("latin-1", "replace"))
-                        if not prompting and text != "prompt":
-                            return
-                    if not data or len(buffer) > 16384:
-                        return
-
-    async def _command(self, text: str, nursery: trio.Nursery) -> str:
-        word, _, rest = text.partition(" ")
-        if text == "show proc":
-            return self._show() + "\n"
-        if text == "reload":
-            good = await self.reload(nursery)
-            return f"Success={int(good)}\n--\n" + ("" if good else "The reason is in the log of the service.\n") + "\n"
-        if word.startswith("@"):
-            pid = self._pid(word[1:])
-            if pid is None:
-                return f"Can't find the target process '{word}'.\n\n"
-            if not rest:
-                return "A command is expected behind the process.\n\n"
-            try:
-                return await trio.to_thread.run_sync(handover.ask, pid, rest)
-            except OSError as error:
-                return f"Can't connect to the target process: {error.strerror or error}\n\n"
-        return ("" if text in ("help", "") else f"Unknown command: '{word}'.\n") + _HELP + "\n"
-
-    def _pid(self, word: str) -> int | None:
+    def pid_of(self, word: str) -> int | None:
+        """The process that `1` or `!<pid>` names; 0 is the master itself."""
         pids = [worker.pid for worker in self.workers]
         if word.startswith("!"):
-            return int(word[1:]) if word[1:].isdigit() and int(word[1:]) in pids else None
+            pid = int(word[1:]) if word[1:].isdigit() else -1
+            return 0 if pid == os.getpid() else pid if pid in pids else None
         current = [worker.pid for worker in self.workers if not worker.leaving]
         return current[0] if word == "1" and current else None
 
-    def _show(self) -> str:
-        def row(pid: int, kind: str, reloads: int, since: float) -> str:
-            age = int(time.time() - since)
-            uptime = f"{age // 86400}d{age // 3600 % 24:02d}h{age // 60 % 60:02d}m{age % 60:02d}s"
-            return f"{pid:<16}{kind:<16}{reloads:<16}{uptime:<16}{HAPROXY_VERSION:<16}\n"
+    def age_of(self, pid: int) -> float:
+        """Seconds since a process was started; 0 is the master itself."""
+        since = [worker.started for worker in self.workers if worker.pid == pid]
+        return time.time() - (since[0] if since else self.started)
 
-        said = "#<PID>          <type>          <reloads>       <uptime>        <version>\n"
-        said += row(os.getpid(), "master", self.reloads, self.started)
-        said += "# workers\n"
+    def show(self) -> str:
+        """The answer to `show proc`."""
+        now = time.time()
+        own = (os.getpid(), "master", f"{self.reloads} [failed: {self.failed}]", now - self.started)
+        rows: list[tuple[int, str, str, float]] = [own]
+        old: list[tuple[int, str, str, float]] = []
         for worker in self.workers:
-            if not worker.leaving:
-                said += row(worker.pid, "worker", self.reloads - worker.reload, worker.started)
-        leaving = [worker for worker in self.workers if worker.leaving]
-        if leaving:
-            said += "# old workers\n"
-            for worker in leaving:
-                said += row(worker.pid, "worker", self.reloads - worker.reload, worker.started)
-        return said + "# programs\n"
+            row = (worker.pid, "worker", str(self.reloads - worker.reload), now - worker.started)
+            (old if worker.leaving else rows).append(row)
+        return master_cli.table(rows, old)
 
 
-def _say(severity: str, text: str) -> None:
-    sys.stderr.write(f"{f'[{severity}]':<10} ({os.getpid()}) : {text}\n")
+def _say(severity: str, text: str) -> str:
+    line = f"{f'[{severity}]':<10} ({os.getpid()}) : {text}\n"
+    sys.stderr.write(line)
+    return line
 
 
-def run(command: list[str], pidfile: str, listener: socket.socket | None, before: list[int], background: int) -> int:
+def run(
+    command: list[str], pidfile: str, listener: tuple[Socket, socket.socket] | None, before: list[int], background: int
+) -> int:
     """Be a master until it ends; the exit code. `background` is what `daemonize` returned, or -1."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    master = Master(command, pidfile, listener)
+    line, sock = listener or (None, None)
+    master = Master(command, pidfile, sock, line)
     if background >= 0:
         master.on_ready = partial(detach, background)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from trilb.base.diagnostic import Refused
-from trilb.config.keywords.globals import lookup_id
+from trilb.config.keywords.sockets import lookup_id
 from trilb.config.model import Global
 
 

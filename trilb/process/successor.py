@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 
 import trio
 
-from trilb.admin.commands import View, execute
+from trilb.admin.caller import Caller, Mode
+from trilb.admin.server import RuntimeView, converse
 from trilb.process import handover
 from trilb.process.sharing import Sharing
 
@@ -20,7 +21,7 @@ Listeners = Callable[[], Iterable[tuple[str, socket.socket]]]
 class Successor:
     """Answers on this process's handover socket until cancelled."""
 
-    def __init__(self, view: View, sharing: Sharing, listeners: Listeners) -> None:
+    def __init__(self, view: RuntimeView, sharing: Sharing, listeners: Listeners) -> None:
         self.view = view
         self.sharing = sharing
         self.listeners = listeners
@@ -63,12 +64,11 @@ class Successor:
             elif line == handover.TABLES:
                 await self.sharing.teach(stream, buffer)
                 return
-            elif line.startswith(handover.COMMAND):
-                text = line[len(handover.COMMAND) :].decode("latin-1").strip()
-                answer = execute(self.view, "admin", text)
-                for piece in [answer] if isinstance(answer, str) else answer:
-                    await stream.send_all(piece.encode("latin-1", "replace"))
-                await stream.send_all(b"\n")
+            elif line.startswith(handover.CALLER):
+                level, mode, severity, flags = line[len(handover.CALLER) :].decode("latin-1").split()
+                caller = Caller(level, self.view.config.globals.stats_timeout, severity, Mode(mode))
+                caller.expert, caller.experimental, caller.timed = ("e" in flags, "x" in flags, "t" in flags)
+                await converse(self.view, caller, stream, buffer)
                 return
             else:
                 return

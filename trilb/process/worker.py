@@ -22,14 +22,14 @@ import trio
 from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import Place, Refused
-from trilb.config.model import Bind, Config, Socket
+from trilb.config.model import Bind, Config, Proxy, Socket
 from trilb.health import states
 from trilb.health.run import Checks
 from trilb.live.proxy import Listener
 from trilb.net.listen import address_of, open_listener
 from trilb.process import handover
 from trilb.process.handover import Inheritance
-from trilb.process.master import READY_FD
+from trilb.process.master import READY, READY_FD
 from trilb.process.notify import notify
 from trilb.process.privileges import daemonize, detach, drop, prepare, write_pidfile
 from trilb.process.sharing import Sharing
@@ -97,7 +97,9 @@ def _run(config: Config, start: Start) -> None:
         (
             line,
             open_listener(
-                line.address, Bind((line.address,), line.place, mode=line.mode, uid=line.uid, gid=line.gid), 10
+                line.address,
+                Bind((line.address,), line.place, mode=line.mode, uid=line.uid, gid=line.gid),
+                line.backlog or settings.stats_maxconn,
             ),
         )
         for line in settings.stats_sockets
@@ -145,7 +147,7 @@ def _open(config: Config, inherited: Inheritance) -> list[Listening]:
             if proxy.disabled:
                 continue
             for bind in proxy.binds:
-                backlog = bind.backlog or proxy.backlog or proxy.maxconn or _DEFAULT_BACKLOG
+                backlog = _backlog(bind, proxy)
                 for address in bind.addresses:
                     key = handover.key_of(address, bind)
                     try:
@@ -160,12 +162,16 @@ def _open(config: Config, inherited: Inheritance) -> list[Listening]:
     return opened
 
 
+def _backlog(bind: Bind, proxy: Proxy) -> int:
+    return bind.backlog or proxy.backlog or proxy.maxconn or _DEFAULT_BACKLOG
+
+
 class Ready:
     """Whom to tell that this process serves: its master, who started it, the service manager, those it replaces."""
 
     def __init__(self, start: Start) -> None:
         self.start = start
-        self.master = int(os.environ.pop(READY_FD, "0"))
+        self.master = int(os.environ.get(READY_FD, "0"))
         if self.master:
             os.set_inheritable(self.master, False)
         self.background = -1
@@ -184,8 +190,9 @@ class Ready:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
         if self.master:
+            os.environ.pop(READY_FD, None)
             with suppress(OSError):
-                os.write(self.master, b"READY")
+                os.write(self.master, READY)
         elif self.start.notifies:
             notify(READY=1, MAINPID=os.getpid(), STATUS="Ready.")
 
@@ -232,8 +239,9 @@ class _Worker:
                 if runtime.tables:
                     nursery.start_soon(self._expire)
                 runtime.give_listeners = self._give
+                slots = trio.Semaphore(runtime.config.globals.stats_maxconn)
                 for line, sock in self.sockets:
-                    nursery.start_soon(serve_socket, runtime, line, sock)
+                    nursery.start_soon(serve_socket, runtime, slots, line, sock)
                 self.sharing.load(read=self.before is None)
                 if self.before is not None:
                     await self._take_over(nursery, self.before)
@@ -256,6 +264,7 @@ class _Worker:
                         acceptor.accept_proxy = bind.accept_proxy
                         acceptor.binding = runtime.bindings.get(id(bind))
                         acceptor.proto = bind.proto
+                        acceptor.backlog = _backlog(bind, runtime.frontends[name].config)
                         frontend = runtime.frontends[name]
                         if "socket-stats" in frontend.config.options:
                             called = bind.name or f"sock-{acceptor.number}"
@@ -263,6 +272,7 @@ class _Worker:
                             acceptor.counters = listener.counters
                             frontend.listeners.append(listener)
                         self.acceptors.append(acceptor)
+                        runtime.gates.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
                     successor = Successor(runtime, self.sharing, self._exposed)
                     nursery.start_soon(successor.run, self.ready.own_line())

@@ -15,7 +15,6 @@ from trilb.live.proxy import Frontend
 from trilb.live.session import Session
 from trilb.net.conn import Conn
 from trilb.net.listen import ACCEPT_FULL, ACCEPT_GONE
-from trilb.net.poller import Watch
 from trilb.proxy.admit import admit
 from trilb.proxy.http1 import HttpSession
 from trilb.proxy.http2 import Http2Session
@@ -51,14 +50,18 @@ class Acceptor:
         self.accept_proxy = False
         self.binding: Binding | None = None
         self.proto = ""
+        self.backlog = 1024
         self.counters: Counters | None = None
         self.current = 0
-        self._watch: Watch | None = None
+        self._reopened: trio.Event | None = None
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Accept until cancelled or stopped; sessions run in `nursery`."""
         sock, frontend, plane = self.sock, self.frontend, self.plane
         while self._running():
+            if self._reopened is not None:
+                await self._reopened.wait()
+                continue
             if self._saturated():
                 await trio.sleep(0.01)
                 continue
@@ -77,6 +80,8 @@ class Acceptor:
                 except OSError as error:
                     if error.errno in ACCEPT_GONE:
                         continue
+                    if self.paused:
+                        break
                     if error.errno in ACCEPT_FULL:
                         await trio.sleep(_FULL_PAUSE)
                         break
@@ -86,6 +91,9 @@ class Acceptor:
                 # Counted from here on, or a soft stop would overlook it.
                 self.current += 1
                 nursery.start_soon(self._session, accepted, peer, name=frontend.name)
+                if plane.process.limited:
+                    # It must have been counted before another one may come.
+                    await trio.lowlevel.checkpoint()
 
     def _http(self, session: Session, conn: Conn, proto: str) -> HttpSession | Http2Session:
         """Who serves a client in mode http: told by the configuration, by what TLS agreed on, else by its preface."""
@@ -101,12 +109,46 @@ class Acceptor:
         frontend, process = self.frontend, self.plane.process
         if self.most and self.current >= self.most:
             return True
+        if process.limited and self._too_fast():
+            return True
         full = frontend.maxconn and frontend.counters.scur >= frontend.maxconn
         return bool(full or (process.maxconn and process.actconn >= process.maxconn))
+
+    def _too_fast(self) -> bool:
+        """Whether one more connection this second would be above what the process may accept."""
+        process = self.plane.process
+        now = process.clock.refresh()
+        most = min(limit for limit in (process.conn_limit, process.sess_limit, 1 << 31) if limit)
+        if process.conn_rate.read(now) >= most:
+            return True
+        return bool(self.binding is not None and process.tls_limit and process.tls_rate.read(now) >= process.tls_limit)
+
+    @property
+    def paused(self) -> bool:
+        """Whether it refuses connections for now."""
+        return self._reopened is not None
+
+    def pause(self) -> None:
+        """Refuse connections until `resume`; who is connected stays. Raises OSError where the system cannot do it."""
+        if self._reopened is None:
+            if not self.unix:
+                # A listening TCP socket that is shut down refuses, keeps its address and may listen again.
+                self.sock.shutdown(socket.SHUT_RD)
+            self._reopened = trio.Event()
+
+    def resume(self) -> None:
+        """Accept again. Raises OSError when another process has taken the address."""
+        if self._reopened is not None:
+            if not self.unix:
+                self.sock.listen(self.backlog)
+            self._reopened.set()
+            self._reopened = None
 
     def stop(self) -> None:
         """Take no more connections."""
         self.stopped = True
+        if self._reopened is not None:
+            self._reopened.set()
         if self.sock.fileno() >= 0:
             # The next process may hold the same socket: closing alone would not end the wait for it.
             trio.lowlevel.notify_closing(self.sock)

@@ -20,6 +20,7 @@ from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired
 from trilb.proxy import connect, pool, relay
+from trilb.proxy.invalid import keep_response
 from trilb.proxy.tcp import tunnel
 from trilb.proxy.tracks import failed, judge
 
@@ -103,6 +104,7 @@ class Exchange:
         except Refusal as refusal:
             if refusal.status == 400:
                 return await self._bad_body()
+            keep_response(stream, conn.inbox, refusal.reason)
             got, failure = None, "PH"
         if got is None:
             return await self._no_answer(failure or "SH", retryable)
@@ -150,12 +152,17 @@ class Exchange:
                 return None
             inbox = conn.inbox + data if conn.inbox else data
             while True:
-                got = self._parse(inbox)
+                try:
+                    got = self._parse(inbox)
+                    if got is not None:
+                        policy.response(*got, plane.limits, asked.method)
+                except Refusal:
+                    conn.inbox = inbox
+                    raise
                 if got is None:
                     conn.inbox = inbox
                     break
                 head, size = got
-                policy.response(head, size, plane.limits, asked.method)
                 if conn.multiplexed:
                     # HTTP/1 is only how it was handed over.
                     head.spoken = b"2.0"

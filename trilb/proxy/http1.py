@@ -21,6 +21,7 @@ from trilb.live.effects import (
     Allow,
     Answer,
     Challenge,
+    Compose,
     Deny,
     Drop,
     EarlyHint,
@@ -46,6 +47,7 @@ from trilb.proxy.connect import Failed
 from trilb.proxy.exchange import Exchange, asked_size, size_of
 from trilb.proxy.hold import resolved
 from trilb.proxy.inspect import inspect
+from trilb.proxy.invalid import keep_request
 from trilb.proxy.mux import ServerStream
 from trilb.proxy.plane import Plane
 from trilb.proxy.tracks import leave
@@ -182,7 +184,7 @@ class HttpSession:
                             return None
                         found = None
                     else:
-                        await self._refuse(refusal, started, idle_since)
+                        await self._refuse(refusal, data, started, idle_since)
                         return None
                 if found is not None:
                     head, size = found
@@ -217,7 +219,7 @@ class HttpSession:
             try:
                 ChunkedBody().feed(client.inbox)
             except Refusal as refusal:
-                await self._refuse(refusal, started, idle_since)
+                await self._refuse(refusal, data, started, idle_since)
                 return None
         stream = Stream(session, session.frontend)
         stream.request = head
@@ -307,8 +309,9 @@ class HttpSession:
         if data or not self.plan.dontlognull:
             self.log(stream)
 
-    async def _refuse(self, refusal: Refusal, started: float, idle_since: float) -> None:
+    async def _refuse(self, refusal: Refusal, data: bytes, started: float, idle_since: float) -> None:
         """Answer something that was no request, and end the session."""
+        keep_request(self.session, data, refusal.reason)
         stream = self.bad_stream(refusal.status, "P", started, idle_since)
         self.log(stream)
         await self._say_raw(refusal.status)
@@ -449,6 +452,7 @@ class HttpSession:
                 stream.backend, stream.received = None, 0.0
                 stream.status = refusal.status
                 stream.end("P", "R")
+                keep_request(self.session, client.inbox, refusal.reason)
                 await self._say_raw(refusal.status)
                 return False
             client.inbox = client.inbox[used:]
@@ -543,6 +547,12 @@ class HttpSession:
             made = effect.then(body)
             stream.end("L", during)
             return await self.reply(stream, replies.head(made.status, list(made.fields)), made.body)
+        if isinstance(effect, Compose):
+            pieces: list[str] = []
+            for piece in effect.pieces:
+                pieces.append(piece)
+                await trio.lowlevel.checkpoint()
+            return await self.obey(stream, effect.then("".join(pieces).encode("utf-8", "replace")), errors, during)
         if isinstance(effect, Tarpit):
             return await self._tarpit(stream, effect, errors)
         if isinstance(effect, Drop):

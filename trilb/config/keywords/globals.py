@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 
-from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused
 from trilb.base.registry import variable_name
 from trilb.base.units import seconds, size, whole
@@ -13,8 +12,8 @@ from trilb.config import known
 from trilb.config.expressions import NotServed, Scope, parse_expr, parse_format
 from trilb.config.keywords.logs import log_target
 from trilb.config.keywords.registry import Context, keyword, only
-from trilb.config.lexer import Line, expand_address
-from trilb.config.model import Expr, Format, Global, Socket
+from trilb.config.lexer import Line
+from trilb.config.model import Expr, Format, Global
 from trilb.config.sources import read_text
 
 
@@ -67,6 +66,13 @@ def maxconn(line: Line, section: Global, context: Context) -> None:
     """`maxconn N`: concurrent connections of the process."""
     (value,) = only(line, 1, "maxconn <number>")
     section.maxconn = whole(value, 0, 2**31 - 1, "'maxconn'")
+
+
+@keyword("global", "maxconnrate", "maxsessrate", "maxsslrate")
+def rates(line: Line, section: Global, context: Context) -> None:
+    """`maxconnrate N`: connections, sessions or TLS sessions a second that are accepted; 0: no limit (section 3.2)."""
+    (value,) = only(line, 1, f"{line.words[0]} <number>")
+    section.rates[line.words[0]] = whole(value, 0, 2**31 - 1, f"'{line.words[0]}'")
 
 
 @keyword("global", "spread-checks")
@@ -122,74 +128,6 @@ def log(line: Line, section: Global, context: Context) -> None:
         section.logs.clear()
     else:
         section.logs.append(log_target(line, context))
-
-
-@keyword("global", "stats")
-def stats(line: Line, section: Global, context: Context) -> None:
-    """`stats socket|timeout|maxconn`: the runtime socket (section 3.1)."""
-    words = line.words
-    what = words[1] if len(words) > 1 else ""
-    if what == "socket" and len(words) > 2:
-        section.stats_sockets.extend(_sockets(line, context))
-    elif what == "timeout" and len(words) == 3:
-        section.stats_timeout = seconds(words[2])
-    elif what == "maxconn" and len(words) == 3:
-        section.stats_maxconn = whole(words[2], 1, 65535, "'stats maxconn'")
-    elif what == "bind-process":
-        context.config.without_effect.setdefault("stats bind-process", line.place)
-    else:
-        raise Refused("'stats' supports 'socket <address> ...', 'timeout <time>' and 'maxconn <number>'")
-
-
-def _sockets(line: Line, context: Context) -> list[Socket]:
-    text = expand_address(line.words[2], context.env)
-    addresses = parse_address(text, port_required=not text.startswith(("/", "unix@", "abns@", "fd@")))
-    options: dict[str, object] = {}
-    i, words = 3, line.words
-    while i < len(words):
-        option = words[i]
-        value = words[i + 1] if i + 1 < len(words) else ""
-        if option == "expose-fd":
-            if value != "listeners":
-                raise Refused("'expose-fd' expects 'listeners'", column=line.columns[i])
-            options["expose_fd"] = True
-        elif option == "level":
-            if value not in ("user", "operator", "admin"):
-                raise Refused(f"'level' expects user, operator or admin, not '{value}'", column=line.columns[i])
-            options["level"] = value
-        elif option == "mode":
-            options["mode"] = octal(value)
-        elif option in ("uid", "gid"):
-            options[option] = whole(value, 0, 0xFFFFFFFE, f"'{option}'")
-        elif option in ("user", "group"):
-            options["uid" if option == "user" else "gid"] = lookup_id(option, value)
-        elif option in ("maxconn", "backlog", "severity-output", "process", "thread", "nice", "name"):
-            context.config.without_effect.setdefault(f"stats socket {option}", line.at(i))
-        elif option in ("ssl", "crt", "ca-file", "verify"):
-            raise NotServed(f"stats socket {option}", column=line.columns[i])
-        else:
-            raise Refused(f"unknown option '{option}' of 'stats socket'", column=line.columns[i])
-        i += 2
-    return [Socket(address, line.place, **options) for address in addresses]  # type: ignore[arg-type]
-
-
-def octal(text: str) -> int:
-    """Read the permissions of a socket. Raises Refused."""
-    try:
-        return int(text, 8)
-    except ValueError:
-        raise Refused(f"'mode' expects octal permissions such as 660, not '{text}'") from None
-
-
-def lookup_id(kind: str, name: str) -> int:
-    """The number of a user or group. Raises Refused."""
-    import grp
-    import pwd
-
-    try:
-        return pwd.getpwnam(name).pw_uid if kind == "user" else grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise Refused(f"'{name}' is not a {kind} of this system") from None
 
 
 @keyword("global", "master-worker")
