@@ -323,7 +323,7 @@ _SERVER: Getters = {
     "idle_conn_cur": lambda server, moment: sum(not idle.reused for idle in server.idle),
     "safe_conn_cur": lambda server, moment: sum(idle.reused for idle in server.idle),
     "used_conn_cur": lambda server, moment: server.used,
-    "need_conn_est": lambda server, moment: server.counters.smax,
+    "need_conn_est": lambda server, moment: server.counters.needed,
     "uweight": lambda server, moment: server.weight,
     # Nobody keeps count of how many servers had an id before.
     "srid": lambda server, moment: None,

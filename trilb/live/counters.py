@@ -46,6 +46,7 @@ class Counters:
         "last",
         "lastchg",
         "lbtot",
+        "needed",
         "qmax",
         "queue_most",
         "queue_sum",
@@ -125,6 +126,8 @@ class Counters:
         self.last = 0.0
         """When the last session or request began, the loop's seconds; 0.0 for never."""
         self.lastchg = 0.0
+        self.needed = 0
+        """The most connections a server had in use at once, whatever was cleared since."""
         self.clear()
 
     def clear(self) -> None:
@@ -141,6 +144,12 @@ class Counters:
         for name in _HIGHEST:
             setattr(self, name, 0)
         self.rate.highest = self.req_rate.highest = self.conn_rate.highest = 0
+
+    def rise(self, used: int) -> None:
+        """A server has more connections in use than before."""
+        self.smax = used
+        if used > self.needed:
+            self.needed = used
 
     def arrive(self) -> None:
         """A connection is there; whether it becomes a session is not known yet."""

@@ -275,7 +275,7 @@ async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avo
     else:
         server.used = used = server.used + 1
         if used > server.counters.smax:
-            server.counters.smax = used
+            server.counters.rise(used)
         if plan.moved is not None:
             plan.moved(server)
         stream.picked = server
