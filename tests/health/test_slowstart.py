@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trilb.balance.rings import roundrobin, staticrr
+from trilb.balance.keyless import roundrobin, staticrr
 from trilb.base.address import Address, Family
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import NOWHERE
