@@ -21,6 +21,7 @@ from trilb.live.counters import Counters
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend, Listener
 from trilb.live.server import FMAINT
+from trilb.logs.sinks import Channels
 
 ADDRESS = Address(Family.IPV4, "127.0.0.1", 80)
 STATIC_26 = (
@@ -57,6 +58,8 @@ class World:
         self.backends = {"app": self.backend}
         self.config = Config()
         self.sections: list[Any] = []
+        self.resolvers: dict[str, Any] = {}
+        self.channels = Channels()
         assert self.backend.servers[1].admin & FMAINT
 
     def ask(self, level: str, text: str) -> str:
