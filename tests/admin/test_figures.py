@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from trilb.admin import cmd_stats as _registered  # noqa: F401
-from trilb.admin import columns, commands, views
+from trilb.admin import columns, commands, page_rows, views
 from trilb.admin.views import Selection
 from trilb.base.address import Address, Family
 from trilb.base.clock import Clock
@@ -235,3 +235,9 @@ def test_clearing(world: World) -> None:
     assert world.ask("admin", "clear counters all") == ""
     assert (other.stot, world.listener.counters.stot) == (0, 0)
     assert "supports" in world.ask("admin", "clear counters some")
+
+
+def test_the_page_shows_what_modules_count_when_asked_to(world: World) -> None:
+    row = next(views.rows(world))
+    assert 'title="ssl_sess 0\n' in page_rows.draw(row, None, admin=False, legends=False, modules=True)
+    assert "ssl_sess" not in page_rows.draw(row, None, admin=False, legends=False)
