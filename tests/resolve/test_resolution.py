@@ -10,8 +10,8 @@ from trilb.base.diagnostic import NOWHERE
 from trilb.base.ip import Network
 from trilb.config.model import NameserverLine, ResolversSection
 from trilb.resolve.choose import choose
+from trilb.resolve.families import Families, has_default_route
 from trilb.resolve.resolution import Resolution, Step
-from trilb.resolve.run import has_default_route
 from trilb.resolve.wire import Kind, Record, Reply, Status
 
 ONE, TWO = Record(Kind.A, b"\1\1\1\1", order=1), Record(Kind.A, b"\2\2\2\2", order=2)
@@ -184,3 +184,11 @@ def test_default_route() -> None:
     assert not has_default_route(line.format("eth0").replace(f"{zero} 00", f"{zero} 40", 1))
     assert not has_default_route("")
     assert not has_default_route("garbage\n")
+
+
+def test_accepted_families() -> None:
+    """By name, or by whether IPv6 leads anywhere."""
+    assert Families("ipv4,ipv6").now(0.0) == (Kind.A, Kind.AAAA)
+    assert Families("ipv6").now(0.0) == (Kind.AAAA,)
+    assert Families("ipv4").now(0.0) == (Kind.A,)
+    assert Families("auto").now(0.0)[0] is Kind.A

@@ -6,7 +6,6 @@ import secrets
 import socket
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 
 import trio
 
@@ -16,6 +15,7 @@ from trilb.config.model import ResolversSection
 from trilb.live.proxy import Backend
 from trilb.live.server import Server
 from trilb.resolve import changes, wire
+from trilb.resolve.families import Families
 from trilb.resolve.lookups import Lookup, Question, ServerName, Service, best, lookup_of
 from trilb.resolve.nameserver import Nameserver
 from trilb.resolve.resolution import Step
@@ -25,12 +25,6 @@ _DATAGRAMS = 64
 """Answers taken from one socket before others have their turn."""
 _MOST_QUESTIONS = 1000
 """Names that rules may have looked up at one time. Arbitrary; clients choose them."""
-
-
-_KINDS = {"ipv4": Kind.A, "ipv6": Kind.AAAA}
-_ROUTES = Path("/proc/net/ipv6_route")
-_ROUTED = 30.0
-"""Seconds for which it is remembered whether there is a default route (configuration.txt, `dns-accept-family`)."""
 
 
 class _Asked:
@@ -65,9 +59,7 @@ class Resolvers:
         self._asked: dict[int, _Asked] = {}
         """What is being asked, by the ids of the questions."""
         self._nursery: trio.Nursery | None = None
-        self._routed = False
-        """There was a way out for IPv6 when that was looked at."""
-        self._routed_until = float("-inf")
+        self._families = Families(section.families)
 
     # -- who wants what -------------------------------------------------------------------------------------------
 
@@ -172,18 +164,6 @@ class Resolvers:
                 return True
         return False
 
-    def _families(self, now: float) -> tuple[Kind, ...]:
-        """In which families names are looked up now (configuration.txt, `dns-accept-family`)."""
-        if self.section.families != "auto":
-            return tuple(kind for name, kind in _KINDS.items() if name in self.section.families)
-        if now >= self._routed_until:
-            self._routed_until = now + _ROUTED
-            try:
-                self._routed = has_default_route(_ROUTES.read_text("latin-1"))
-            except OSError:
-                self._routed = False
-        return (Kind.A, Kind.AAAA) if self._routed else (Kind.A,)
-
     # -- asking ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -218,7 +198,7 @@ class Resolvers:
                                 scope = trio.CancelScope()
                                 listening.append(scope)
                                 readers.start_soon(self._listen, lookup, nameserver, sock, scope)
-                        resolution.families = self._families(now)
+                        resolution.families = self._families.now(now)
                         resolution.begin(now)
                         lookup.resend()
                     if resolution.asking or lookup.requesters:
@@ -326,12 +306,6 @@ class Resolvers:
         by = f"{self.name}/{nameserver.name}" if nameserver is not None else ""
         if lookup.done(by, self.clock.refresh()) and nameserver is not None:
             nameserver.counters["update"] += 1
-
-
-def has_default_route(routes: str) -> bool:
-    """Whether /proc/net/ipv6_route has a route to everywhere that leads out: not over the loopback interface."""
-    fields = [line.split() for line in routes.splitlines()]
-    return any(len(each) > 9 and each[0] == "0" * 32 and each[1] == "00" and each[9] != "lo" for each in fields)
 
 
 def _stop(listening: list[trio.CancelScope]) -> None:
