@@ -78,12 +78,6 @@ class Resolvers:
         elif server.fqdn:
             self.link(server)
 
-    def forget(self, server: Server) -> None:
-        """The server is deleted."""
-        self.unlink(server)
-        for service in self.services.values():
-            service.forget(server)
-
     def link(self, server: Server) -> None:
         """Look the server's name up by itself, if that is not done yet."""
         if server in self.servers:
