@@ -29,22 +29,24 @@ from trilb.base.registry import Kind
 from trilb.config.expressions import Scope
 from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
-from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, Side, Source
+from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, ServerLine, Side, Source
+from trilb.config.probes import ConnectStep, Probe
 from trilb.health import states
-from trilb.health.connect import Connecting
+from trilb.health.compile import compile_probe, host_of
+from trilb.health.play import Opening as CheckOpening
+from trilb.health.play import Player
 from trilb.health.run import Checks
 from trilb.http.h2 import Tuning
 from trilb.http.policy import Limits
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import RMAINT, STOPPED, Opening, Probe, Server
+from trilb.live.server import RMAINT, STOPPED, Opening, Server
 from trilb.live.session import Session
-from trilb.live.stream import Stream
+from trilb.live.stream import CheckStream, Stream
 from trilb.logs.sinks import Channels, Sink
 from trilb.logs.writers import FrontendLog
-from trilb.net import proxyline
-from trilb.net.address import Sockaddr, initial, ipv4
+from trilb.net.address import Sockaddr, initial, ipv4, literal
 from trilb.net.poller import Waiter
 from trilb.proxy import opening, queue
 from trilb.proxy.plane import Plane
@@ -319,28 +321,64 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
         builder = _Builder(runtime, backend.config)
         for server in backend.servers:
             server.opening = _opening(store, server, builder)
-            server.probe = _probe(store, server)
             if server.check is not None:
-                times = backend.config.timeouts
-                server.check.prober = Connecting(runtime.plane.poller, times.check or times.connect)
+                server.check.prober = prober(runtime, server)
 
 
-def _probe(store: TlsStore, server: Server) -> Probe | None:
-    """What a check's connection begins with; TLS where the server speaks it, unless its check goes elsewhere."""
+def prober(runtime: Runtime, server: Server) -> Player:
+    """What does a server's check. Raises Refused."""
+    backend, config = server.backend, server.backend.config
+    builder = _Builder(runtime, config)
     line = server.line
-    if not line.check:
-        return None
+    probe = runtime.config.healthchecks[line.healthcheck].probe if line.healthcheck else config.probe
+    settings = runtime.config.globals
+    limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
+    if server.check is not None and line.check_address:
+        server.check.address = line.check_address = literal(line.check_address)
+
+    def opened(step: ConnectStep) -> CheckOpening | None:
+        return _check_opening(runtime.tls, line, step, probe)
+
+    try:
+        script = compile_probe(probe, server, builder, limits, opened)
+    except Refused as refused:
+        who = f"'server {backend.name}/{line.name}'"
+        raise Refused(f"{who} : {refused.text}", place=refused.place or line.place) from None
+    front = Frontend(config, 0, runtime.process)
+    front.plan = FrontendPlan()
+    if config.unique_id_format is not None:
+        front.plan.unique_id = builder.writer(config.unique_id_format, "unique")
+    stream = CheckStream(Session(front, b"\0\0\0\0", 0), front)
+    stream.backend, stream.server = backend, server
+    times = config.timeouts
+    return Player(runtime.plane.poller, script, stream, times.check, times.connect)
+
+
+def _check_opening(store: TlsStore, line: ServerLine, step: ConnectStep, probe: Probe) -> CheckOpening | None:
+    """What a check's connection begins with: what its step says, and what the server line says where it may.
+
+    TLS and the PROXY header of the server are not used when its check goes elsewhere (configuration.txt, `check-ssl`).
+    """
     elsewhere = bool(line.check_port or line.check_address)
-    secured = line.check_ssl if line.check_ssl is not None else line.ssl and not elsewhere
-    headed = line.check_send_proxy or (bool(line.send_proxy) and not elsewhere)
-    if not secured and not headed:
+    secured, header, name, alpn = step.ssl, "v1" if step.send_proxy else "", step.sni, step.alpn
+    proto = step.proto
+    if step.default:
+        secured = secured or (line.check_ssl if line.check_ssl is not None else line.ssl and not elsewhere)
+        if line.check_send_proxy or (line.send_proxy and not elsewhere):
+            header = line.send_proxy or "v1"
+        name = name or line.check_sni or (host_of(probe) if line.check_sni_auto else "")
+        proto = proto or line.check_proto or line.proto
+    http = probe.kind == "httpchk"
+    multiplexed = proto == "h2" and http
+    if not secured and not header and not multiplexed:
         return None
     outgoing = None
     if secured:
-        alpn = line.check_alpn if line.check_alpn is not None else ()
+        alpn = alpn or (line.check_alpn if line.check_alpn is not None else line.tls.alpn if http else ()) or ()
         outgoing = store.server(replace(line, tls=replace(line.tls, alpn=alpn)))
-    header = proxyline.local(line.send_proxy or "v1") if headed else b""
-    return Probe(header, outgoing, line.check_sni.encode("latin-1") or None)
+    made = CheckOpening(header, outgoing, name.encode("latin-1") or None)
+    made.multiplexed = multiplexed if proto or not http else None
+    return made
 
 
 def _opening(store: TlsStore, server: Server, builder: _Builder) -> Opening | None:

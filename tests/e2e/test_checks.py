@@ -34,7 +34,8 @@ def test_down_and_up() -> None:
             ask_until(port, b"x-server: spare")
             down = syslog.take(1, 5)[0]
             assert re.search(
-                r'<129>.*Server l/one is DOWN, reason: Layer4 connection problem, info: "Connection refused", '
+                r"<129>.*Server l/one is DOWN, reason: Layer4 connection problem, "
+                r'info: "ECONNREFUSED returned by OS \(Connection refused\)", '
                 r"check duration: \d+ms\. 0 active and 1 backup servers left\. Running on backup\. "
                 r"\d+ sessions active, 0 requeued, 0 remaining in queue\.",
                 down,

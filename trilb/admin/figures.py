@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from trilb.config.model import Mode
+from trilb.health.results import CODED, WORDS
 from trilb.live.check import Check
 from trilb.live.counters import SAMPLES, Counters
 from trilb.live.process import ProcessState
@@ -29,27 +30,6 @@ class Moment:
     def __init__(self, process: ProcessState, *, legends: bool = True) -> None:
         self.now = process.clock.now
         self.legends = legends
-
-
-_DESCRIPTIONS = {
-    "UNK": "Unknown",
-    "INI": "Initializing",
-    "SOCKERR": "Socket error",
-    "L4OK": "Layer4 check passed",
-    "L4TOUT": "Layer4 timeout",
-    "L4CON": "Layer4 connection problem",
-    "L6OK": "Layer6 check passed",
-    "L6TOUT": "Layer6 timeout",
-    "L6RSP": "Layer6 invalid response",
-    "L7TOUT": "Layer7 timeout",
-    "L7RSP": "Layer7 invalid response",
-    "L7OK": "Layer7 check passed",
-    "L7OKC": "Layer7 check conditionally passed",
-    "L7STS": "Layer7 wrong status",
-    "PROCERR": "External check error",
-    "PROCTOUT": "External check timeout",
-    "PROCOK": "External check passed",
-}
 
 
 def _counted(names: str) -> Getters:
@@ -238,10 +218,10 @@ def _checked(part: str, read: Callable[[Check], str | int | None]) -> Callable[[
 
 def _checks(part: str, prefix: str, last: str) -> Getters:
     named: dict[str, Callable[[Check], str | int | None]] = {
-        f"{prefix}_status": lambda check: check.status,
-        f"{prefix}_code": lambda check: check.code if check.status[:2] in ("L7", "L6") else None,
+        f"{prefix}_status": lambda check: f"* {check.status}" if check.busy else check.status,
+        f"{prefix}_code": lambda check: check.code if check.status in CODED else None,
         f"{prefix}_duration": lambda check: check.duration if check.duration >= 0 else None,
-        f"{prefix}_desc": lambda check: _DESCRIPTIONS.get(check.status, check.status),
+        f"{prefix}_desc": lambda check: WORDS.get(check.status, check.status),
         f"{prefix}_rise": lambda check: check.rise,
         f"{prefix}_fall": lambda check: check.fall,
         f"{prefix}_health": lambda check: check.health,

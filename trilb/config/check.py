@@ -246,7 +246,21 @@ def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -
         report.alert(server.place, f"server '{server.name}' : 'track' and 'check' exclude each other")
 
 
+def _steps_of_nothing(proxy: Proxy, report: Report) -> None:
+    probe = proxy.probe
+    for family, kind, own, steps in (
+        ("http-check", "httpchk", "http", probe.http),
+        ("tcp-check", "tcp-check", "tcp", probe.tcp),
+    ):
+        if steps and own in probe.own and probe.kind != kind:
+            report.warn(
+                proxy.place,
+                f"proxy '{proxy.name}' uses {family} rules without 'option {kind}', so the rules are ignored",
+            )
+
+
 def _backend(proxy: Proxy, config: Config, report: Report) -> None:
+    _steps_of_nothing(proxy, report)
     names = [server.name for server in proxy.servers]
     for rule in proxy.use_server:
         if rule.dynamic is None:
@@ -276,6 +290,10 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
             report.alert(
                 server.place, f"server '{server.name}' has neither service port nor check port; add 'port <port>'"
             )
+        if server.healthcheck and server.healthcheck not in config.healthchecks:
+            name = server.healthcheck
+            hint = nearest(name, config.healthchecks)
+            report.alert(server.place, f"server '{server.name}' : no healthcheck section is called '{name}'{hint}")
         if server.track:
             _tracked(server, proxy, config, report)
         if server.minconn and not server.maxconn:

@@ -19,6 +19,7 @@ from trilb.base.ip import Network
 from trilb.base.schema import Schema
 from trilb.config.language import Language
 from trilb.config.patterns import Patterns
+from trilb.config.probes import HealthCheck, Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +299,11 @@ class ServerLine:
     check_ssl: bool | None = None
     check_sni: str = ""
     check_alpn: tuple[bytes, ...] | None = None
+    check_sni_auto: bool = True
+    check_proto: str = ""
+    healthcheck: str = ""
+    """The healthcheck section that says how it is checked."""
+    init_state: str = "none"
     proto: str = ""
     ws: str = "auto"
     send_proxy: str = ""
@@ -527,6 +533,8 @@ class Proxy:
     force_persist: list[Cond] = field(default_factory=list)
     ignore_persist: list[Cond] = field(default_factory=list)
     stats: Stats | None = None
+    probe: Probe = field(default_factory=Probe)
+    """How its servers are checked."""
     reuse: str = "safe"
     source: str = ""
     unique_rules: set[str] = field(default_factory=set)
@@ -553,6 +561,7 @@ class Proxy:
                 family: tuple(_resolved(rule, self.acls) for rule in rules) for family, rules in child.rules.items()
             }
             child.acls = {}
+        child.probe = self.probe.inherited()
         child.timeouts_set = frozenset()
         child.plain_rules = set()
         child.inherits_backend = True
@@ -813,6 +822,7 @@ class Config:
     peers: dict[str, PeersSection] = field(default_factory=dict)
     resolvers: dict[str, ResolversSection] = field(default_factory=dict)
     log_profiles: dict[str, LogProfile] = field(default_factory=dict)
+    healthchecks: dict[str, HealthCheck] = field(default_factory=dict)
     errors: dict[str, ErrorSection] = field(default_factory=dict)
     tables: dict[str, Schema] = field(default_factory=dict)
     """Stick tables by name; those of a peers section are called SECTION/NAME."""

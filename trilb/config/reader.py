@@ -29,6 +29,7 @@ from trilb.config.model import (
     Side,
     UserList,
 )
+from trilb.config.probes import HealthCheck
 from trilb.config.sources import Source
 
 _PROXIES = {"defaults": Side.BOTH, "frontend": Side.FRONTEND, "backend": Side.BACKEND, "listen": Side.BOTH}
@@ -211,6 +212,11 @@ class _Reader:
             if name in self.config.errors:
                 raise Refused(f"http-errors section '{name}' is already defined at {self.config.errors[name].place}")
             self.section = self.config.errors[name] = ErrorSection(name, line.place)
+        elif kind == "healthcheck":
+            name = self.name(line)
+            if name in self.config.healthchecks:
+                raise Refused(f"healthcheck '{name}' is already defined at {self.config.healthchecks[name].place}")
+            self.section = self.config.healthchecks[name] = HealthCheck(name, line.place)
         elif kind == "crt-store":
             self.section = CertificateStore(self.name(line) if len(words) > 1 else "", line.place)
         else:

@@ -13,7 +13,7 @@ from functools import partial
 import trio
 
 from trilb.health.verdict import interval
-from trilb.live.check import Check
+from trilb.live.check import UNKNOWN, Check
 from trilb.live.server import MAINT, Server
 from trilb.net.poller import Expired, Waiter
 from trilb.net.timers import Wheel
@@ -71,7 +71,11 @@ class Checks:
         clock = self._wheel.clock
         check.begun = clock.refresh()
         assert check.prober is not None
-        await check.prober.probe(server, check, waiter)
+        check.busy, check.text, check.result = True, "", UNKNOWN
+        try:
+            await check.prober.probe(server, check, waiter)
+        finally:
+            check.busy = False
         now = clock.refresh()
         # What was found while it went into maintenance says nothing of it.
         if check.enabled and not server.admin & MAINT:

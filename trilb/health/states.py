@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from trilb.health.results import reason
 from trilb.live.check import Check
 from trilb.live.proxy import Backend
 from trilb.live.server import (
@@ -32,15 +33,6 @@ from trilb.live.server import (
 
 Cause = Check | Server | str
 """Why a server changed: what a check found, whom it tracks, or words for the log ("changed from CLI")."""
-
-_WORDS = {
-    "L4OK": "Layer4 check passed",
-    "L4CON": "Layer4 connection problem",
-    "L4TOUT": "Layer4 timeout",
-    "L6OK": "Layer6 check passed",
-    "L6RSP": "Layer6 invalid response",
-    "L6TOUT": "Layer6 timeout",
-}
 
 
 def stop(server: Server, now: float, cause: Cause) -> None:
@@ -211,7 +203,7 @@ def _operate(server: Server, operation: int, now: float, cause: Cause) -> None:
     word = {STOPPED: "DOWN", STOPPING: "stopping"}.get(operation, "UP")
     server.counters.chkdown += operation == STOPPED
     level = "notice" if operation != STOPPED or soft else "alert"
-    _rebalance(server, now, f"is {word}{_because(cause)}.", level, back=operation == RUNNING)
+    _rebalance(server, now, f"is {word}{_because(server, cause)}.", level, back=operation == RUNNING)
 
 
 def _move(server: Server, operation: int, now: float) -> None:
@@ -296,22 +288,13 @@ def _remains_in_maintenance(server: Server) -> str:
     return f"is leaving forced maintenance but remains in maintenance{via}."
 
 
-def _because(cause: Cause) -> str:
+def _because(server: Server, cause: Cause) -> str:
     if isinstance(cause, Server):
         return f" via {cause.backend.name}/{cause.name}"
-    return f", {cause}" if isinstance(cause, str) else reason(cause)
-
-
-def reason(check: Check) -> str:
-    """What a check found, as logs have it."""
-    text = f", reason: {_WORDS.get(check.status, check.status)}"
-    text += f", code: {check.code}" if check.status in _CODED else ""
-    text += f', info: "{check.text}"' if check.text else ""
-    return text + (f", check duration: {check.duration}ms" if check.duration >= 0 else "")
-
-
-_CODED = frozenset(("L7OK", "L7OKC", "L7STS", "PROCERR", "PROCTOUT", "PROCOK"))
-"""Whose lines have a code, be it 0."""
+    if isinstance(cause, str):
+        return f", {cause}"
+    # Where every check has a line of its own the reason is told already.
+    return "" if "log-health-checks" in server.backend.config.options else reason(cause)
 
 
 def _say(server: Server, text: str, level: str = "notice") -> None:

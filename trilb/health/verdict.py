@@ -7,28 +7,44 @@ or drops that of a server that just went down to zero.
 from __future__ import annotations
 
 from trilb.health import states
-from trilb.live.check import FAILED, PASSED, Check
-from trilb.live.server import STOPPED, Server
+from trilb.health.results import line
+from trilb.live.check import CONDITIONAL, FAILED, PASSED, Check
+from trilb.live.server import RUNNING, STOPPED, STOPPING, Server
 
 
 def report(server: Server, check: Check, now: float) -> None:
-    """Take the result into account that stands in `check`."""
-    if check.result == PASSED:
-        if check.health < check.top:
-            check.health += 1
-            if check.health >= check.rise:
-                check.health = check.top
-                states.start(server, now, check)
-    elif check.result == FAILED:
-        up = server.operation != STOPPED
-        server.counters.chkfail += up
-        if check.health > check.rise:
-            check.health -= 1
-        elif check.health == check.rise:
-            check.health = 0
+    """Take the result into account that stands in `check`, and log it where it is news (`log-health-checks`)."""
+    before = check.health
+    check.health = count(check)
+    if check.result == FAILED and before:
+        server.counters.chkfail += 1
+    news = check.health != before or check.status != check.known
+    check.known = check.status
+    if news and "log-health-checks" in server.backend.config.options:
+        server.backend.say(line(server, check), "notice")
+    if check.health < check.rise:
+        if server.operation != STOPPED:
             states.stop(server, now, check)
-        else:
-            check.health = 0
+    elif check.result == CONDITIONAL:
+        if server.operation == RUNNING and check.health >= check.rise:
+            states.retire(server, now, check)
+    elif check.result == PASSED and server.operation in (STOPPED, STOPPING) and _agent_agrees(server):
+        states.start(server, now, check)
+
+
+def _agent_agrees(server: Server) -> bool:
+    agent = server.agent
+    return agent is None or not agent.enabled or agent.health >= agent.rise
+
+
+def count(check: Check) -> int:
+    """The health after the result that stands in `check`."""
+    health = check.health
+    if check.result == FAILED:
+        return health - 1 if health > check.rise else 0
+    if check.result in (PASSED, CONDITIONAL) and health < check.top:
+        return check.top if health + 1 >= check.rise else health + 1
+    return health
 
 
 def interval(server: Server, check: Check) -> float:

@@ -30,6 +30,7 @@ class Check:
     __slots__ = (
         "address",
         "begun",
+        "busy",
         "code",
         "downinter",
         "duration",
@@ -38,6 +39,7 @@ class Check:
         "fastinter",
         "health",
         "inter",
+        "known",
         "port",
         "prober",
         "result",
@@ -66,12 +68,16 @@ class Check:
         self.result = UNKNOWN
         self.status = "INI"
         """HAProxy's code of the last result: INI, SOCKERR, L4OK, L4TOUT, L4CON, L6OK ... (management.txt, 9.1)."""
+        self.known = self.status
+        """The code that was told last."""
         self.code = 0
         """The protocol's own code: an HTTP status, an SMTP reply; 0 for none."""
         self.duration = -1
         """Milliseconds the last check took; -1 before the first."""
         self.text = ""
         """What it said, cleaned for logs (`last_chk`, `last_agt`)."""
+        self.busy = False
+        """It is under way; `status` is that of the one before."""
         self.begun = 0.0
         """When the last check began, the loop's seconds."""
 

@@ -204,3 +204,13 @@ class Stream:
         elif self.during == "-":
             # Somebody ended the stream: what it was doing shows only as it ends.
             self.during = during
+
+
+class CheckStream(Stream):
+    """What a health check's rules and samples look at: it has variables of its own, and nobody asked for anything."""
+
+    __slots__ = ("check_vars",)
+
+    def __init__(self, session: Session, frontend: Frontend) -> None:
+        super().__init__(session, frontend)
+        self.check_vars: dict[str, bool | int | bytes] = {}

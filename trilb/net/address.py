@@ -60,3 +60,8 @@ def ipv4(name: str) -> bytes:
     """The packed IPv4 address of a host name. Raises Refused for a name nobody knows."""
     _, sockaddr = resolve(Address(Family.IPV4, name, 0))
     return socket.inet_aton(sockaddr[0])
+
+
+def literal(host: str) -> str:
+    """A host as an address in its usual spelling. Raises Refused for a name nobody knows."""
+    return str(resolve(Address(Family.ANY, host, 0))[1][0])

@@ -7,6 +7,7 @@ went. Anything the system reports as a failure becomes Broken, with a word for t
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from contextlib import suppress
 
@@ -202,7 +203,7 @@ def connect(
             sock.bind(source)
         code = sock.connect_ex(address)
         if code not in (0, errno.EINPROGRESS, errno.EAGAIN):
-            raise OSError(code, "connect")
+            raise OSError(code, os.strerror(code))
     except OSError as error:
         sock.close()
         raise Broken(error.strerror) from None

@@ -232,6 +232,7 @@ class TcpSession:
         route = plan.choose(stream)
         if route is None:
             stream.end("S", "C")
+            self._turn_away(stream, None)
             return False
         backend = route.backend
         if backend.config.mode is Mode.HTTP:

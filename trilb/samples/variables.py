@@ -1,4 +1,4 @@
-"""Variables: `proc`, `sess`, `txn`, `req`, `res` (configuration.txt, section 2.8).
+"""Variables: `proc`, `sess`, `txn`, `req`, `res`, `check` (configuration.txt, section 2.8).
 
 Each scope is a dictionary made at the first set. A variable remembers nothing but its value; whose type is told
 from the value, an address being an `Addr` and binary a `Bin`.
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from trilb.base.diagnostic import Refused
 from trilb.base.registry import variable_name
-from trilb.live.stream import Stream
+from trilb.live.stream import CheckStream, Stream
 from trilb.samples.types import Value
 
 
@@ -32,7 +32,10 @@ class Variable:
             return stream.req_vars
         if scope == "res":
             return stream.res_vars
-        return stream.frontend.process.vars if scope == "proc" else None
+        if scope == "proc":
+            return stream.frontend.process.vars
+        # Variables of a check exist in checks alone.
+        return stream.check_vars if isinstance(stream, CheckStream) else None
 
     def get(self, stream: Stream) -> Value | None:
         """The value, None while unset."""

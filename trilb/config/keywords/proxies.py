@@ -9,6 +9,7 @@ from trilb.base.units import seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed
 from trilb.config.keywords import forward
+from trilb.config.keywords.checks import KINDS, check_option
 from trilb.config.keywords.logs import option_log
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
@@ -220,8 +221,7 @@ _WITHOUT_EFFECT = frozenset(
     "independent-streams".split()
 )
 _NOT_SERVED = frozenset(
-    "checkcache log-health-checks prefer-last-server nolinger idle-close-on-response "
-    "accept-unsafe-violations-in-http-response".split()
+    "checkcache prefer-last-server nolinger idle-close-on-response accept-unsafe-violations-in-http-response".split()
 )
 _RENAMED = {
     "accept-invalid-http-request": "accept-unsafe-violations-in-http-request",
@@ -254,17 +254,21 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
             if name in _CONNECTION_MODES:
                 proxy.options -= _CONNECTION_MODES
             proxy.options |= {name}
-    elif context.negated and name in (
-        "http-restrict-req-hdr-names",
-        "httplog",
-        "tcplog",
-        "httpslog",
-        "forwardfor",
-        "originalto",
-        "httpchk",
-        "tcp-check",
-    ):
+    elif (
+        context.negated
+        and name
+        in (
+            "http-restrict-req-hdr-names",
+            "httplog",
+            "tcplog",
+            "httpslog",
+            "forwardfor",
+            "originalto",
+        )
+    ) or (context.negated and name in KINDS):
         raise Refused(f"negation is not supported for option '{name}'", column=line.columns[1])
+    elif name in KINDS:
+        check_option(line, proxy, context)
     elif name in ("httplog", "tcplog", "httpslog"):
         option_log(line, proxy, context)
         if proxy.kind == "backend":

@@ -69,8 +69,7 @@ class Context:
 
 
 SECTIONS: dict[str, dict[str, Keyword]] = {
-    name: {}
-    for name in ("global", "proxy", "userlist", "peers", "log-profile", "http-errors", "crt-store", "resolvers")
+    name: {} for name in "global proxy userlist peers log-profile http-errors crt-store healthcheck resolvers".split()
 }
 
 

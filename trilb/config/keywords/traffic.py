@@ -167,6 +167,20 @@ def _cookie_value(text: str) -> str:
     return text
 
 
+def _one_of(text: str, allowed: tuple[str, ...]) -> str:
+    if text not in allowed:
+        raise Refused(f"expects {', '.join(allowed)}, not '{text}'")
+    return text
+
+
+def _check_address(text: str, column: int) -> tuple[str, int]:
+    """Where a server is checked instead of its own address: `port` goes before a port in it."""
+    found = parse_address(text)[0]
+    if found.family not in (Family.IPV4, Family.IPV6, Family.ANY) or not found.host:
+        raise Refused(f"'addr' expects an address, not '{text}'", column=column)
+    return found.host, found.port
+
+
 def _hash_key(text: str) -> str:
     if text == "guid":
         raise NotServed("server hash-key guid")
@@ -175,6 +189,7 @@ def _hash_key(text: str) -> str:
     return text
 
 
+_INIT_STATES = ("fully-up", "up", "down", "fully-down", "none")
 _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "weight": ("weight", lambda text: whole(text, 0, 256, "'weight'")),
     "maxconn": ("maxconn", lambda text: whole(text, 0, 2**31 - 1, "'maxconn'")),
@@ -186,7 +201,6 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "rise": ("rise", lambda text: whole(text, 1, 65535, "'rise'")),
     "fall": ("fall", lambda text: whole(text, 1, 65535, "'fall'")),
     "port": ("check_port", lambda text: whole(text, 1, 65535, "'port'")),
-    "addr": ("check_address", str),
     "cookie": ("cookie", _cookie_value),
     "id": ("id", lambda text: whole(text, 1, 2**31 - 1, "'id'")),
     "source": ("source", str),
@@ -199,6 +213,9 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "resolve-opts": ("resolve_options", resolving.options),
     "hash-key": ("hash_key", _hash_key),
     "track": ("track", str),
+    "healthcheck": ("healthcheck", str),
+    "init-state": ("init_state", lambda text: _one_of(text, _INIT_STATES)),
+    "check-proto": ("check_proto", lambda text: _one_of(text, ("h1", "h2", "none"))),
     "check-sni": ("check_sni", str),
     "check-alpn": ("check_alpn", lambda text: tuple(name.encode("latin-1") for name in text.split(",") if name)),
 }
@@ -217,6 +234,8 @@ _SERVER_FLAGS: dict[str, tuple[str, bool | str]] = {
     "no-ssl": ("ssl", False),
     "check-ssl": ("check_ssl", True),
     "no-check-ssl": ("check_ssl", False),
+    "check-sni-auto": ("check_sni_auto", True),
+    "no-check-sni-auto": ("check_sni_auto", False),
     "send-proxy-v2": ("send_proxy", "v2"),
     "check-send-proxy": ("check_send_proxy", True),
 }
@@ -271,6 +290,10 @@ def apply_server_options(
                 made.tls.sni = made_expr
             else:
                 made.pool_conn_name = made_expr
+        elif option == "addr":
+            made.check_address, port = _check_address(_value(words, i, option, column), column)
+            made.check_port = made.check_port or port
+            i += 1
         elif option == "proto" and _value(words, i, option, column) in ("h1", "h2", "none"):
             made.proto = words[i]
             i += 1
