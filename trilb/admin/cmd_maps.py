@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from trilb.admin.caller import error
 from trilb.admin.commands import Answer, View, command
 from trilb.base.diagnostic import Refused
 from trilb.config.patterns import Patterns
@@ -86,9 +87,9 @@ def _enter(kind: _Kind, verb: str, usage: str, run: Callable[[View, _Kind, list[
         try:
             return run(view, kind, list(words), payload)
         except _Answer as answer:
-            return str(answer)
+            return error(str(answer))
         except Refused as refused:
-            return f"{refused.text}.\n"
+            return error(f"{refused.text}.\n")
 
     factory.__doc__ = f"{verb} {kind.name} {usage.replace('LIST', f'<{kind.name}>')}"
     command(f"{verb} {kind.name}", source="9.3", level="user", payload=True)(factory)
