@@ -59,6 +59,8 @@ class Options:
     daemon: bool = False
     strict: bool = False
     may_fork: bool = False
+    only_ipv4: bool = False
+    """Names are looked up in IPv4 only at run time, whatever the configuration says."""
     directory: str = ""
     localpeer: str = ""
     pidfile: str = ""
@@ -127,7 +129,7 @@ def parse(argv: list[str]) -> Options:
         elif word.startswith("-q"):
             options.quiet = True
         elif word == "-4":
-            continue
+            options.only_ipv4 = True
         else:
             raise _Usage
     return options
@@ -275,6 +277,9 @@ def read(options: Options) -> tuple[Config, Report]:
     if not texts:
         raise _Usage
     config, report = reader.read(texts, language(), facts(options.localpeer, may_fork=options.may_fork))
+    if options.only_ipv4:
+        for section in config.resolvers.values():
+            section.families = "ipv4"
     settings = config.globals
     if options.maxconn:
         settings.maxconn = options.maxconn
