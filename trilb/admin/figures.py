@@ -17,7 +17,7 @@ from trilb.live.check import Check
 from trilb.live.counters import SAMPLES, Counters
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend, Listener
-from trilb.live.server import MAINT, Server
+from trilb.live.server import MAINT, STOPPED, Server
 
 Getters = dict[str, Callable[[Any, "Moment"], str | int | None]]
 
@@ -230,8 +230,16 @@ def _checks(part: str, prefix: str, last: str) -> Getters:
     return {name: _checked(part, read) for name, read in named.items()}
 
 
+def _back_downtime(back: Backend, moment: Moment) -> int | None:
+    """Seconds without a usable server."""
+    if not back.servers:
+        return None
+    down = 0.0 if back.active + back.spare else moment.now - back.last_change
+    return int(back.down_seconds + down)
+
+
 def _if_checked(get: Callable[[Any, Moment], str | int | None]) -> Callable[[Any, Moment], str | int | None]:
-    return lambda server, moment: get(server, moment) if server.check is not None else None
+    return lambda server, moment: get(server, moment) if server.check is not None and server.check.enabled else None
 
 
 def _queue_length(thing: Any, moment: Moment) -> int:
@@ -239,7 +247,9 @@ def _queue_length(thing: Any, moment: Moment) -> int:
 
 
 def _downtime(server: Server, moment: Moment) -> int:
-    return 0
+    """Seconds for which it was down."""
+    down = moment.now - server.last_change if server.operation == STOPPED else 0.0
+    return int(server.down_seconds + down)
 
 
 _SERVER: Getters = {
@@ -321,8 +331,8 @@ _BACKEND: Getters = {
     "weight": lambda back, moment: sum(server.effective for server in back.usable()),
     "act": _usable(backup=False),
     "bck": _usable(backup=True),
-    "lastchg": lambda back, moment: _since(back.counters.lastchg, moment),
-    "downtime": lambda back, moment: 0 if back.servers else None,
+    "lastchg": lambda back, moment: _since(back.last_change, moment),
+    "downtime": _back_downtime,
     "iid": lambda back, moment: back.config.id,
     "sid": lambda back, moment: 0,
     "type": lambda back, moment: 1,

@@ -30,19 +30,25 @@ def resolve(address: Address) -> tuple[int, Sockaddr]:
     return family, (str(sockaddr[0]), int(sockaddr[1]))
 
 
-def initial(address: Address, methods: str, *, resolved_later: bool = False) -> tuple[int, Sockaddr | None]:
+def initial(
+    address: Address, methods: str, *, resolved_later: bool = False, last: str = ""
+) -> tuple[int, Sockaddr | None]:
     """A server's first address by the methods of `init-addr`, in their order; None to begin without one.
 
-    A name of SRV records is looked up later, if it is looked up at all. Raises Refused when no method is left.
+    `last` is the address that a file of states has. A name of SRV records is looked up later, if it is looked up at
+    all. Raises Refused when no method is left.
     (configuration.txt, `init-addr`.)
     """
     if address.family is not Family.NAME:
         return resolve(address)
     service = is_service(address)
-    if service and resolved_later and methods == "last,libc":
+    if service and resolved_later and methods == "last,libc" and not last:
         return socket.AF_INET, None
     reason = f"no method found to resolve address '{address.host}'"
     for method in methods.split(","):
+        if method == "last" and last:
+            family = Family.IPV6 if ":" in last else Family.IPV4
+            return resolve(replace(address, family=family, host=last))
         if method == "none":
             return socket.AF_INET, None
         if is_literal(method):

@@ -224,11 +224,6 @@ class _Worker:
         plane.clock.__init__(trio.current_time)  # type: ignore[misc]
         states.begin(runtime.backends.values(), plane.clock.now - built)
         runtime.process.started_wall = plane.clock.wall
-        for backend in runtime.backends.values():
-            for changed in (backend.counters, *(server.counters for server in backend.servers)):
-                changed.lastchg = plane.clock.now
-            for server in backend.servers:
-                server.last_change = plane.clock.now
         with trio.open_signal_receiver(*_SIGNALS) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             async with trio.open_nursery() as nursery:
