@@ -17,9 +17,6 @@ from tests.support.ports import free_port
 from tests.support.program import Program
 from tests.support.wire import exchange, parse_response
 
-# One browser for all of it, and so one worker.
-pytestmark = pytest.mark.xdist_group("browser")
-
 CONFIG = """
 global
     description "</title><script>alert(1)</script>"

@@ -86,21 +86,38 @@ def test_figures_are_short() -> None:
 
 def test_a_ring_keeps_the_last_minutes() -> None:
     ring = Ring(100, 0)
-    for number in range(POINTS + 10):
+    for number in range(3):
         ring.add(100 + 50 * (number + 1), number // 2, number, 5.0)
-    assert [ring.time[at] for at in ring.order()] == list(range(10, POINTS + 10))
-    assert {ring.rate[at] for at in ring.order()} == {10.0}
-    assert sorted({round(ring.errors[at], 1) for at in ring.order()}) == [0.0, 0.2]
+    assert ring.ordered(ring.time) == [0, 1, 2]
+    for number in range(3, POINTS + 10):
+        ring.add(100 + 50 * (number + 1), number // 2, number, 5.0)
+    assert ring.ordered(ring.time) == list(range(10, POINTS + 10))
+    assert set(ring.rate) == {10.0}
+    assert sorted({round(value, 1) for value in ring.errors}) == [0.0, 0.2]
     # After `clear counters all` the totals begin anew.
     ring.add(5, 1, 0, 5.0)
-    assert [round(ring.rate[at], 1) for at in ring.order()][-1] == 1.0
+    assert ring.ordered(ring.rate)[-1] == 1.0
 
 
-def test_a_chart_stays_in_its_box() -> None:
-    drawn = chart([0.0, 3.0, 1e9], [0.0, 0.0, 2e9], "a second")
-    numbers = re.findall(r"[ML](\d+) (-?[\d.]+)", drawn)
-    assert all(0 <= int(x) < POINTS and 0 <= float(y) <= 18 for x, y in numbers)
-    assert "errors now 2e+09" in drawn
+@given(st.lists(st.floats(1e-3, 1e12) | st.just(0.0), min_size=1, max_size=POINTS), st.booleans())
+def test_a_chart_stays_in_its_box(values: list[float], failing: bool) -> None:
+    drawn = chart(values, [value * 2 for value in values] if failing else [], "a second")
+    path = re.findall(r'd="M(-?\d+) 21V(\d+)H(\d+)(?:l([-\d ]+))?H62V21z"', drawn)
+    assert path
+    x, y = int(path[0][2]), int(path[0][1])
+    places = [(x, y)]
+    for step in re.findall(r"1([ -]\d+)", path[0][3] or ""):
+        x, y = x + 1, y + int(step)
+        places.append((x, y))
+    assert all(0 <= x < POINTS and 2 <= y <= 17 for x, y in places)
+    assert len(places) in (1, len(values))
+    bars = re.findall(r"M(\d+) 17v-(\d+)", drawn)
+    assert all(0 <= int(x) < POINTS and 1 <= int(high) <= 15 for x, high in bars)
+    assert len(bars) == failing * sum(value > 0 for value in values)
+
+
+def test_a_chart_says_its_figures() -> None:
+    assert "<title>now 3 a second, most 8, errors now 0, most 2</title>" in chart([8.0, 3.0], [2.0, 0.0], "a second")
     assert chart([], [], "ms") == "<td>"
 
 

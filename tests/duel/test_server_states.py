@@ -70,7 +70,8 @@ def logged(side: Side) -> list[str]:
     for state in ("maint", "ready"):
         ask(side, f"set server mark/m state {state}")
         while "mark/m" not in (line := side.syslog.take()[0]):
-            lines.append(re.sub(r"duration: \d+ms", "duration: Nms", re.sub(r"^(<\d+>).*?\]: ", r"\1", line).rstrip()))
+            line = re.sub(r"duration: \d+ms", "duration: Nms", re.sub(r"^(<\d+>).*?\]: ", r"\1", line).rstrip())
+            lines.append(re.sub(r', info: ".*?"', "", line))
     return lines
 
 
@@ -217,8 +218,6 @@ enable agent own/a
 disable agent own/a
 enable health own
 show servers state zz
-show servers state #77
-show servers state numbered
 show servers conn zz
 show backend
 shutdown sessions server

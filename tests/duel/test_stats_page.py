@@ -273,7 +273,6 @@ def seen(module_duel: DuelFactory) -> tuple[Seen, Seen]:
     return module_duel(CONFIG).both(every)
 
 
-@pytest.mark.xdist_group("stats page")
 @pytest.mark.parametrize("number", range(len(LOOKS)), ids=[str(look) for look in LOOKS])
 def test_look(seen: tuple[Seen, Seen], number: int) -> None:
     """Status, headers, format and rows are HAProxy's."""
@@ -281,7 +280,6 @@ def test_look(seen: tuple[Seen, Seen], number: int) -> None:
     assert found[f"look {number}"] == expected[f"look {number}"]
 
 
-@pytest.mark.xdist_group("stats page")
 @pytest.mark.parametrize("number", range(len(CHANGES)), ids=[str(change) for change in CHANGES])
 def test_change(seen: tuple[Seen, Seen], number: int) -> None:
     """The outcome is HAProxy's, and so is what became of every server."""
@@ -289,7 +287,6 @@ def test_change(seen: tuple[Seen, Seen], number: int) -> None:
     assert found[f"change {number}"] == expected[f"change {number}"]
 
 
-@pytest.mark.xdist_group("stats page")
 def test_the_log_says_the_same(seen: tuple[Seen, Seen]) -> None:
     """Every change of a server is logged as HAProxy does, down to who did it."""
     expected, found = seen

@@ -29,7 +29,7 @@ Thing = Frontend | Backend | Server
 class Ring:
     """The last POINTS samples of one thing; `next` is where the following one goes."""
 
-    __slots__ = ("errors", "failed", "filled", "next", "rate", "served", "time", "turn")
+    __slots__ = ("drawn", "errors", "failed", "filled", "next", "rate", "served", "time", "turn")
 
     def __init__(self, served: int, failed: int) -> None:
         self.rate = array("f", bytes(4 * POINTS))
@@ -43,6 +43,8 @@ class Ring:
         self.filled = 0
         self.next = 0
         self.turn = 0
+        self.drawn: tuple[str, str] | None = None
+        """Its charts, drawn at most once a sample."""
 
     def add(self, served: int, failed: int, time: int, seconds: float) -> None:
         """Take a sample `seconds` after the one before. Totals that went back were cleared: they count from 0."""
@@ -51,13 +53,15 @@ class Ring:
         self.errors[at] = (failed - self.failed if failed >= self.failed else failed) / seconds
         self.time[at] = time
         self.served, self.failed = served, failed
+        self.drawn = None
         self.next = (at + 1) % POINTS
         self.filled = min(self.filled + 1, POINTS)
 
-    def order(self) -> Iterator[int]:
-        """Where the samples are, the oldest first."""
-        begin = self.next - self.filled
-        return (at % POINTS for at in range(begin, self.next))
+    def ordered(self, values: array[float] | array[int]) -> list[float]:
+        """The samples of one of the arrays, the oldest first."""
+        if self.filled < POINTS:
+            return list(values[: self.next])
+        return [*values[self.next :], *values[: self.next]]
 
 
 class History:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
 from trilb.admin import formats, page_change, page_html
 from trilb.admin.figures import Moment
@@ -16,7 +17,7 @@ from trilb.admin.page_request import Asked
 from trilb.admin.views import Row, Selection, csv, rows
 from trilb.config.model import Stats
 from trilb.http.head import Field
-from trilb.live.effects import Challenge, Effect, NeedBody, Reply
+from trilb.live.effects import Challenge, Compose, Effect, NeedBody, Reply
 from trilb.live.plan import Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
@@ -85,13 +86,13 @@ def step(
             Selection(up=asked.up, no_maint=asked.no_maint),
         )
         if asked.form == "html":
-            body = page_html.document(stats, view, asked, list(found), admin=allowed)
-            return _reply([_NO_CACHE, *page_html.FIELDS], body)
+            pieces = page_html.document(stats, view, asked, found, admin=allowed)
+            return Compose(pieces, lambda body: _reply([_NO_CACHE, *page_html.FIELDS], body))
         kind, write = _FORMATS[asked.form]
         fields = [_NO_CACHE, (b"content-type", kind)]
         if stats.refresh and asked.refresh:
             fields.append((b"refresh", b"%d" % stats.refresh))
-        return _reply(fields, write(found, stats.show_modules))
+        return Compose(_in_pieces(write(found, stats.show_modules)), lambda body: _reply(fields, body))
 
     def changed(asked: Asked, body: bytes | None) -> Reply:
         if body is None:
@@ -102,19 +103,25 @@ def step(
             return _see(uri, asked, "DENY")
         if form.ask and form.action in page_change.DESTRUCTIVE and backend is not None and form.servers:
             text = page_html.confirmation(stats, asked, form, backend)
-            return _reply([_NO_CACHE, *page_html.FIELDS], text)
+            return _reply([_NO_CACHE, *page_html.FIELDS], text.encode("utf-8", "replace"))
         return _see(uri, asked, page_change.change(form, backend, view.process.clock.now))
 
     return run
 
 
-Write = Callable[[Iterator[Row], bool], str]
+Write = Callable[[Iterator[Row], bool], Iterator[str]]
 _FORMATS: dict[str, tuple[bytes, Write]] = {
-    "csv": (b"text/plain", lambda found, modules: "".join(csv(found, modules=modules))),
-    "typed": (b"text/plain", lambda found, modules: "".join(formats.typed(found))),
-    "json": (b"application/json", lambda found, modules: "".join(formats.as_json(found))),
-    "json-schema": (b"application/json", lambda found, modules: formats.schema()),
+    "csv": (b"text/plain", lambda found, modules: csv(found, modules=modules)),
+    "typed": (b"text/plain", lambda found, modules: formats.typed(found)),
+    "json": (b"application/json", lambda found, modules: formats.as_json(found)),
+    "json-schema": (b"application/json", lambda found, modules: iter((formats.schema(),))),
 }
+
+
+def _in_pieces(lines: Iterator[str]) -> Iterator[str]:
+    """The same in larger pieces, of about a millisecond's work."""
+    while piece := "".join(islice(lines, 25)):
+        yield piece
 
 
 class _Shown:
@@ -139,8 +146,7 @@ def _known(authorization: bytes | None, accounts: list[bytes]) -> bool:
     return sum(hmac.compare_digest(given, account) for account in accounts) > 0
 
 
-def _reply(fields: list[Field], text: str) -> Reply:
-    body = text.encode("utf-8", "replace")
+def _reply(fields: list[Field], body: bytes) -> Reply:
     return Reply(200, [*fields, (b"content-length", b"%d" % len(body))], body)
 
 

@@ -7,6 +7,7 @@ Every cell is in every row, empty where it does not apply, so that columns can b
 from __future__ import annotations
 
 from html import escape
+from itertools import pairwise
 from typing import NamedTuple
 
 from trilb.admin.history import POINTS, Ring
@@ -139,23 +140,44 @@ def _warning(value: object) -> str:
     return made if not isinstance(value, int) or value <= 0 else made.replace("<td", "<td class=w", 1)
 
 
+_HEIGHT, _BASE = 15, 17
+"""Of a line at most, and where it is 0, in a picture POINTS wide and 18 high."""
+_STEPS = {fall: f"1 {fall}" if fall >= 0 else f"1{fall}" for fall in range(-_HEIGHT, _HEIGHT + 1)}
+
+
 def chart(values: list[float], errors: list[float], unit: str) -> str:
-    """A line over the last minutes, and bars for errors on the same scale; the newest sample is at the right."""
-    most = max(values, default=0.0)
+    """A line over the last minutes, and bars for errors on the same scale; the newest sample is at the right.
+
+    The line is one shape with what is below it; what would close it lies outside of the picture.
+    """
     if not values:
         return "<td>"
+    most = max(values)
     said = f"now {values[-1]:.3g} {unit}, most {most:.3g}"
+    begin = POINTS - len(values)
+    scale = _HEIGHT / (max(most, max(errors, default=0.0)) or 1)
+    heights = [int(value * scale) for value in values]
+    steps = "l" + " ".join([_STEPS[then - now] for then, now in pairwise(heights)]) if most and heights[1:] else ""
+    line = f'<path class=l d="M{begin or -2} 21V{_BASE - heights[0]}H{begin}{steps}H62V21z"/>'
+    bars = ""
     if any(errors):
         said += f", errors now {errors[-1]:.3g}, most {max(errors):.3g}"
-    begin = POINTS - len(values)
-    scale = 15 / (max(most, max(errors, default=0.0)) or 1)
-    line = "".join(f"L{begin + at} {17 - value * scale:.1f}" for at, value in enumerate(values))
-    bars = "".join(f"M{begin + at} 17v{-max(value * scale, 1):.1f}" for at, value in enumerate(errors) if value)
-    drawn = f'<path class=e d="{bars}"/>' if bars else ""
+        bars = "".join(f"M{begin + at} {_BASE}v-{int(value * scale) or 1}" for at, value in enumerate(errors) if value)
+        bars = f'<path class=e d="{bars}"/>'
     return (
-        f"<td data-v={values[-1]:.6g}><svg role=img viewBox='0 0 {POINTS - 1} 18' preserveAspectRatio=none>"
-        f'<title>{said}</title><path class=a d="M{begin} 17{line}V17z"/><path class=l d="M{line[1:]}"/>{drawn}</svg>'
+        f'<td data-v={values[-1]:.6g}><svg role=img viewBox="0 0 {POINTS - 1} 18" preserveAspectRatio=none>'
+        f"<title>{said}</title>{line}{bars}</svg>"
     )
+
+
+def _charts(ring: Ring | None, *, timed: bool) -> tuple[str, str]:
+    """The cells of rate and time."""
+    if ring is None:
+        return "<td>", "<td>"
+    if ring.drawn is None:
+        rates = chart(ring.ordered(ring.rate), ring.ordered(ring.errors), "a second")
+        ring.drawn = rates, chart(ring.ordered(ring.time), [], "ms") if timed else "<td>"
+    return ring.drawn
 
 
 def _check(row: Row) -> str:
@@ -221,12 +243,7 @@ def draw(row: Row, ring: Ring | None, *, admin: bool, legends: bool) -> str:
     key = state_of(str(row["status"]))
     kind = row.kind
     get = row.__getitem__
-    rates = times = "<td>"
-    if ring is not None:
-        at = list(ring.order())
-        rates = chart([ring.rate[i] for i in at], [ring.errors[i] for i in at], "a second")
-        if kind in "SB":
-            times = chart([float(ring.time[i]) for i in at], [], "ms")
+    rates, times = _charts(ring, timed=kind in "SB")
     http_front = kind == "F" and get("mode") == "http"
     return "".join(
         (

@@ -287,7 +287,8 @@ class ServerLine:
     source: str = ""
     pool_max_conn: int = -1
     pool_purge_delay: float = 5.0
-    init_address: str = "last,libc"
+    init_address: str = ""
+    """Methods as written; what is meant without any depends on whether there are resolvers."""
     hash_key: str = "id"
     track: str = ""
     ssl: bool = False

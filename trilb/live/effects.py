@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from trilb.http.head import Field, Head
@@ -92,6 +92,16 @@ class NeedBody:
 
     def __init__(self, most: int, then: Callable[[bytes | None], Reply]) -> None:
         self.most = most
+        self.then = then
+
+
+class Compose:
+    """Answer what `then` makes of a text that comes in pieces; between any two of them others are served."""
+
+    __slots__ = ("pieces", "then")
+
+    def __init__(self, pieces: Iterator[str], then: Callable[[bytes], Reply]) -> None:
+        self.pieces = pieces
         self.then = then
 
 
@@ -189,4 +199,4 @@ Resuming = WaitBody | Pause | EarlyHint | Resolve
 Refusing = Deny | Return | Challenge | Reply | Tarpit | Drop | Fail | Abort
 """Effects that end the stream."""
 
-Effect = Refusing | NeedBody | Allow | More | Upgrade | ExpectProxy | Resuming
+Effect = Refusing | NeedBody | Compose | Allow | More | Upgrade | ExpectProxy | Resuming

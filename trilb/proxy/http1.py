@@ -21,6 +21,7 @@ from trilb.live.effects import (
     Allow,
     Answer,
     Challenge,
+    Compose,
     Deny,
     Drop,
     EarlyHint,
@@ -546,6 +547,12 @@ class HttpSession:
             made = effect.then(body)
             stream.end("L", during)
             return await self.reply(stream, replies.head(made.status, list(made.fields)), made.body)
+        if isinstance(effect, Compose):
+            pieces: list[str] = []
+            for piece in effect.pieces:
+                pieces.append(piece)
+                await trio.lowlevel.checkpoint()
+            return await self.obey(stream, effect.then("".join(pieces).encode("utf-8", "replace")), errors, during)
         if isinstance(effect, Tarpit):
             return await self._tarpit(stream, effect, errors)
         if isinstance(effect, Drop):
