@@ -91,7 +91,7 @@ def _read(runtime: Runtime, backend: Backend, name: str, words: tuple[str, ...])
     address = addresses[0]
     if address.family is Family.FD or address.datagram:
         kind = "a file descriptor" if address.family is Family.FD else "a datagram socket"
-        raise Refused(f"{kind} is not acceptable here in '{words[0]}'")
+        raise Refused(f"{kind} is not acceptable here in '{words[0]}'\n")
     if not address.port and address.family not in (Family.UNIX, Family.ABSTRACT):
         address = replace(address, offset=True)
     assert config.language is not None

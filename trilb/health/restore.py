@@ -99,6 +99,13 @@ def apply(server: Server, row: Row, now: float) -> None:
     if server.check is not None:
         server.check.status = STATUSES[row.number("srv_check_status")]
         server.check.result = row.number("srv_check_result")
+    if admin & CMAINT and not admin & FMAINT and server.admin & CMAINT:
+        # Somebody enabled it, whatever the configuration says.
+        server.admin &= ~FMAINT
+        if not server.admin & MAINT:
+            server.operation = RUNNING
+    if operation == RUNNING:
+        server.health.health = server.health.top
     if not server.admin & MAINT:
         if operation == STOPPED:
             server.health.health = 0
@@ -106,8 +113,6 @@ def apply(server: Server, row: Row, now: float) -> None:
                 states.stop(server, now, _CAUSE)
         elif operation == STOPPING and server.track is None:
             states.retire(server, now, _CAUSE)
-        else:
-            server.health.health = server.health.top
     if forced:
         server.admin |= FMAINT
     if admin & FDRAIN:
