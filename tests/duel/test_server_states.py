@@ -266,7 +266,6 @@ add server own/n2 127.0.0.1:80 weight 7 maxconn 3 id 200
 add server own/n3 127.0.0.1:80 check
 add server own/n4 127.0.0.1:80 track own/a
 add server own/n5 127.0.0.1:80 track n4
-add server own/n6 127.0.0.1:80 enabled
 add server own/n7 127.0.0.1:80 backup disabled
 add server own/n8 name.invalid:80
 enable server own/n1
