@@ -17,7 +17,7 @@ def resolve(address: Address) -> tuple[int, Sockaddr]:
     if address.family is Family.UNIX:
         return socket.AF_UNIX, address.host
     if address.family is Family.ABSTRACT:
-        return socket.AF_UNIX, "\0" + address.host
+        return socket.AF_UNIX, address.path
     port = 0 if address.offset else address.port
     wanted = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}.get(address.family, socket.AF_UNSPEC)
     host = address.host or "127.0.0.1"
