@@ -41,6 +41,7 @@ class Check:
         "inter",
         "known",
         "pause",
+        "paused",
         "port",
         "prober",
         "result",
@@ -68,6 +69,8 @@ class Check:
         self.health = rise
         """A checked server begins up, one failure away from down, as HAProxy's does."""
         self.enabled = True
+        self.paused = False
+        """Its server was in maintenance when it last was enabled, and as far as anybody told it still is."""
         self.result = UNKNOWN
         self.status = "INI"
         """HAProxy's code of the last result: INI, SOCKERR, L4OK, L4TOUT, L4CON, L6OK ... (management.txt, 9.1)."""
