@@ -10,6 +10,7 @@ from html import escape
 from itertools import pairwise
 from typing import NamedTuple
 
+from trilb.admin.columns import MODULES
 from trilb.admin.history import POINTS, Ring
 from trilb.admin.views import Row
 
@@ -23,6 +24,7 @@ class Column(NamedTuple):
     kind: str = ""
 
 
+MODULE_COLUMN = Column("Modules", "more", "What TLS, HTTP/1, HTTP/2 and other parts count: point at it, or sort")
 COLUMNS = (
     Column("Server", "Name", "Frontend, listener, server or backend"),
     Column("Server", "State", "State, and for how long"),
@@ -238,7 +240,14 @@ def _time(row: Row) -> str:
     return _number(value, f"{parts}, total {value} ms" if isinstance(value, int) else "")
 
 
-def draw(row: Row, ring: Ring | None, *, admin: bool, legends: bool) -> str:
+def _modules(row: Row) -> str:
+    """What modules count, as HAProxy has it: told when it is pointed at (configuration.txt, `stats show-modules`)."""
+    there = [(column.name, value) for column in MODULES if (value := row.values[column.position]) is not None]
+    told = "&#10;".join(f"{name} {escape(str(value))}" for name, value in there)
+    return f'<td title="{told}">{sum(bool(value) for _, value in there)}' if there else "<td>"
+
+
+def draw(row: Row, ring: Ring | None, *, admin: bool, legends: bool, modules: bool = False) -> str:
     """The whole row. Its `id` is what a live refresh knows it by."""
     key = state_of(str(row["status"]))
     kind = row.kind
@@ -278,5 +287,6 @@ def draw(row: Row, ring: Ring | None, *, admin: bool, legends: bool) -> str:
             _warning(get("chkfail")),
             _warning(get("chkdown")),
             f"<td data-v={get('downtime')}>{span(int(str(get('downtime'))))}" if get("downtime") else "<td>",
+            _modules(row) if modules else "",
         )
     )
