@@ -328,7 +328,7 @@ def _run(options: Options) -> int:
 
 def _check_names(config: Config, report: Report) -> None:
     """Server names must resolve at load, unless init-addr allows otherwise."""
-    from trilb.base.address import Family
+    from trilb.base.address import Family, is_service
     from trilb.net.address import initial, resolve
 
     for proxy in config.proxies:
@@ -353,7 +353,8 @@ def _check_names(config: Config, report: Report) -> None:
             except Refused as refused:
                 report.alert(server.place, f"'server {proxy.name}/{server.name}' : {refused.text}")
                 continue
-            if found is None and "libc" in server.init_address.partition("none")[0] and not server.resolvers:
+            methods = server.init_address or ("" if is_service(server.address) else "libc")
+            if found is None and "libc" in methods.partition("none")[0]:
                 text = f"could not resolve address '{server.address.host}', disabling server"
                 report.warn(server.place, f"'server {proxy.name}/{server.name}' : {text}")
         for target in proxy.logs:

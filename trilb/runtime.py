@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from trilb.admin import page
-from trilb.admin.commands import Gate
+from trilb.admin.commands import Gate, Growth
 from trilb.admin.history import History
 from trilb.affinity.cookie import CookiePersistence
 from trilb.affinity.dynamic import dynamic_value
@@ -90,6 +90,8 @@ class Runtime:
     patterns: Store = field(default_factory=Store)
     tables: dict[str, Table] = field(default_factory=dict)
     hybrid: HybridClock = field(default_factory=HybridClock)
+    growth: Growth | None = None
+    """Adds and removes servers, once it serves."""
     checks: Checks | None = None
     """The checks' tasks, once it serves."""
     give_listeners: Callable[[Any], None] | None = None
@@ -320,9 +322,21 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
     for backend in runtime.backends.values():
         builder = _Builder(runtime, backend.config)
         for server in backend.servers:
-            server.opening = _opening(store, server, builder)
-            if server.check is not None:
-                server.check.prober = prober(runtime, server)
+            _equip(runtime, server, builder)
+
+
+def _equip(runtime: Runtime, server: Server, builder: _Builder) -> None:
+    """What its connections and checks begin with."""
+    server.opening = _opening(runtime.tls, server, builder)
+    if server.check is not None:
+        server.check.prober = prober(runtime, server)
+
+
+def equip(runtime: Runtime, server: Server) -> None:
+    """Make a server ready that is added while serving. A name is not looked up. Raises Refused."""
+    server.family, server.address = initial(server.line.address, "none")
+    _settle(server)
+    _equip(runtime, server, _Builder(runtime, server.backend.config))
 
 
 def prober(runtime: Runtime, server: Server) -> Player:
@@ -359,7 +373,8 @@ def _check_opening(store: TlsStore, line: ServerLine, step: ConnectStep, probe: 
 
     TLS and the PROXY header of the server are not used when its check goes elsewhere (configuration.txt, `check-ssl`).
     """
-    elsewhere = bool(line.check_port or line.check_address)
+    # One that is added while running has a check of its own in this (regression test server/cli_add_check_server).
+    elsewhere = bool(line.check_port or line.check_address) or line.added
     secured, header, name, alpn = step.ssl, "v1" if step.send_proxy else "", step.sni, step.alpn
     proto = step.proto
     if step.default:
@@ -426,15 +441,21 @@ def _backend(proxy: Proxy) -> Backend:
             server.admin |= RMAINT
             server.operation = STOPPED
             server.health.health = 0
-        server.transparent = line.address.family is Family.ANY and not line.address.host
-        if line.address.offset:
-            server.port_offset = line.address.port
-        source = line.source or proxy.source
-        if source:
-            server.source = (source.partition(":")[0], int(source.partition(":")[2] or 0))
-        if proxy.cookie is not None and proxy.cookie.dynamic and server.cookie is None and proxy.dynamic_cookie_key:
-            server.cookie = dynamic_value(proxy.dynamic_cookie_key, server)
+        _settle(server)
     return backend
+
+
+def _settle(server: Server) -> None:
+    """What follows from its line and address."""
+    line, proxy = server.line, server.backend.config
+    server.transparent = line.address.family is Family.ANY and not line.address.host
+    if line.address.offset:
+        server.port_offset = line.address.port
+    source = line.source or proxy.source
+    if source:
+        server.source = (source.partition(":")[0], int(source.partition(":")[2] or 0))
+    if proxy.cookie is not None and proxy.cookie.dynamic and server.cookie is None and proxy.dynamic_cookie_key:
+        server.cookie = dynamic_value(proxy.dynamic_cookie_key, server)
 
 
 def _reaches(front: Proxy, backend: str) -> bool:

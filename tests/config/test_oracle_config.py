@@ -76,6 +76,92 @@ FLAGS: dict[str, tuple[tuple[list[str], int], ...]] = {
 # A line is a configuration: ` ; ` ends a line of it, PARTS are put in, and it takes the place of the `@` of the last
 # `== VERDICT TEXT` line. `## GROUP` starts a group.
 TABLE = r"""
+## names
+== ok resolvers r ; @ ; <L>
+nameserver n 127.0.0.1:53
+nameserver n 127.0.0.1:53 ; nameserver m tcp@127.0.0.1:53
+nameserver n localhost:53
+nameserver n [::1]:53
+nameserver n 127.0.0.1:53 ; accepted_payload_size 100
+nameserver n 127.0.0.1:53 ; accepted_payload_size 65535
+nameserver n 127.0.0.1:53 ; resolve_retries 7
+nameserver n 127.0.0.1:53 ; hold valid 10s ; hold nx 1 ; hold refused 1m
+nameserver n 127.0.0.1:53 ; hold timeout 0 ; hold other 5ms ; hold obsolete 30s
+nameserver n 127.0.0.1:53 ; timeout resolve 1s ; timeout retry 500
+== warn resolvers r ; @ ; <L>
+hold nx 1s
+== bad resolvers r ; @ ; <L>
+nameserver
+nameserver n
+nameserver n 127.0.0.1
+nameserver n 127.0.0.1:53-54
+nameserver n 127.0.0.1:53 ; nameserver n 127.0.0.1:54
+hold
+hold valid
+hold bogus 1s
+hold valid 1x
+timeout
+timeout resolve
+timeout bogus 1s
+timeout retry 1y
+accepted_payload_size
+accepted_payload_size 11
+accepted_payload_size 65536
+resolve_retries
+bogus
+nameserver n 127.0.0.1:53 ; resolvers r ; nameserver n 127.0.0.1:53
+== bad <L> ; @
+resolvers
+resolvers r/
+== ok resolvers r ; nameserver n 127.0.0.1:53 ; <L> ; @
+server s x.invalid:80 resolvers r init-addr last,none
+server s x.invalid:80 resolvers r init-addr none,libc
+server s x.invalid:80 resolvers r init-addr 127.0.0.1 resolve-prefer ipv4 resolve-net 10.0.0.0/8,::1/128,1.2.3.4
+server s x.invalid:80 resolvers r init-addr none resolve-opts allow-dup-ip,ignore-weight,prevent-dup-ip
+server s 127.0.0.1:80 resolvers r
+server s _h._tcp.x resolvers r
+server s _h._tcp.x:80 resolvers r init-addr none
+server-template s 3 _h._tcp.x resolvers r
+server-template s 2-4 x.invalid:80 resolvers r init-addr none check inter 1s
+server-template s 2-4 127.0.0.1:80
+server-template s 2 127.0.0.1:80 id 7
+default-server resolvers r init-addr none ; server a x.invalid:80 ; server-template s 1-2 x.invalid
+http-request do-resolve(txn.a,r) hdr(host)
+http-request do-resolve(txn.a,r,ipv6) hdr(host),host_only if TRUE
+tcp-request content do-resolve(sess.a,r,ipv4) str(x) if TRUE
+== warn resolvers r ; nameserver n 127.0.0.1:53 ; <L> ; @
+server s x.invalid:80 resolvers r
+server s x.invalid:80 resolvers r init-addr last,libc,none
+== bad resolvers r ; nameserver n 127.0.0.1:53 ; <L> ; @
+server s x.invalid:80 resolvers r init-addr last,libc
+server s x.invalid:80 resolvers r init-addr last
+server s x.invalid:80 resolvers r init-addr bogus
+server s x.invalid:80 resolvers r init-addr none,1.2.3.4,5.6.7.8
+server s x.invalid:80 resolvers nope init-addr none
+server s x.invalid:80 init-addr none resolvers
+server s x.invalid:80 resolvers r init-addr none resolve-prefer ipv5
+server s x.invalid:80 resolvers r init-addr none resolve-prefer
+server s x.invalid:80 resolvers r init-addr none resolve-net
+server s x.invalid:80 resolvers r init-addr none resolve-net bogus
+server s x.invalid:80 resolvers r init-addr none resolve-net 1.2.3.4/33
+server s x.invalid:80 resolvers r init-addr none resolve-opts bogus
+server s _h._tcp.x:80
+server s _h._tcp.x:80 resolvers r init-addr libc
+server-template
+server-template s
+server-template s 3
+server-template s 0 127.0.0.1:80
+server-template s x 127.0.0.1:80
+server-template s 3-1 127.0.0.1:80
+server-template s 3-x 127.0.0.1:80
+server-template s/ 2 127.0.0.1:80
+server s1 127.0.0.1:80 ; server-template s 2 127.0.0.1:80
+http-request do-resolve(txn.a,nope) hdr(host)
+http-request do-resolve(txn.a,r,ipv5) hdr(host)
+http-request do-resolve(txn.a,r)
+http-request do-resolve(txn.a) hdr(host)
+http-request do-resolve hdr(host)
+http-response do-resolve(txn.a,r) hdr(host)
 ## lexer
 == ok <L> @
 "server" a 127.0.0.1

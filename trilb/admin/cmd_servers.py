@@ -130,14 +130,14 @@ def weigh(server: Server, text: str, now: float) -> str:
         return "Require <weight> or <weight%>.\n"
     number = re.match(r"[+-]?\d+", text)
     if number is None:
-        return "Empty weight string empty or preceded by garbage\n"
+        return "Empty weight string empty or preceded by garbage"
     value, rest = int(number[0]), text[number.end() :]
     if rest == "%":
         if value < 0:
             return "Relative weight must be positive.\n"
         value = min(server.initial * value // 100, 256)
     elif rest:
-        return "Trailing garbage in weight string\n"
+        return "Trailing garbage in weight string"
     elif not 0 <= value <= 256:
         return "Absolute weight can only be between 0 and 256 inclusive.\n"
     if value and value != server.initial and not dynamic(server.backend):
@@ -157,9 +157,9 @@ def set_maxconn(view: View, words: list[str]) -> str:
         return "Require <maxconn>.\n"
     number = re.match(r"[+-]?\d+", text)
     if number is None:
-        return "maxconn string empty or preceded by garbage\n"
+        return "maxconn string empty or preceded by garbage"
     if number.end() != len(text):
-        return "Trailing garbage in maxconn string\n"
+        return "Trailing garbage in maxconn string"
     if server.maxconn == server.line.minconn:
         # Where they are equal there is no minconn.
         server.line.minconn = max(0, int(text))

@@ -14,7 +14,7 @@ from trilb.health import moves, states
 from trilb.live.server import MAINT, Server
 
 Setting = Callable[[View, Server, list[str]], str]
-"""(view, server, what follows its name): the answer, which ends in a line feed."""
+"""(view, server, what follows its name): the answer. Some of HAProxy's lack a line feed of their own."""
 _CLI = "changed from CLI"
 
 
@@ -82,41 +82,41 @@ def _check_addr(view: View, server: Server, words: list[str]) -> str:
     if not words:
         return "set server <b>/<s> check-addr requires an address and optionally a port.\n"
     if server.check is None or not server.check.enabled:
-        return "health checks are not enabled on this server\n"
+        return "health checks are not enabled on this server"
     if not ip.is_literal(words[0]):
-        return f"invalid addr '{words[0]}'\n"
-    return _line(moves.check_elsewhere(server.check, words[0], _port(words)))
+        return f"invalid addr '{words[0]}'"
+    return moves.check_elsewhere(server.check, words[0], _port(words))
 
 
 def _check_port(view: View, server: Server, words: list[str]) -> str:
     if not words:
         return "set server <b>/<s> check-port requires a port.\n"
     if server.check is None or not server.check.enabled:
-        return "health checks are not enabled on this server\n"
-    return _line(moves.check_elsewhere(server.check, None, words[0]))
+        return "health checks are not enabled on this server"
+    return moves.check_elsewhere(server.check, None, words[0])
 
 
 def _agent_addr(view: View, server: Server, words: list[str]) -> str:
     if not words:
         return "set server <b>/<s> agent-addr requires an address and optionally a port.\n"
     if server.agent is None or not server.agent.enabled:
-        return "agent checks are not enabled on this server\n"
+        return "agent checks are not enabled on this server"
     host = words[0]
     if not ip.is_literal(host):
         try:
             # This one may be a name (management.txt); the operator waits for it, and so does everybody else.
             host = str(socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
         except OSError:
-            return f"invalid addr '{host}'\n"
-    return _line(moves.check_elsewhere(server.agent, host, _port(words)))
+            return f"invalid addr '{host}'"
+    return moves.check_elsewhere(server.agent, host, _port(words))
 
 
 def _agent_port(view: View, server: Server, words: list[str]) -> str:
     if not words:
         return "set server <b>/<s> agent-port requires a port.\n"
     if server.agent is None or not server.agent.enabled:
-        return "agent checks are not enabled on this server\n"
-    return _line(moves.check_elsewhere(server.agent, None, words[0]))
+        return "agent checks are not enabled on this server"
+    return moves.check_elsewhere(server.agent, None, words[0])
 
 
 def _agent_send(view: View, server: Server, words: list[str]) -> str:
@@ -151,10 +151,6 @@ def _name(view: View, server: Server, words: list[str]) -> str:
     server.name = name
     server.backend.renew()
     return "Server name updated.\n"
-
-
-def _line(text: str) -> str:
-    return f"{text}\n" if text else ""
 
 
 _SETTINGS: dict[str, Setting] = {

@@ -24,6 +24,14 @@ from trilb.tls.store import Binding
 from trilb.tls.store import Store as TlsStore
 
 
+class Growth(Protocol):
+    """Adds and removes servers while serving; each answers in words."""
+
+    def add_server(self, backend: Backend, name: str, words: list[str]) -> str: ...
+
+    def remove_server(self, server: Server) -> str: ...
+
+
 class Gate(Protocol):
     """A listening socket of a frontend."""
 
@@ -67,6 +75,9 @@ class View(Protocol):
 
     def open_anew(self, server: Server) -> None:
         """Whether a server's connections are secured changed."""
+
+    growth: Growth | None
+    """Who adds and removes servers."""
 
     def parse_variable(self, name: str, text: str, *, formatted: bool) -> tuple[str, Expr | Format]:
         """Read the words of `set var`. Raises Refused."""

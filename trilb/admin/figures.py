@@ -200,7 +200,7 @@ def address(server: Server) -> str:
     found = server.address
     if not isinstance(found, tuple):
         return "unix" if found is not None else ""
-    host, port = found[0], found[1]
+    host, port = found[0], found[1] if server.port_offset is None else server.port_offset & 0xFFFF
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -19,8 +19,9 @@ import trio
 from trilb.admin import cmd_authorities as _cmd_authorities  # noqa: F401 (its import enters the commands)
 from trilb.admin import cmd_certificates as _cmd_certificates  # noqa: F401
 from trilb.admin import cmd_crt_lists as _cmd_crt_lists  # noqa: F401
+from trilb.admin import cmd_dynamic as _cmd_dynamic  # noqa: F401
 from trilb.admin import cmd_frontends as _cmd_frontends  # noqa: F401
-from trilb.admin import cmd_maps as _cmd_maps  # noqa: F401
+from trilb.admin import cmd_maps as _cmd_maps  # noqa: F401 (its import enters the commands)
 from trilb.admin import cmd_peers as _cmd_peers  # noqa: F401
 from trilb.admin import cmd_process as _cmd_process  # noqa: F401
 from trilb.admin import cmd_resolvers as _cmd_resolvers  # noqa: F401

@@ -285,8 +285,9 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
         )
     for server in proxy.servers:
         port = server.address.port if not server.address.offset else 0
-        unix = server.address.family in (Family.UNIX, Family.ABSTRACT)
-        if server.check and not port and not server.check_port and not unix:
+        # Wherever the client connected to, or a path: there is no port to miss.
+        without = server.address.family in (Family.UNIX, Family.ABSTRACT) or not server.address.host
+        if server.check and not port and not server.check_port and not without:
             report.alert(
                 server.place, f"server '{server.name}' has neither service port nor check port; add 'port <port>'"
             )

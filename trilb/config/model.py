@@ -287,13 +287,20 @@ class ServerLine:
     source: str = ""
     pool_max_conn: int = -1
     pool_purge_delay: float = 5.0
-    init_address: str = "last,libc"
+    init_address: str = ""
+    """Methods as written; what is meant without any depends on whether there are resolvers."""
     hash_key: str = "id"
     track: str = ""
     ssl: bool = False
     ssl_said: bool = False
     """Whether the line, or a default-server line, says `ssl`, even where it is taken back: it can be turned on."""
     no_ssl: bool = False
+    enabled: bool = False
+    """It says so, which makes a difference for one that is added while running."""
+    added: bool = False
+    """By the runtime socket."""
+    words: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
+    """All it was made of, for `from srv:NAME`."""
     tls: Tls = field(default_factory=Tls)
     tls_defaults: Tls = field(default_factory=Tls)
     check_ssl: bool | None = None
@@ -477,6 +484,8 @@ class Proxy:
     binds: list[Bind] = field(default_factory=list)
     servers: list[ServerLine] = field(default_factory=list)
     default_server: list[tuple[str, ...]] = field(default_factory=list)
+    named_servers: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    """Lines of `default-server name NAME`."""
     retries: int = 3
     retry_on: frozenset[str] = frozenset({"conn-failure"})
     redispatch: int | None = None

@@ -131,12 +131,28 @@ class Probe:
         return replace(changed, http=steps, ask=self.ask if family in self.own else None)
 
     def with_option(self, kind: str, words: tuple[str, ...], ask: AskStep | None = None) -> Probe:
-        """With `option KIND`: it takes the place of another kind, and of inherited steps of its own."""
+        """With `option KIND`: it takes the place of another kind, and of inherited steps of its own.
+
+        What the option says of a request goes before what a `send` above it said.
+        """
         family = {"httpchk": "http", "tcp-check": "tcp"}.get(kind, "")
         changed = replace(self, kind=kind, words=words, ask=ask, own=self.own | ({family} if family else set()))
-        if family and family not in self.own:
-            changed = replace(changed, http=()) if family == "http" else changed
-        return changed
+        if family != "http":
+            return changed
+        if "http" not in self.own:
+            return replace(changed, http=())
+        first = next((at for at, step in enumerate(self.http) if isinstance(step, AskStep)), -1)
+        if first < 0 or ask is None:
+            return changed
+        said = self.http[first]
+        assert isinstance(said, AskStep)
+        again = replace(
+            said,
+            method=ask.method if ask.method is not None else said.method,
+            uri=ask.uri if ask.uri is not None else said.uri,
+            version=ask.version if ask.version is not None else said.version,
+        )
+        return replace(changed, http=(*self.http[:first], again, *self.http[first + 1 :]))
 
 
 @dataclass(slots=True)

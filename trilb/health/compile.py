@@ -58,7 +58,7 @@ def compile_probe(probe: Probe, server: Server, builder: Builder, limits: Limits
     if probe.kind == "httpchk":
         return made.http(probe)
     if probe.kind == "tcp-check":
-        return made.tcp(probe.tcp)
+        return made.tcp(probe.tcp, named=True)
     if probe.kind:
         script = protocols.script(probe.kind, probe.words, limits.raw)
         made.open_all(script)
@@ -117,9 +117,8 @@ class _Compiler:
         self.disable_on_404 = False
         self.send_state = False
 
-    def tcp(self, steps: tuple[CheckStep, ...]) -> Script:
-        """The script of `option tcp-check`, or of no option at all."""
-        named = bool(steps)
+    def tcp(self, steps: tuple[CheckStep, ...], *, named: bool = False) -> Script:
+        """The script of `option tcp-check`, or (not `named`) of no option at all."""
         every = steps if _led(steps) else (_OPENED, *steps)
         return Script(self.steps(every), named=named, said="(tcp-check)" if named else "", most=self.limits.raw)
 
@@ -269,8 +268,7 @@ class _Compiler:
             regex = Regex(pattern)
             if kind == "rbinary":
                 return lambda machine: regex.search(read(machine).hex().upper().encode())
-            # As a text it ends at a NUL.
-            return lambda machine: regex.search(read(machine).partition(b"\0")[0])
+            return lambda machine: regex.search(read(machine))
         text = self.text(cast(Format, pattern))
         if kind == "string-lf":
             return lambda machine: text(machine.stream) in read(machine)

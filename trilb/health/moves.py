@@ -22,6 +22,7 @@ def relocate(server: Server, host: str, port: int, *, offset: bool = False) -> N
     server.family = socket.AF_INET6 if ":" in host else socket.AF_INET
     server.address = (host, 0 if offset else port)
     server.port_offset = port if offset else None
+    server.port = 0 if offset else port
     made = server.opening
     if made is None:
         made = server.opening = Opening()

@@ -58,7 +58,7 @@ class Send:
         if self._hexadecimal:
             found = unhex(data)
             if found is None:
-                machine.finish("L7RSP", BAD_DIGITS)
+                machine.finish("L7RSP", f"tcp-check send : failed to build log-format string at step {self.number}")
                 return False
             data = found
         machine.forget()

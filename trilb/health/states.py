@@ -81,7 +81,7 @@ def maintain(server: Server, now: float, flag: int = FMAINT, cause: str = "") ->
     was, soft = server.operation, server.operation == STOPPING or before & DRAIN
     _move(server, STOPPED, now)
     server.health.health = 0
-    told = (f" ({cause})" if cause else "") + (f" via {server.via}" if flag == IMAINT else "")
+    told = (f" ({cause})" if cause else "") + (f" via {server.via}" if flag != FMAINT and server.track else "")
     if was == STOPPED:
         _rebalance(server, now, f"was DOWN and now enters maintenance{told}.", "notice", counted=False)
     else:
@@ -97,7 +97,7 @@ def resume(server: Server, now: float, flag: int = FMAINT) -> None:
         return
     server.admin &= ~flag
     if server.admin & MAINT:
-        _say(server, _remains_in_maintenance(server))
+        _say(server, _remains_in_maintenance(server, flag))
         return
     if server.check is not None and server.check.enabled:
         server.health.health = server.health.rise
@@ -281,7 +281,10 @@ def _remains(server: Server) -> None:
         _say(server, f"is leaving forced drain but remains in drain mode via {server.via}.")
 
 
-def _remains_in_maintenance(server: Server) -> str:
+def _remains_in_maintenance(server: Server, gone: int) -> str:
+    if gone == RMAINT:
+        via = f" via {server.via}" if server.admin & IMAINT else ""
+        return f"('{server.fqdn}') resolves again but remains in maintenance{via}."
     if server.admin & FMAINT:
         return "remains in forced maintenance."
     via = f" via {server.via}" if server.admin & IMAINT else ""

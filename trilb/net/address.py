@@ -39,8 +39,9 @@ def initial(address: Address, methods: str, *, resolved_later: bool = False) -> 
     if address.family is not Family.NAME:
         return resolve(address)
     service = is_service(address)
-    if service and resolved_later and methods == "last,libc":
-        return socket.AF_INET, None
+    if not methods:
+        # Names that are looked up at run time as well need not be known yet (observed).
+        methods = ("none" if service else "last,libc,none") if resolved_later else "last,libc"
     reason = f"no method found to resolve address '{address.host}'"
     for method in methods.split(","):
         if method == "none":

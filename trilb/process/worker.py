@@ -23,6 +23,7 @@ from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.model import Bind, Config, Proxy, Socket
+from trilb.dynamic import Dynamic
 from trilb.health import states
 from trilb.health.run import Checks
 from trilb.live.proxy import Listener
@@ -239,6 +240,7 @@ class _Worker:
                 if runtime.tables:
                     nursery.start_soon(self._expire)
                 runtime.give_listeners = self._give
+                runtime.growth = Dynamic(runtime)
                 slots = trio.Semaphore(runtime.config.globals.stats_maxconn)
                 for line, sock in self.sockets:
                     nursery.start_soon(serve_socket, runtime, slots, line, sock)

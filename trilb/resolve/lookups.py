@@ -36,11 +36,13 @@ class Requester(Protocol):
 class Lookup:
     """One name being looked up, and for whom."""
 
-    __slots__ = ("number", "prefer_ipv4", "requesters", "resend", "resolution", "told")
+    __slots__ = ("held", "number", "prefer_ipv4", "requesters", "resend", "resolution", "told")
 
     def __init__(self, resolution: Resolution) -> None:
         self.resolution = resolution
         self.requesters: list[Requester] = []
+        self.held: dict[Server, bytes] = {}
+        """Which address each server took: it keeps it as long as the name has it, whatever else there is."""
         self.number = -1
         """The id of the question that is being asked; -1 while none is."""
         self.prefer_ipv4 = False
@@ -61,11 +63,17 @@ class Lookup:
             return False
         if resolution.preferred is not Kind.SRV:
             resolution.forget_obsolete()
+            known = {record.data for record in resolution.records}
+            self.held = {server: address for server, address in self.held.items() if address in known}
         updated = False
         for requester in list(self.requesters):
             updated = requester.valid(self, by, now) or updated
             by = _CACHE
         return updated
+
+    def taken(self, server: Server) -> set[bytes]:
+        """The addresses that other servers of its backend have."""
+        return {address for other, address in self.held.items() if other.backend is server.backend}
 
 
 class ServerName:
@@ -77,24 +85,27 @@ class ServerName:
         self.server = server
 
     def valid(self, lookup: Lookup, by: str, now: float) -> bool:
-        """Take the best address, or go into maintenance when there is none."""
+        """Keep the address that was taken, or take the best one; go into maintenance when there is none."""
         server, line = self.server, self.server.line
-        current = changes.packed(server)
-        found = choose(
-            [record.data for record in lookup.resolution.ordered() if record.kind is not Kind.SRV],
-            current,
-            _taken(server),
-            prefer_ipv4=line.resolve_ipv4,
-            networks=line.resolve_networks,
-            duplicates="allow-dup-ip" in line.resolve_options,
-        )
-        if found is None:
-            if not server.admin & RMAINT:
-                changes.lose(server, "No IP for server ", now)
-            return False
-        moved = found != current
-        if moved:
-            changes.move(server, found, by)
+        moved = False
+        if server not in lookup.held:
+            current = changes.packed(server)
+            found = choose(
+                [record.data for record in lookup.resolution.ordered() if record.kind is not Kind.SRV],
+                current,
+                lookup.taken(server),
+                prefer_ipv4=line.resolve_ipv4,
+                networks=line.resolve_networks,
+                duplicates="allow-dup-ip" in line.resolve_options,
+            )
+            if found is None:
+                if not server.admin & RMAINT:
+                    changes.lose(server, "No IP for server ", now)
+                return False
+            lookup.held[server] = found
+            moved = found != current
+            if moved:
+                changes.move(server, found, by)
         if server.admin & RMAINT:
             states.resume(server, now, RMAINT)
             text = f"Server {server.backend.name}/{server.name} administratively READY thanks to valid DNS answer."
@@ -105,21 +116,11 @@ class ServerName:
         """Go into maintenance once the hold is over."""
         if lookup.resolution.held(now):
             return True
+        lookup.held.pop(self.server, None)
         if self.server.admin & RMAINT:
             return False
         changes.lose(self.server, _CAUSES.get(lookup.resolution.status, "unspecified DNS error"), now)
         return False
-
-
-def _taken(server: Server) -> set[bytes]:
-    """The addresses of the other servers of its backend that have the same name."""
-    found = set()
-    for other in server.backend.servers:
-        if other is not server and other.line.resolvers and other.fqdn.lower() == server.fqdn.lower():
-            address = changes.packed(other)
-            if address is not None and not other.admin & RMAINT:
-                found.add(address)
-    return found
 
 
 class Service:

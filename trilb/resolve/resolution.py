@@ -63,7 +63,7 @@ class Resolution:
         """When the last lookup ended; None before the first."""
         self.last_valid = _LONG_AGO
         self.sent = 0
-        """How many nameservers the current question went to."""
+        """How many nameservers the current question went to; who asks corrects it."""
         self.answers = 0
         self._rounds = 0
         self.records: dict[Record, float] = {}
@@ -77,7 +77,7 @@ class Resolution:
         self._asked(now)
 
     def _asked(self, now: float) -> None:
-        self.asked_at, self.answers = now, 0
+        self.asked_at, self.answers, self.sent = now, 0, len(self.section.nameservers)
 
     def deadline(self) -> float:
         """When to call `expired`, or to begin again."""
@@ -98,7 +98,7 @@ class Resolution:
             self._end(now)
             return Step.DONE
         self.status = reply.status
-        if self.answers < len(self.section.nameservers):
+        if self.answers < self.sent:
             return Step.WAIT
         if self._other_kind(now):
             return Step.ASK

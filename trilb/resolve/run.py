@@ -90,6 +90,7 @@ class Resolvers:
         if lookup is not None:
             lookup.requesters.append(ServerName(server))
             self.servers[server] = lookup
+            lookup.told()
 
     def unlink(self, server: Server) -> bool:
         """Look its name up no more; whether that was done."""
@@ -99,6 +100,7 @@ class Resolvers:
         for requester in lookup.requesters:
             if isinstance(requester, ServerName) and requester.server is server:
                 lookup.requesters.remove(requester)
+                lookup.held.pop(server, None)
                 break
         lookup.told()
         return True
@@ -166,7 +168,7 @@ class Resolvers:
         async with trio.open_nursery() as readers:
             sockets: dict[str, socket.socket] = {}
             lookup.resend = partial(self._ask, lookup, sockets)
-            generation = trio.CancelScope()
+            listening: list[trio.CancelScope] = []
             try:
                 while True:
                     now = trio.current_time()
@@ -175,20 +177,21 @@ class Resolvers:
                         if resolution.asking:
                             self._act(lookup, resolution.expired(now), None)
                         elif lookup.requesters:
-                            generation.cancel()
-                            generation = trio.CancelScope()
+                            _stop(listening)
                             sockets.clear()
                             for nameserver in self.nameservers:
                                 if not nameserver.line.stream and (sock := nameserver.socket()) is not None:
                                     sockets[nameserver.name] = sock
-                                    readers.start_soon(self._listen, lookup, nameserver, sock, generation)
+                                    scope = trio.CancelScope()
+                                    listening.append(scope)
+                                    readers.start_soon(self._listen, lookup, nameserver, sock, scope)
                             resolution.begin(now)
                             lookup.resend()
                         elif not resolution.fresh(now):
                             break
                         if not lookup.requesters and not resolution.asking:
                             # It is kept for what rules ask next; descriptors are not.
-                            generation.cancel()
+                            _stop(listening)
                         until = resolution.deadline() if lookup.requesters else resolution.fresh_until()
                     told = trio.Event()
                     lookup.told = told.set
@@ -210,9 +213,11 @@ class Resolvers:
         resolution = lookup.resolution
         raw = wire.question(resolution.name, resolution.kind, number, self.section.payload)
         self._asked[number] = _Asked(lookup, raw)
+        resolution.sent = 0
         for nameserver in self.nameservers:
             sent = nameserver.stream(raw) if nameserver.line.stream else _send(sockets.get(nameserver.name), raw)
             nameserver.counters["sent" if sent else "snd_error"] += 1
+            resolution.sent += sent
 
     def _forget_number(self, lookup: Lookup) -> None:
         self._asked.pop(lookup.number, None)
@@ -285,6 +290,12 @@ class Resolvers:
         by = f"{self.name}/{nameserver.name}" if nameserver is not None else ""
         if lookup.done(by, self.clock.refresh()) and nameserver is not None:
             nameserver.counters["update"] += 1
+
+
+def _stop(listening: list[trio.CancelScope]) -> None:
+    for scope in listening:
+        scope.cancel()
+    listening.clear()
 
 
 def _send(sock: socket.socket | None, raw: bytes) -> bool:

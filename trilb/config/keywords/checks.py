@@ -10,7 +10,16 @@ from trilb.config.expressions import Scope, parse_format
 from trilb.config.keywords.registry import Context, keyword
 from trilb.config.lexer import Line
 from trilb.config.model import Literal, Proxy, Side
-from trilb.config.probes import AskStep, HealthCheck, Probe
+from trilb.config.probes import (
+    AskStep,
+    CheckStep,
+    CommentStep,
+    ConnectStep,
+    ExpectStep,
+    HealthCheck,
+    Probe,
+    VariableStep,
+)
 from trilb.config.steps import http_version, parse
 
 KINDS = frozenset(
@@ -95,7 +104,32 @@ def _step(probe: Probe, line: Line, scope: Scope) -> Probe:
         return replace(probe, disable_on_404=True)
     if family == "http" and words == ("send-state",):
         return replace(probe, send_state=True)
-    return probe.with_step(family, parse(family, words, scope))
+    step = parse(family, words, scope)
+    _fits(family, probe, step)
+    return probe.with_step(family, step)
+
+
+def _fits(family: str, probe: Probe, step: CheckStep) -> None:
+    """Refuse a step that cannot follow those before it (configuration.txt, `http-check connect`; observed)."""
+    before = (probe.tcp if family == "tcp" else probe.http) if family in probe.own else ()
+    done = [each for each in before if not isinstance(each, (VariableStep, CommentStep))]
+    opened = any(isinstance(each, ConnectStep) for each in done)
+    if isinstance(step, ConnectStep) and done and not opened:
+        raise Refused(
+            f"the first step must be a '{family}-check connect' where there is one; variables may be set before"
+        )
+    if family == "tcp" or not done:
+        return
+    last = done[-1]
+    needed = ""
+    if isinstance(step, ConnectStep) and not isinstance(last, ExpectStep):
+        needed = "an expect"
+    elif isinstance(step, AskStep) and not isinstance(last, ConnectStep):
+        needed = "a connect"
+    elif isinstance(step, ExpectStep) and isinstance(last, ConnectStep):
+        needed = "a send"
+    if needed:
+        raise Refused(f"this 'http-check' step must follow {needed}")
 
 
 @keyword("proxy", "http-check", "tcp-check", where="DLB")

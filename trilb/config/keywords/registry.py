@@ -42,6 +42,8 @@ class Context:
     negated: bool = False
     path: str = ""
     base: str = ""
+    refused_options: frozenset[str] = frozenset()
+    """Options of server lines that may not be used where this one comes from."""
 
     def scope(self, proxy: Proxy, place: Place, at: str = "any") -> Scope:
         """Where an expression of this line stands."""

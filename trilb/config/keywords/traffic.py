@@ -13,6 +13,7 @@ from trilb.base.units import seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed, parse_expr, parse_format
 from trilb.config.keywords import resolvers as resolving
+from trilb.config.keywords.presets import preset
 from trilb.config.keywords.registry import Context, keyword
 from trilb.config.keywords.secure import read_option
 from trilb.config.keywords.sockets import lookup_id, octal
@@ -256,11 +257,15 @@ def apply_server_options(
     while i < len(words) and words[i]:
         option, column = words[i], columns[i] if i < len(columns) else 0
         i += 1
+        if option in context.refused_options:
+            raise Refused(f"'{option}' option is not accepted for dynamic server", column=column)
         if default and option in _NOT_IN_DEFAULT:
             raise Refused(f"'{option}' cannot stand in 'default-server'", column=column)
         if option in _SERVER_FLAGS:
             name, value = _SERVER_FLAGS[option]
             setattr(made, name, value)
+            if name == "disabled":
+                made.enabled = not made.disabled
             if name == "ssl":
                 made.ssl_said, made.no_ssl = made.ssl_said or made.ssl, not made.ssl
         elif option in _SERVER_VALUES:
@@ -425,12 +430,13 @@ def _add_server(line: Line, proxy: Proxy, context: Context, name: str, address: 
         )
     made = ServerLine(name, address, line.place, tls_defaults=replace(context.config.globals.tls_server))
     unserved = ""
-    for words in proxy.default_server:
+    begin, taken = preset(line.words[options:], proxy, context.config, proxy.default_server)
+    for words in begin:
         unserved = apply_server_options(made, words, (), context, proxy, True) or unserved
     made.id, made.forced_id = 0, False
-    unserved = (
-        apply_server_options(made, line.words[options:], line.columns[options:], context, proxy, False) or unserved
-    )
+    own = line.words[options + taken :]
+    unserved = apply_server_options(made, own, line.columns[options + taken :], context, proxy, False) or unserved
+    made.words = (*begin, own)
     proxy.servers.append(made)
     if unserved:
         context.unserved(unserved, line.place)
@@ -439,9 +445,21 @@ def _add_server(line: Line, proxy: Proxy, context: Context, name: str, address: 
 
 @keyword("proxy", "default-server", where="DLB")
 def default_server(line: Line, proxy: Proxy, context: Context) -> None:
-    """`default-server OPTIONS`: what the server lines after it begin with."""
+    """`default-server [name NAME] [from ORIGIN] OPTIONS`: what the server lines after it begin with."""
     scratch = ServerLine("", Address(Family.ANY, ""), line.place)
-    unserved = apply_server_options(scratch, line.words[1:], line.columns[1:], context, proxy, True)
-    proxy.default_server = [*proxy.default_server, line.words[1:]]
+    words, name = line.words[1:], ""
+    if words[:1] == ("name",):
+        name, words = _value(words, 1, "name", line.columns[1]), words[2:]
+        if any(other.name == name for other in proxy.servers):
+            raise Refused(f"'default-server name {name}' : a server has that name", column=line.columns[1])
+    before = proxy.named_servers.get(name, []) if name else proxy.default_server
+    begin, taken = preset(words, proxy, context.config, before)
+    words = words[taken:]
+    unserved = apply_server_options(scratch, words, line.columns[-len(words) :], context, proxy, True)
+    made = [*begin, words] if words else [*begin]
+    if name:
+        proxy.named_servers = {**proxy.named_servers, name: made}
+    else:
+        proxy.default_server = made
     if unserved:
         context.unserved(unserved.replace("server", "default-server", 1), line.place)
