@@ -244,17 +244,17 @@ def test_without_javascript(page: Open, served: Served) -> None:
     made = page(script=False)
     made.click("input[value=s8]")
     made.click("tbody:last-of-type .px form button")
-    made.until("location.href.endsWith(';st=DONE')")
+    made.until("location.href.endsWith(';st=DONE') && document.readyState === 'complete'")
     made.click("#h-plain")
     assert made.run(SHOWN).count("s8") == 0
     made.go(f"http://127.0.0.1:{served.stats}/stats")
     made.click("input[value=s9]")
     made.run("document.querySelector('tbody:last-of-type .px select').value = 'maint'")
     made.click("tbody:last-of-type .px form button")
-    made.until("document.title === 'Are you sure?'")
+    made.until("document.title === 'Are you sure?' && document.readyState === 'complete'")
     assert served.states()["many/s9"] == "no check"
     made.click("main.sure button")
-    made.until("location.href.endsWith(';st=DONE')")
+    made.until("location.href.endsWith(';st=DONE') && document.readyState === 'complete'")
     assert served.states()["many/s9"] == "MAINT"
 
 
