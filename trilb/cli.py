@@ -16,7 +16,7 @@ from trilb.base.diagnostic import NOWHERE, Diagnostic, Refused, Report, Severity
 from trilb.config.conditions import Facts, evaluate
 from trilb.config.model import Config, Side
 
-FEATURES = frozenset(("OPENSSL", "EPOLL", "GETADDRINFO", "ACCEPT4", "NS", "PCRE2"))
+FEATURES = frozenset(("OPENSSL", "EPOLL", "GETADDRINFO", "ACCEPT4", "NS", "PCRE2", "PROMEX"))
 """What `feature()` answers true for: capabilities that are served, under HAProxy's names."""
 ENABLED = frozenset(("EPOLL", "POLL", "GETADDRINFO", "REUSEPORT"))
 

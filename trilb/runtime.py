@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
-from trilb.admin import page
+from trilb.admin import page, prometheus
 from trilb.admin.commands import Gate, Growth
 from trilb.admin.history import History
 from trilb.affinity.cookie import CookiePersistence
@@ -103,6 +103,8 @@ class Runtime:
     gates: list[Gate] = field(default_factory=list)
     """The listening sockets of frontends, once it serves."""
     resolvers: dict[str, Resolvers] = field(default_factory=dict)
+    stats_file: str = ""
+    """What a stats-file says to begin with; who opens the sockets counts them as well."""
     history: History | None = None
     """The last minutes' figures; only where there is a statistics page."""
     sections: list[Any] = field(default_factory=list)
@@ -204,11 +206,18 @@ class _Builder:
 
         return step
 
+    def service(self, name: str) -> Step:
+        return _SERVICES[name](self.runtime)
+
     def uncertain(self, when: Cond) -> Callable[[Stream], bool | None]:
         return samples.uncertain(when, self.proxy.acls, self)
 
     def condition(self, when: Cond) -> Callable[[Stream], bool]:
         return samples.condition(when, self.proxy.acls, self)
+
+
+_SERVICES: dict[str, Callable[[Runtime], Step]] = {"prometheus-exporter": prometheus.step}
+"""What `use-service` may name."""
 
 
 def patterns(config: Config) -> Store:

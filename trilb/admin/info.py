@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,11 +22,25 @@ from trilb.samples import regex
 class Asked(Protocol):
     """What is looked at."""
 
-    config: Config
-    process: ProcessState
-    frontends: dict[str, Frontend]
-    backends: dict[str, Backend]
-    sections: list[Any]
+    @property
+    def config(self) -> Config:
+        """What was configured."""
+
+    @property
+    def process(self) -> ProcessState:
+        """Its totals."""
+
+    @property
+    def frontends(self) -> Mapping[str, Frontend]:
+        """By name."""
+
+    @property
+    def backends(self) -> Mapping[str, Backend]:
+        """By name."""
+
+    @property
+    def sections(self) -> Sequence[Any]:
+        """Peers sections, as `show peers` sees them."""
 
 
 Value = str | int | float
@@ -118,6 +132,9 @@ _VALUES: Mapping[str, Getter] = {
     "MaxConnRate": _highest("conn_rate"),
     "SessRate": _rate("conn_rate"),
     "MaxSessRate": _highest("conn_rate"),
+    "ConnRateLimit": _process("conn_limit"),
+    "SessRateLimit": _process("sess_limit"),
+    "SslRateLimit": _process("tls_limit"),
     "SslRate": _rate("tls_rate"),
     "MaxSslRate": _highest("tls_rate"),
     "SslFrontendKeyRate": _rate("tls_key_rate"),

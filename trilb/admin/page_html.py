@@ -141,6 +141,8 @@ def _top(stats: Stats, view: View, asked: Asked, node: str | None) -> str:
         ("requests a second", f"{process.req_rate.read(now)} <span class=d>max {process.req_rate.highest}</span>"),
         ("requests", short(process.cum_req)),
         ("process", str(process.pid)),
+        # netdata looks for these very words in HAProxy's page.
+        ("load", f"<span class=d>idle = {process.idle} %</span>"),
     )
     listed = "".join(f"<div><dt>{label}<dd>{value}</div>" for label, value in figures)
     return (

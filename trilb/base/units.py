@@ -42,6 +42,16 @@ def size(text: str) -> int:
     return int(match[1]) * _BYTES[(match[2] or "").lower()]
 
 
+_GUID = re.compile(r"[A-Za-z0-9.:_-]{1,127}\Z")
+
+
+def guid(text: str) -> str:
+    """Read a global unique id (configuration.txt, `guid`). Raises Refused."""
+    if not _GUID.match(text):
+        raise Refused(f"a guid has at most 127 letters, digits and '.', ':', '-', '_', unlike '{text}'")
+    return text
+
+
 def whole(text: str, low: int, high: int, what: str) -> int:
     """Read a whole number between `low` and `high`, both allowed. Raises Refused naming `what`."""
     try:

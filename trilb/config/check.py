@@ -43,6 +43,7 @@ def check(config: Config, report: Report, references: list[Reference], localpeer
         _timeouts(proxy, report)
     config.globals.localpeer = localpeer or config.globals.localpeer or os.uname().nodename
     _tables(config, report, config.globals.localpeer)
+    _guids(config, report)
     _resolvers(config, report)
     _references(config, report, references)
     for userlist in config.userlists.values():
@@ -54,6 +55,22 @@ def check(config: Config, report: Report, references: list[Reference], localpeer
         for name, members in userlist.groups.items():
             for member in sorted(members - set(userlist.users)):
                 report.alert(userlist.place, f"userlist '{userlist.name}': no such user '{member}' of group '{name}'")
+
+
+def _guids(config: Config, report: Report) -> None:
+    """No two things of a configuration have the same guid."""
+    known: dict[str, Place] = {}
+    for proxy in config.proxies:
+        found = [(proxy.guid, proxy.place)]
+        for bind in proxy.binds:
+            if bind.guid_prefix:
+                found += [(f"{bind.guid_prefix}-{number}", bind.place) for number in range(len(bind.addresses))]
+        found += [(server.guid, server.place) for server in proxy.servers]
+        for guid, place in found:
+            if guid and guid in known:
+                report.alert(place, f"guid '{guid}' is already used at {known[guid]}")
+            elif guid:
+                known[guid] = place
 
 
 def _resolvers(config: Config, report: Report) -> None:

@@ -253,6 +253,8 @@ class Bind:
     interface: str = ""
     transparent: bool = False
     accept_proxy: bool = False
+    guid_prefix: str = ""
+    """Its sockets are known by this, a dash and their number on the line, from 0."""
     proto: str = ""
     tls: Tls = field(default_factory=Tls)
     tls_defaults: Tls = field(default_factory=Tls)
@@ -268,6 +270,8 @@ class ServerLine:
     place: Place
     id: int = 0
     forced_id: bool = False
+    guid: str = ""
+    """By what a stats-file knows it."""
     weight: int = 1
     non_stick: bool = False
     check: bool = False
@@ -477,6 +481,8 @@ class Proxy:
     maxconn: int = 0
     fullconn: int = 0
     backlog: int = 0
+    guid: str = ""
+    """By what a stats-file knows it."""
     description: str = ""
     options: frozenset[str] = frozenset()
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -770,6 +776,7 @@ class Global:
     stats_sockets: list[Socket] = field(default_factory=list)
     stats_timeout: float = 10.0
     stats_maxconn: int = 10
+    stats_file: str = ""
     rates: dict[str, int] = field(default_factory=dict)
     """`maxconnrate`, `maxsessrate`, `maxsslrate`: events a second."""
     spread_checks: int = 0

@@ -144,9 +144,10 @@ class Frontend:
 class Listener:
     """A listening socket that is counted for itself (`option socket-stats`)."""
 
-    __slots__ = ("address", "config", "counters", "frontend", "id", "maxconn", "name")
+    __slots__ = ("address", "config", "counters", "frontend", "guid", "id", "maxconn", "name")
 
-    def __init__(self, frontend: Frontend, name: str, number: int, address: str, maxconn: int) -> None:
+    def __init__(self, frontend: Frontend, name: str, number: int, address: str, maxconn: int, guid: str = "") -> None:
+        self.guid = guid
         self.frontend = frontend
         self.config = frontend.config
         self.name = name

@@ -19,9 +19,10 @@ from functools import partial
 
 import trio
 
+from trilb.admin import stats_file
 from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
-from trilb.base.diagnostic import Place, Refused
+from trilb.base.diagnostic import NOWHERE, Place, Refused
 from trilb.config.model import Bind, Config, Proxy, Socket
 from trilb.dynamic import Dynamic
 from trilb.health import states
@@ -113,6 +114,12 @@ def _run(config: Config, start: Start) -> None:
     runtime = build(config, Clock())
     for place, text in runtime.warnings:
         start.warn(place, text)
+    if settings.stats_file:
+        try:
+            with open(settings.stats_file, encoding="latin-1") as file:
+                runtime.stats_file = file.read()
+        except OSError as error:
+            start.warn(NOWHERE, f"stats-file '{settings.stats_file}' cannot be read: {error.strerror}")
     sharing.build(runtime)
     sharing.prepare_files()
     drop(settings, uid, gid)
@@ -224,11 +231,6 @@ class _Worker:
         plane.clock.__init__(trio.current_time)  # type: ignore[misc]
         states.begin(runtime.backends.values(), plane.clock.now - built)
         runtime.process.started_wall = plane.clock.wall
-        for backend in runtime.backends.values():
-            for changed in (backend.counters, *(server.counters for server in backend.servers)):
-                changed.lastchg = plane.clock.now
-            for server in backend.servers:
-                server.last_change = plane.clock.now
         with trio.open_signal_receiver(*_SIGNALS) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             async with trio.open_nursery() as nursery:
@@ -252,6 +254,7 @@ class _Worker:
                 await self.sharing.settled()
                 async with trio.open_nursery() as serving:
                     numbers: dict[str, int] = {}
+                    on_line: dict[int, int] = {}
                     for name, bind, sock, _ in self.listeners:
                         numbers[name] = numbers.get(name, 0) + 1
                         acceptor = Acceptor(
@@ -270,12 +273,16 @@ class _Worker:
                         frontend = runtime.frontends[name]
                         if "socket-stats" in frontend.config.options:
                             called = bind.name or f"sock-{acceptor.number}"
-                            listener = Listener(frontend, called, acceptor.number, address_of(sock), bind.maxconn)
+                            at = on_line[id(bind)] = on_line.get(id(bind), -1) + 1
+                            guid = f"{bind.guid_prefix}-{at}" if bind.guid_prefix else ""
+                            address = address_of(sock)
+                            listener = Listener(frontend, called, acceptor.number, address, bind.maxconn, guid)
                             acceptor.counters = listener.counters
                             frontend.listeners.append(listener)
                         self.acceptors.append(acceptor)
                         runtime.gates.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
+                    stats_file.load(runtime, runtime.stats_file)
                     successor = Successor(runtime, self.sharing, self._exposed)
                     nursery.start_soon(successor.run, self.ready.own_line())
                     settings = runtime.config.globals

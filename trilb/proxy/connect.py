@@ -80,6 +80,7 @@ async def establish(
             if shared is not None:
                 server.counters.reuse += 1
                 backend.counters.reuse += 1
+                backend.counters.h2_req += 1
                 stream.connected = plane.clock.now
                 stream.bound = shared.conn.bound
                 return shared.stream(stream.session)
@@ -124,6 +125,8 @@ def _multiplexed(plane: Plane, stream: Stream, server: Server, conn: Conn) -> Co
     tuning = plane.h2
     h2 = ClientConnection(plane.limits, tuning.be_window, tuning.header_table, tuning.frame_size, tuning.be_streams)
     mux = Mux(server, conn, h2, stream.session)
+    server.backend.counters.h2_sess += 1
+    server.backend.counters.h2_req += 1
     if not mux.closed:
         server.muxes.append(mux)
         if server.backend.plan.reuse == "never":
@@ -272,7 +275,7 @@ async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avo
     else:
         server.used = used = server.used + 1
         if used > server.counters.smax:
-            server.counters.smax = used
+            server.counters.rise(used)
         if plan.moved is not None:
             plan.moved(server)
         stream.picked = server

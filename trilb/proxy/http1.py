@@ -230,6 +230,7 @@ class HttpSession:
         stream.received = self.clock.now
         stream.head_size = size
         stream.bytes_in = asked_size(head)
+        session.frontend.counters.streams += 1
         return stream
 
     def _parse(self, data: bytes) -> tuple[Head, int] | None:
@@ -306,6 +307,7 @@ class HttpSession:
         if not data and self.plan.ignore_probes:
             return
         stream = self.bad_stream(status, cause, started, idle_since)
+        self.session.frontend.counters.streams += bool(data)
         if data or not self.plan.dontlognull:
             self.log(stream)
 
@@ -313,6 +315,7 @@ class HttpSession:
         """Answer something that was no request, and end the session."""
         keep_request(self.session, data, refusal.reason)
         stream = self.bad_stream(refusal.status, "P", started, idle_since)
+        self.session.frontend.counters.streams += 1
         self.log(stream)
         await self._say_raw(refusal.status)
 
@@ -566,7 +569,7 @@ class HttpSession:
         assert isinstance(effect, Reply)
         if effect.denied:
             self._denied(stream, during)
-        else:
+        elif not effect.counted:
             self._intercepted(stream, during)
         stream.end("P" if effect.denied else "L", during)
         head = replies.head(effect.status, list(effect.fields))
@@ -869,8 +872,8 @@ class HttpSession:
         connect_time = int((connected - dispatched) * 1000)
         response = int((responded - connected) * 1000)
         total = int((self.clock.now - (stream.idle_since or stream.accepted)) * 1000)
-        server.took(server.req_tot, queued, connect_time, response, total)
-        backend.took(backend.req_tot, queued, connect_time, response, total)
+        server.took(queued, connect_time, response, total)
+        backend.took(queued, connect_time, response, total)
 
     def log(self, stream: Stream, *, early: bool = False) -> None:
         """Write what is to be logged of a stream that ended, or (logasap) has its response."""

@@ -356,6 +356,12 @@ class TcpSession:
         backend = stream.backend
         tallies = [stream.frontend.counters]
         if backend is not None:
+            if stream.server is not None and stream.connected:
+                queued = int((stream.dispatched - stream.accepted) * 1000)
+                connected = int((stream.connected - stream.dispatched) * 1000)
+                total = int((self.plane.clock.now - stream.accepted) * 1000)
+                for one in (stream.server.counters, backend.counters):
+                    one.took(queued, connected, 0, total)
             backend.counters.scur -= 1
             tallies.append(backend.counters)
             if stream.server is not None:

@@ -75,6 +75,12 @@ def rates(line: Line, section: Global, context: Context) -> None:
     section.rates[line.words[0]] = whole(value, 0, 2**31 - 1, f"'{line.words[0]}'")
 
 
+@keyword("global", "stats-file")
+def stats_file(line: Line, section: Global, context: Context) -> None:
+    """`stats-file PATH`: counters to begin with, as `dump stats-file` wrote them (section 3.1)."""
+    (section.stats_file,) = only(line, 1, "stats-file <path>")
+
+
 @keyword("global", "spread-checks")
 def spread_checks(line: Line, section: Global, context: Context) -> None:
     """`spread-checks PERCENT`: intervals of checks vary at random by so much."""

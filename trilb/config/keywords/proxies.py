@@ -5,7 +5,7 @@ from __future__ import annotations
 from trilb.base.address import Family
 from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
-from trilb.base.units import seconds, whole
+from trilb.base.units import guid, seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed
 from trilb.config.keywords import forward
@@ -43,6 +43,13 @@ def disabled(line: Line, proxy: Proxy, context: Context) -> None:
     """`disabled` and `enabled`."""
     only(line, 0, line.words[0])
     proxy.disabled = line.words[0] == "disabled"
+
+
+@keyword("proxy", "guid", where="FLB")
+def global_id(line: Line, proxy: Proxy, context: Context) -> None:
+    """`guid STRING`: by what a stats-file knows the proxy; nothing else in the configuration may have it."""
+    (value,) = only(line, 1, "guid <string>")
+    proxy.guid = guid(value)
 
 
 @keyword("proxy", "description", where="FLB")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from trilb.base.address import Address, Family, is_service
 from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
-from trilb.base.units import seconds, whole
+from trilb.base.units import guid, seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed, parse_expr, parse_format
 from trilb.config.keywords import resolvers as resolving
@@ -33,6 +33,7 @@ _BIND_VALUES: dict[str, Callable[[str], object]] = {
     "user": lambda text: lookup_id("user", text),
     "group": lambda text: lookup_id("group", text),
     "interface": str,
+    "guid-prefix": guid,
 }
 _BIND_FLAGS = {"v6only": "v6only", "v4v6": "v4v6", "transparent": "transparent", "accept-proxy": "accept_proxy"}
 _BIND_WITHOUT_EFFECT = {
@@ -105,7 +106,8 @@ def read_bind(line: Line, context: Context, tls: PeerTls | None = None) -> Bind:
                 value = _BIND_VALUES[option](_value(words, i, option, column))
             except Refused as refused:
                 raise Refused(refused.text, column=column) from None
-            setattr(made, {"user": "uid", "group": "gid"}.get(option, option), value)
+            names = {"user": "uid", "group": "gid", "guid-prefix": "guid_prefix"}
+            setattr(made, names.get(option, option), value)
             i += 1
         elif option == "proto" and _value(words, i, option, column) in ("h1", "h2", "none"):
             made.proto = words[i]
@@ -204,6 +206,7 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "port": ("check_port", lambda text: whole(text, 1, 65535, "'port'")),
     "cookie": ("cookie", _cookie_value),
     "id": ("id", lambda text: whole(text, 1, 2**31 - 1, "'id'")),
+    "guid": ("guid", guid),
     "source": ("source", str),
     "pool-max-conn": ("pool_max_conn", lambda text: whole(text, -1, 2**31 - 1, "'pool-max-conn'")),
     "pool-purge-delay": ("pool_purge_delay", seconds),
