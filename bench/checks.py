@@ -1,7 +1,12 @@
 """What checking costs: `python -m bench.checks` runs 1,000 checked servers at inter 2s, and HAProxy beside it.
 
 For each kind of check it prints the process's CPU time a second (user and system, as a part of one core), and the
-latency of small requests that are served at the same time, 200 a second over one connection. FIGURES
+latency of small requests that are served at the same time, 200 a second over one connection.
+
+Measured (CPython 3.11, two cores that others used too): connections 3.7 % of a core (HAProxy 2.1 %), httpchk 6.3 %
+(3.2 %), tcp-check 5.2 % (2.7 %), no checks 1.0 % (0.0 %); the median of a request 0.30 to 0.35 ms with and without
+checks. The 99th percentile was the machine's own in these runs (6 to 29 ms for trilb, 22 to 37 ms for HAProxy, in no
+order of the kinds).
 """
 
 from __future__ import annotations

@@ -312,6 +312,8 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
             name = server.healthcheck
             hint = nearest(name, config.healthchecks)
             report.alert(server.place, f"server '{server.name}' : no healthcheck section is called '{name}'{hint}")
+        if server.track and server.init_state != "none":
+            report.alert(server.place, f"server '{server.name}' : 'init-state' and 'track' exclude each other")
         if server.track:
             _tracked(server, proxy, config, report)
         if server.minconn and not server.maxconn:

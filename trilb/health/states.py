@@ -100,7 +100,7 @@ def resume(server: Server, now: float, flag: int = FMAINT) -> None:
         _say(server, _remains_in_maintenance(server, flag))
         return
     if server.check is not None and server.check.enabled:
-        server.health.health = server.health.rise
+        server.health.health = server.first_health()
     _move(server, _operation_found(server), now)
     up = "DOWN" if server.operation == STOPPED else "UP"
     why = {FMAINT: "leaving forced maintenance", RMAINT: "resolves again"}.get(flag, "leaving maintenance")
@@ -193,6 +193,8 @@ def _operation_found(server: Server) -> int:
     if server.track is not None:
         found = server.track.operation
         return RUNNING if found == STARTING else found
+    if server.line.init_state in ("down", "fully-down"):
+        return STOPPED
     agent = server.agent
     return STOPPED if agent is not None and agent.enabled and agent.health < agent.rise else RUNNING
 

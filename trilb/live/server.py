@@ -80,19 +80,6 @@ class Opening:
         )
 
 
-class Probe:
-    """How a health check's connection begins, where that is more than connecting."""
-
-    __slots__ = ("header", "name", "tls")
-
-    def __init__(self, header: bytes, tls: Outgoing | None, name: bytes | None) -> None:
-        self.header = header
-        """A PROXY header that speaks for nobody (`check-send-proxy`)."""
-        self.tls = tls
-        self.name = name
-        """`check-sni`."""
-
-
 FMAINT, IMAINT, CMAINT, FDRAIN, IDRAIN, RMAINT, HMAINT = (1 << bit for bit in range(7))
 """Bits of Server.admin (management.txt, `srv_admin_state`): forced, inherited from a tracked server, configured;
 drain forced and inherited; no address from the resolvers; waiting for the address of a new name."""
@@ -139,7 +126,6 @@ class Server:
         "pinned",
         "port",
         "port_offset",
-        "probe",
         "queue",
         "queue_index",
         "running",
@@ -170,12 +156,11 @@ class Server:
         self.source: tuple[str, int] | None = None
         self.port_offset: int | None = None
         self.opening: Opening | None = None
-        self.probe: Probe | None = None
         self.transparent = False
         """It stands for wherever the client connected to (address 0.0.0.0)."""
         self.cookie: bytes | None = line.cookie.encode("latin-1") if line.cookie is not None else None
         self.admin = FMAINT | CMAINT if line.disabled else 0
-        self.operation = STOPPED if line.disabled else RUNNING
+        self.operation = STOPPED if line.disabled or line.init_state in ("down", "fully-down") else RUNNING
         self.check: Check | None = None
         if line.check:
             self.check = Check(line.rise, line.fall, line.inter)
@@ -184,7 +169,7 @@ class Server:
         self.agent: Check | None = None
         self.health = self.check or Check(line.rise, line.fall)
         """Its check; where none is configured, what counts its health all the same: commands change it."""
-        self.health.health = 0 if line.disabled else line.rise
+        self.health.health = 0 if line.disabled else self.first_health()
         self.used = 0
         self.queue: deque[Waiting] = deque()
         self.queue_index = 0
@@ -205,6 +190,11 @@ class Server:
         self.running = False
         self.effective = 0
         self.refresh()
+
+    def first_health(self) -> int:
+        """Where its health begins, also after maintenance: one failure away from down unless `init-state` says more."""
+        health = self.health
+        return {"fully-up": health.top, "down": health.rise - 1, "fully-down": 0}.get(self.line.init_state, health.rise)
 
     def refresh(self) -> None:
         """Recompute what follows from weight, health and administration."""
