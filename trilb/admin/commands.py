@@ -17,6 +17,7 @@ from trilb.config.model import Config, Expr, Format
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import Server
+from trilb.logs.sinks import Channels
 from trilb.resolve.run import Resolvers
 from trilb.samples.references import Store
 from trilb.tables.store import Table
@@ -65,6 +66,8 @@ class View(Protocol):
     tls: TlsStore
     bindings: dict[int, Binding]
     """The TLS of bind lines, by their `id()`."""
+    channels: Channels
+    """Where logs go."""
     resolvers: dict[str, Resolvers]
     sections: list[Any]
     """Peers sections, each a `SectionView` of admin/cmd_peers.py."""

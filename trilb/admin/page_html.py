@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from trilb import __version__
 from trilb.admin.page_change import ACTIONS, DESTRUCTIVE, Form
 from trilb.admin.page_request import OUTCOMES, Asked
-from trilb.admin.page_rows import COLUMNS, MODULE_COLUMN, STATES, Column, draw, short, span, state_of
+from trilb.admin.page_rows import COLUMNS, STATES, draw, short, span, state_of
 from trilb.admin.views import Row
 from trilb.config.model import Stats
 from trilb.http.head import Field
@@ -42,7 +42,7 @@ _NAMES = "".join(
     f"td:nth-child({at}){{display:none}}"
     if c.label in ("max", "limit")
     else f'td:nth-child({at})::before{{content:"{c.group} {c.label}"}}'
-    for at, c in enumerate((*COLUMNS, MODULE_COLUMN), 1)
+    for at, c in enumerate(COLUMNS, 1)
     if at > 3
 )
 _AT_ONCE = 25
@@ -69,20 +69,18 @@ FIELDS: list[Field] = [
 ]
 """What an HTML answer says besides its length."""
 
-
-def _headings(columns: tuple[Column, ...]) -> str:
-    groups = [(group, len(list(own))) for group, own in groupby(columns, lambda column: column.group)]
-    first = "".join(f"<th scope=colgroup colspan={count}>{group}" for group, count in groups)
-    second = "".join(
+_GROUPS = [(group, len(list(columns))) for group, columns in groupby(COLUMNS, lambda column: column.group)]
+_HEADINGS = (
+    "<thead><tr>"
+    + "".join(f"<th scope=colgroup colspan={count}>{group}" for group, count in _GROUPS)
+    + "<tr>"
+    + "".join(
         f'<th scope=col class="{"g " if c.group != before.group else ""}{c.kind}" title="{escape(c.doc)}">'
         f"<span class=h>{c.label}</span>"
-        for before, c in zip((columns[-1], *columns), columns, strict=False)
+        for before, c in zip((COLUMNS[-1], *COLUMNS), COLUMNS, strict=False)
     )
-    return f"<thead><tr>{first}<tr>{second}</thead>"
-
-
-_HEADINGS = {False: _headings(COLUMNS), True: _headings((*COLUMNS, MODULE_COLUMN))}
-"""Without modules and with them."""
+    + "</thead>"
+)
 _ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Ccircle cx='4' cy='4' r='4' "
     "fill='{}'/%3E%3C/svg%3E"
@@ -118,7 +116,7 @@ def document(stats: Stats, view: View, asked: Asked, found: Iterator[Row], *, ad
     again = stats.refresh if asked.refresh else 0
     yield f'<body data-refresh={again} data-page="{escape(stats.uri + asked.words())}">'
     yield _top(stats, view, asked, node) + _legend(states)
-    yield f"<main><table id=t><caption>Proxies and their servers</caption>{_HEADINGS[stats.show_modules]}"
+    yield f"<main><table id=t><caption>Proxies and their servers</caption>{_HEADINGS}"
     for proxy, rows in groupby(lines, lambda row: str(row["pxname"])):
         own = list(rows)
         yield _heading(proxy, own, stats, asked, admin=admin)
@@ -217,9 +215,8 @@ def _heading(name: str, lines: list[Row], stats: Stats, asked: Asked, *, admin: 
     if config.description:
         about += f" <span class=d>{escape(config.description)}</span>"
     form = _form(config.id, stats, asked) if admin and servers else ""
-    width = len(COLUMNS) + stats.show_modules
     return (
-        f"<tbody id=p{config.id} data-b={config.id}><tr class=px><th scope=rowgroup colspan={width}>"
+        f"<tbody id=p{config.id} data-b={config.id}><tr class=px><th scope=rowgroup colspan={len(COLUMNS)}>"
         f'<div><h2><a href="#p{config.id}">{escape(name)}</a></h2> {about}{form}</div>'
     )
 

@@ -24,7 +24,6 @@ class Column(NamedTuple):
     kind: str = ""
 
 
-MODULE_COLUMN = Column("Modules", "more", "What TLS, HTTP/1, HTTP/2 and other parts count: point at it, or sort")
 COLUMNS = (
     Column("Server", "Name", "Frontend, listener, server or backend"),
     Column("Server", "State", "State, and for how long"),
@@ -221,7 +220,7 @@ def _weight(row: Row) -> str:
     return _number(row["weight"]) + slow
 
 
-def _name(row: Row, *, admin: bool, legends: bool) -> str:
+def _name(row: Row, *, admin: bool, legends: bool, more: str = "") -> str:
     kind, name = row.kind, escape(str(row["svname"]))
     box = ""
     if kind == "S" and admin:
@@ -231,7 +230,7 @@ def _name(row: Row, *, admin: bool, legends: bool) -> str:
     if legends:
         for value in (row["addr"], row["cookie"] and f"cookie {row['cookie']}"):
             text += f" <span class=d>{escape(str(value))}</span>" if value else ""
-    return f"<th scope=row>{box}{text}"
+    return f'<th scope=row title="{escape(more)}">{box}{text}' if more else f"<th scope=row>{box}{text}"
 
 
 def _time(row: Row) -> str:
@@ -241,10 +240,9 @@ def _time(row: Row) -> str:
 
 
 def _modules(row: Row) -> str:
-    """What modules count, as HAProxy has it: told when it is pointed at (configuration.txt, `stats show-modules`)."""
-    there = [(column.name, value) for column in MODULES if (value := row.values[column.position]) is not None]
-    told = "&#10;".join(f"{name} {escape(str(value))}" for name, value in there)
-    return f'<td title="{told}">{sum(bool(value) for _, value in there)}' if there else "<td>"
+    """What modules count, for whoever points at the row (`stats show-modules`)."""
+    counted = ((column.name, row.values[column.position]) for column in MODULES)
+    return "\n".join(f"{name} {value}" for name, value in counted if value is not None)
 
 
 def draw(row: Row, ring: Ring | None, *, admin: bool, legends: bool, modules: bool = False) -> str:
@@ -257,7 +255,7 @@ def draw(row: Row, ring: Ring | None, *, admin: bool, legends: bool, modules: bo
     return "".join(
         (
             f"<tr id=r{row['iid']}{kind}{row['sid']} class='{key} {kind}'>",
-            _name(row, admin=admin, legends=legends),
+            _name(row, admin=admin, legends=legends, more=_modules(row) if modules else ""),
             _state(row, key),
             _check(row),
             _weight(row) if kind in "SB" else "<td>",
@@ -287,6 +285,5 @@ def draw(row: Row, ring: Ring | None, *, admin: bool, legends: bool, modules: bo
             _warning(get("chkfail")),
             _warning(get("chkdown")),
             f"<td data-v={get('downtime')}>{span(int(str(get('downtime'))))}" if get("downtime") else "<td>",
-            _modules(row) if modules else "",
         )
     )

@@ -106,27 +106,24 @@ def rows(shown: Shown, moment: Moment | None = None, which: Selection = ALL) -> 
                 yield row
 
 
-def csv_header(*, modules: bool = True) -> str:
+def csv_header() -> str:
     """The first line; it ends in a comma, as every line does."""
-    names = [column.name for column in STATIC] + (["-", *(column.name for column in MODULES)] if modules else [])
+    names = [*(column.name for column in STATIC), "-", *(column.name for column in MODULES)]
     return f"# {','.join(names)},\n"
 
 
-def csv_line(row: Row, *, modules: bool = True) -> str:
+def csv_line(row: Row) -> str:
     """A row as CSV."""
     fields = [_field(value) for value in row.values]
-    if modules:
-        fields.insert(len(STATIC), "-")
-    else:
-        del fields[len(STATIC) :]
+    fields.insert(len(STATIC), "-")
     return ",".join(fields) + ",\n"
 
 
-def csv(found: Iterator[Row], *, modules: bool = True) -> Iterator[str]:
-    """Rows as CSV, line by line. The page shows what modules count only when asked to."""
-    yield csv_header(modules=modules)
+def csv(found: Iterator[Row]) -> Iterator[str]:
+    """Rows as CSV, line by line."""
+    yield csv_header()
     for row in found:
-        yield csv_line(row, modules=modules)
+        yield csv_line(row)
 
 
 def _field(value: Value | None) -> str:

@@ -396,6 +396,9 @@ async def _open(stream: Stream, conn: Conn, opening: Opening, waiter: Waiter, cl
         for counters in (server.counters, server.backend.counters):
             counters.ssl_failed += 1
         raise
+    if not conn.resumed:
+        process = stream.frontend.process
+        process.tls_back_rate.add(process.clock.now)
     for counters in (server.counters, server.backend.counters):
         if conn.resumed:
             counters.ssl_reused += 1
