@@ -189,7 +189,7 @@ def test_json_is_compact_and_ends_as_haproxys_does(world: World) -> None:
 
 def test_info(world: World) -> None:
     plain = world.ask("user", "show info").splitlines()
-    assert plain[0] == "Name: trilb"
+    assert plain[0] == "Name: HAProxy"
     assert "Uptime: 0d 0h00m00s" in plain
     assert plain.index("Build info: " + plain[1].removeprefix("Version: ")) == 63
     assert 'Nbproc: 1:"Number of started worker processes (historical, always 1)"' in world.ask(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from trilb.admin.caller import Caller, error, info
+from trilb.admin.caller import Caller, Said, error, info
 from trilb.admin.shell import Answer as Answer
 from trilb.admin.usages import usage
 from trilb.admin.words import nearest_lines, split_words
@@ -100,6 +100,12 @@ Command = Callable[..., Answer]
 the Caller."""
 commands: Registry[Command] = Registry("command")
 command = commands.register
+_SILENT = frozenset(f"{verb} {what}" for verb in ("enable", "disable") for what in ("agent", "health", "server")) | {
+    "set weight",
+    "set maxconn server",
+    "shutdown sessions server",
+}
+"""Commands that say nothing when they are obeyed: what they say is an error."""
 _SHELL_HELP = {
     "help [<command>]": "list matching or all commands",
     "prompt": "toggle interactive mode with prompt",
@@ -131,7 +137,10 @@ def execute(view: View, caller: Caller | str, text: str, payload: str = "") -> A
             return entry.factory(view, words[count:], caller.level)
         if facts.get("caller"):
             return entry.factory(view, words[count:], caller)
-        return entry.factory(view, words[count:])
+        answer = entry.factory(view, words[count:])
+        if name in _SILENT and isinstance(answer, str) and answer and not isinstance(answer, Said):
+            return error(answer)
+        return answer
     return info(help_text(words, wanted=False))
 
 

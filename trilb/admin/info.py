@@ -130,7 +130,8 @@ def _highest(name: str) -> Getter:
 
 
 _VALUES: Mapping[str, Getter] = {
-    "Name": lambda asked: "trilb",
+    # Programs look at it before they do anything (haproxyadmin); the version says who answers.
+    "Name": lambda asked: "HAProxy",
     "Version": lambda asked: f"{HAPROXY_VERSION}-trilb{__version__}",
     "Release_date": lambda asked: RELEASE_DATE,
     "Nbthread": lambda asked: 1,

@@ -701,6 +701,8 @@ class ResolversSection:
     nameservers: list[NameserverLine] = field(default_factory=list)
     payload: int = 512
     retries: int = 3
+    families: str = "ipv4,ipv6"
+    """`dns-accept-family` of the global section: "ipv4", "ipv6", "ipv4,ipv6" or "auto"."""
     timeout_resolve: float = 1.0
     timeout_retry: float = 1.0
     hold: dict[str, float] = field(
@@ -814,6 +816,7 @@ class Global:
     tls_issuers: str = ""
     tls_extra: frozenset[str] = frozenset(("bundle", "ocsp", "issuer", "key", "sctl"))
     """Which files beside a certificate are loaded with it (`ssl-load-extra-files`)."""
+    dns_families: str = ""
     insecure_fork: bool = False
     experimental: bool = False
     zero_warning: bool = False
