@@ -58,6 +58,8 @@ class Options:
     foreground: bool = False
     daemon: bool = False
     strict: bool = False
+    only_ipv4: bool = False
+    """Names are looked up in IPv4 only at run time, whatever the configuration says."""
     directory: str = ""
     localpeer: str = ""
     pidfile: str = ""
@@ -125,7 +127,7 @@ def parse(argv: list[str]) -> Options:
         elif word.startswith("-q"):
             options.quiet = True
         elif word == "-4":
-            continue
+            options.only_ipv4 = True
         else:
             raise _Usage
     return options
@@ -273,6 +275,9 @@ def read(options: Options) -> tuple[Config, Report]:
     if not texts:
         raise _Usage
     config, report = reader.read(texts, language(), facts(options.localpeer))
+    if options.only_ipv4:
+        for section in config.resolvers.values():
+            section.families = "ipv4"
     settings = config.globals
     if options.maxconn:
         settings.maxconn = options.maxconn

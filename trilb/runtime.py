@@ -8,7 +8,7 @@ allowed to ask the system.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
@@ -31,8 +31,9 @@ from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
 from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, ServerLine, Side, Source
 from trilb.config.probes import ConnectStep, Probe
-from trilb.health import states
+from trilb.health import restore, states
 from trilb.health.compile import compile_probe, host_of
+from trilb.health.files import saved_states
 from trilb.health.play import Opening as CheckOpening
 from trilb.health.play import Player
 from trilb.health.run import Checks
@@ -274,12 +275,13 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
             raise Refused(refused.text, place=place) from None
     runtime.sinks[""] = _sinks(runtime, Proxy("", "defaults", NOWHERE, Side.FRONTEND, log_global=True))
     alive = [proxy for proxy in config.proxies if not proxy.disabled]
+    saved = saved_states(settings, alive, lambda place, text: runtime.warnings.append((place, text)))
     for proxy in alive:
         if proxy.side & Side.FRONTEND:
             most = proxy.maxconn or settings.maxconn or DEFAULT_MAXCONN
             runtime.frontends[proxy.name] = Frontend(proxy, most, process)
         if proxy.side & Side.BACKEND:
-            runtime.backends[proxy.name] = _backend(proxy)
+            runtime.backends[proxy.name] = _backend(proxy, saved.get(proxy.name, {}))
         runtime.sinks[proxy.name] = _sinks(runtime, proxy)
     for backend in runtime.backends.values():
         for server in backend.servers:
@@ -309,6 +311,13 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
             server.pinned = (backend.name, server.name) in config.pinned
         backend.changed()
     states.inherit(runtime.backends.values())
+    for backend in runtime.backends.values():
+        rows = saved.get(backend.name, {})
+        for server in backend.servers:
+            if server.name in rows:
+                restore.apply(server, rows[server.name], clock.now)
+    if saved:
+        states.inherit(runtime.backends.values())
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
     for frontend in runtime.frontends.values():
@@ -436,13 +445,16 @@ def _host(stream: Stream) -> bytes | None:
     return host.partition(b":")[0] or None if host else None
 
 
-def _backend(proxy: Proxy) -> Backend:
+def _backend(proxy: Proxy, saved: Mapping[str, restore.Row]) -> Backend:
     backend = Backend(proxy)
     for server in backend.servers:
         line = server.line
         try:
             server.family, server.address = initial(
-                line.address, line.init_address, resolved_later=bool(line.resolvers)
+                line.address,
+                line.init_address,
+                resolved_later=bool(line.resolvers),
+                last=saved[line.name].address if line.name in saved else "",
             )
         except Refused as refused:
             raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None

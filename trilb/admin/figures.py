@@ -264,7 +264,7 @@ def _checks(part: str, prefix: str, last: str) -> Getters:
 
 
 def _if_checked(get: Callable[[Any, Moment], str | int | None]) -> Callable[[Any, Moment], str | int | None]:
-    return lambda server, moment: get(server, moment) if server.check is not None else None
+    return lambda server, moment: get(server, moment) if server.check is not None and server.check.enabled else None
 
 
 def _queue_length(thing: Any, moment: Moment) -> int:

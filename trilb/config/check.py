@@ -85,6 +85,8 @@ def _resolvers(config: Config, report: Report) -> None:
             found = []
         if found:
             config.resolvers["default"] = ResolversSection("default", NOWHERE, found)
+    for section in config.resolvers.values():
+        section.families = config.globals.dns_families or section.families
     for proxy in config.proxies:
         for server in proxy.servers:
             if server.resolvers and server.resolvers not in config.resolvers and not proxy.disabled:

@@ -490,6 +490,10 @@ class Proxy:
     binds: list[Bind] = field(default_factory=list)
     servers: list[ServerLine] = field(default_factory=list)
     default_server: list[tuple[str, ...]] = field(default_factory=list)
+    state_from: str = ""
+    """`load-server-state-from-file`: global, local, or none."""
+    state_file: str = ""
+    """`server-state-file-name`, "" for the backend's own name."""
     named_servers: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     """Lines of `default-server name NAME`."""
     retries: int = 3
@@ -701,6 +705,8 @@ class ResolversSection:
     nameservers: list[NameserverLine] = field(default_factory=list)
     payload: int = 512
     retries: int = 3
+    families: str = "ipv4,ipv6"
+    """`dns-accept-family` of the global section: "ipv4", "ipv6", "ipv4,ipv6" or "auto"."""
     timeout_resolve: float = 1.0
     timeout_retry: float = 1.0
     hold: dict[str, float] = field(
@@ -776,6 +782,9 @@ class Global:
     stats_sockets: list[Socket] = field(default_factory=list)
     stats_timeout: float = 10.0
     stats_maxconn: int = 10
+    state_file: str = ""
+    """`server-state-file`; `state_base` is `server-state-base`."""
+    state_base: str = ""
     stats_file: str = ""
     rates: dict[str, int] = field(default_factory=dict)
     """`maxconnrate`, `maxsessrate`, `maxsslrate`: events a second."""
@@ -814,6 +823,7 @@ class Global:
     tls_issuers: str = ""
     tls_extra: frozenset[str] = frozenset(("bundle", "ocsp", "issuer", "key", "sctl"))
     """Which files beside a certificate are loaded with it (`ssl-load-extra-files`)."""
+    dns_families: str = ""
     insecure_fork: bool = False
     experimental: bool = False
     zero_warning: bool = False

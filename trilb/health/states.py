@@ -81,6 +81,8 @@ def maintain(server: Server, now: float, flag: int = FMAINT, cause: str = "") ->
     was, soft = server.operation, server.operation == STOPPING or before & DRAIN
     _move(server, STOPPED, now)
     server.health.health = 0
+    if server.check is not None and server.check.enabled:
+        server.check.paused = True
     told = (f" ({cause})" if cause else "") + (f" via {server.via}" if flag != FMAINT and server.track else "")
     if was == STOPPED:
         _rebalance(server, now, f"was DOWN and now enters maintenance{told}.", "notice", counted=False)
@@ -101,6 +103,7 @@ def resume(server: Server, now: float, flag: int = FMAINT) -> None:
         return
     if server.check is not None and server.check.enabled:
         server.health.health = server.first_health()
+        server.check.paused = False
     _move(server, _operation_found(server), now)
     up = "DOWN" if server.operation == STOPPED else "UP"
     why = {FMAINT: "leaving forced maintenance", RMAINT: "resolves again"}.get(flag, "leaving maintenance")

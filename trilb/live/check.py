@@ -40,6 +40,7 @@ class Check:
         "health",
         "inter",
         "known",
+        "paused",
         "port",
         "prober",
         "result",
@@ -65,6 +66,8 @@ class Check:
         self.health = rise
         """A checked server begins up, one failure away from down, as HAProxy's does."""
         self.enabled = True
+        self.paused = False
+        """Its server was in maintenance when it last was enabled, and as far as anybody told it still is."""
         self.result = UNKNOWN
         self.status = "INI"
         """HAProxy's code of the last result: INI, SOCKERR, L4OK, L4TOUT, L4CON, L6OK ... (management.txt, 9.1)."""

@@ -170,6 +170,7 @@ class Server:
         self.health = self.check or Check(line.rise, line.fall)
         """Its check; where none is configured, what counts its health all the same: commands change it."""
         self.health.health = 0 if line.disabled else self.first_health()
+        self.health.paused = line.disabled
         self.used = 0
         self.queue: deque[Waiting] = deque()
         self.queue_index = 0
