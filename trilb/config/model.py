@@ -323,6 +323,16 @@ class ServerLine:
     proxy_tlvs: tuple[tuple[int, Format], ...] = ()
     check_send_proxy: bool = False
     pool_conn_name: Expr | None = None
+    agent_check: bool = False
+    agent_port: int = 0
+    agent_address: str = ""
+    agent_send: str = ""
+    agent_inter: float = 2.0
+    observe: str = "none"
+    """Whether traffic tells of its health: "none", "layer4" or "layer7"."""
+    error_limit: int = 10
+    on_error: str = "fail-check"
+    slowstart: float = 0.0
     down_shuts_sessions: bool = False
     """`on-marked-down shutdown-sessions`."""
     up_shuts_backups: bool = False
@@ -554,6 +564,8 @@ class Proxy:
     force_persist: list[Cond] = field(default_factory=list)
     ignore_persist: list[Cond] = field(default_factory=list)
     stats: Stats | None = None
+    external_command: str = ""
+    external_path: str = ""
     probe: Probe = field(default_factory=Probe)
     """How its servers are checked."""
     reuse: str = "safe"
@@ -827,6 +839,9 @@ class Global:
     """Which files beside a certificate are loaded with it (`ssl-load-extra-files`)."""
     dns_families: str = ""
     insecure_fork: bool = False
+    external_check: bool = False
+    preserve_env: bool = False
+    """External checks get our own environment too."""
     experimental: bool = False
     zero_warning: bool = False
 

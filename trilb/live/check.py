@@ -40,6 +40,7 @@ class Check:
         "health",
         "inter",
         "known",
+        "pause",
         "paused",
         "port",
         "prober",
@@ -61,6 +62,8 @@ class Check:
         self.send = b""
         """What an agent is told first."""
         self.prober: Prober | None = None
+        self.pause: Any = None
+        """By what it sleeps until it is due again (net.poller.Waiter), None while it is being done."""
         self.rise = rise
         self.fall = fall
         self.health = rise

@@ -102,6 +102,8 @@ async def establish(
         else:
             stream.connected = plane.clock.now
             return _multiplexed(plane, stream, server, conn)
+        if server.observer is not None and stream.cause == "-":
+            server.observer.refused(plane.clock.now)
         if stream.cause != "-":
             # Somebody ended the stream meanwhile.
             raise Failed(0, stream.cause, "-")
