@@ -29,6 +29,12 @@ defaults
     timeout server 5s
 frontend awaited
     bind 127.0.0.1:{port}
+backend numbered
+    id 77
+    server x 127.0.0.1:{origin1} id 5
+    server y unix@{dir}/none.sock
+    server z localhost:{origin1} ssl verify none
+    server w ::1:+10 no-ssl
 backend own
     server a 127.0.0.1:{origin1} check inter 40ms fall 2 rise 2 weight 10
     server b 127.0.0.1:{origin1} weight 20
@@ -52,12 +58,6 @@ backend off
 backend src
     server d 127.0.0.1:{origin1} check inter 40ms disabled rise 5 fall 4
     server e 127.0.0.1:{origin1} rise 5 fall 4
-backend numbered
-    id 77
-    server x 127.0.0.1:{origin1} id 5
-    server y unix@{dir}/none.sock
-    server z localhost:{origin1} ssl verify none
-    server w ::1:+10 no-ssl
 backend mark
     server m 127.0.0.1:{origin1}
     server n 127.0.0.1:{origin1}

@@ -77,14 +77,18 @@ ALL = Selection()
 
 
 def rows(shown: Shown, moment: Moment | None = None, which: Selection = ALL) -> Iterator[Row]:
-    """The rows asked for, proxies by id; a proxy's frontend, sockets, servers and backend, in this order."""
+    """The rows asked for, proxies as they stand in the configuration.
+
+    A proxy's frontend, sockets, servers and backend, in this order.
+    """
     moment = moment or Moment(shown.process)
-    proxies: dict[int, tuple[Frontend | None, Backend | None]] = {}
+    proxies: dict[tuple[int, int], tuple[Frontend | None, Backend | None]] = {}
     for frontend in shown.frontends.values():
-        proxies[frontend.config.id] = (frontend, None)
+        proxies[frontend.config.order, frontend.config.id] = (frontend, None)
     for backend in shown.backends.values():
-        proxies[backend.config.id] = (proxies.get(backend.config.id, (None, None))[0], backend)
-    for number, (front, back) in sorted(proxies.items()):
+        place = backend.config.order, backend.config.id
+        proxies[place] = (proxies.get(place, (None, None))[0], backend)
+    for (_, number), (front, back) in sorted(proxies.items(), key=lambda item: item[0]):
         if which.proxy not in (-1, number):
             continue
         if front is not None:

@@ -99,7 +99,8 @@ def _number_proxies(config: Config) -> None:
     """Automatic ids begin at 2, in order, around those that were set; one that was set takes its turn (observed)."""
     taken = {proxy.id for proxy in config.proxies if proxy.id}
     following = 2
-    for proxy in config.proxies:
+    for order, proxy in enumerate(config.proxies):
+        proxy.order = order
         if not proxy.id:
             while following in taken:
                 following += 1

@@ -486,6 +486,8 @@ class Proxy:
     inherits: str = ""
     id: int = 0
     forced_id: bool = False
+    order: int = field(default=0, compare=False)
+    """Its place among all proxies of the configuration, by which statistics are ordered."""
     mode: Mode = Mode.TCP
     disabled: bool = False
     maxconn: int = 0
