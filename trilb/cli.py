@@ -58,6 +58,9 @@ class Options:
     foreground: bool = False
     daemon: bool = False
     strict: bool = False
+    may_fork: bool = False
+    only_ipv4: bool = False
+    """Names are looked up in IPv4 only at run time, whatever the configuration says."""
     directory: str = ""
     localpeer: str = ""
     pidfile: str = ""
@@ -114,6 +117,7 @@ def parse(argv: list[str]) -> Options:
             _valued(options, word, value(word))
         elif word.startswith("-d"):
             options.strict = options.strict or word == "-dW"
+            options.may_fork = options.may_fork or word == "-dI"
             options.debug = options.debug or word == "-d"
             options.foreground = options.foreground or word in ("-d", "-db")
         elif word.startswith("-c"):
@@ -125,7 +129,7 @@ def parse(argv: list[str]) -> Options:
         elif word.startswith("-q"):
             options.quiet = True
         elif word == "-4":
-            continue
+            options.only_ipv4 = True
         else:
             raise _Usage
     return options
@@ -191,7 +195,7 @@ def _version(level: int) -> None:
         print("  bufsize = 16384, maxrewrite = 1024, maxpollevents = 512")
 
 
-def facts(localpeer: str = "") -> Facts:
+def facts(localpeer: str = "", *, may_fork: bool = False) -> Facts:
     """What conditions of this program may ask for."""
     import ssl
 
@@ -200,7 +204,7 @@ def facts(localpeer: str = "") -> Facts:
     env["HAPROXY_BRANCH"] = HAPROXY_VERSION.rpartition(".")[0]
     env["HAPROXY_LOCALPEER"] = localpeer or os.uname().nodename
     version = ".".join(str(part) for part in ssl.OPENSSL_VERSION_INFO[:3])
-    return Facts(HAPROXY_VERSION, env, FEATURES, ENABLED, "OpenSSL", version, localpeer)
+    return Facts(HAPROXY_VERSION, env, FEATURES, ENABLED, "OpenSSL", version, localpeer, may_fork)
 
 
 def _condition(text: str) -> int:
@@ -272,7 +276,10 @@ def read(options: Options) -> tuple[Config, Report]:
     texts = sources.load(options.files)
     if not texts:
         raise _Usage
-    config, report = reader.read(texts, language(), facts(options.localpeer))
+    config, report = reader.read(texts, language(), facts(options.localpeer, may_fork=options.may_fork))
+    if options.only_ipv4:
+        for section in config.resolvers.values():
+            section.families = "ipv4"
     settings = config.globals
     if options.maxconn:
         settings.maxconn = options.maxconn

@@ -8,7 +8,7 @@ allowed to ask the system.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
@@ -31,13 +31,19 @@ from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
 from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, ServerLine, Side, Source
 from trilb.config.probes import ConnectStep, Probe
-from trilb.health import states
+from trilb.health import restore, states
+from trilb.health.agent import Agent
 from trilb.health.compile import compile_probe, host_of
+from trilb.health.external import External, command_of
+from trilb.health.files import saved_states
+from trilb.health.observe import Observer
 from trilb.health.play import Opening as CheckOpening
 from trilb.health.play import Player
 from trilb.health.run import Checks
+from trilb.health.slowstart import SlowStart
 from trilb.http.h2 import Tuning
 from trilb.http.policy import Limits
+from trilb.live.check import Check, Prober
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
@@ -274,12 +280,13 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
             raise Refused(refused.text, place=place) from None
     runtime.sinks[""] = _sinks(runtime, Proxy("", "defaults", NOWHERE, Side.FRONTEND, log_global=True))
     alive = [proxy for proxy in config.proxies if not proxy.disabled]
+    saved = saved_states(settings, alive, lambda place, text: runtime.warnings.append((place, text)))
     for proxy in alive:
         if proxy.side & Side.FRONTEND:
             most = proxy.maxconn or settings.maxconn or DEFAULT_MAXCONN
             runtime.frontends[proxy.name] = Frontend(proxy, most, process)
         if proxy.side & Side.BACKEND:
-            runtime.backends[proxy.name] = _backend(proxy)
+            runtime.backends[proxy.name] = _backend(proxy, saved.get(proxy.name, {}))
         runtime.sinks[proxy.name] = _sinks(runtime, proxy)
     for backend in runtime.backends.values():
         for server in backend.servers:
@@ -309,6 +316,13 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
             server.pinned = (backend.name, server.name) in config.pinned
         backend.changed()
     states.inherit(runtime.backends.values())
+    for backend in runtime.backends.values():
+        rows = saved.get(backend.name, {})
+        for server in backend.servers:
+            if server.name in rows:
+                restore.apply(server, rows[server.name], clock.now)
+    if saved:
+        states.inherit(runtime.backends.values())
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
     for frontend in runtime.frontends.values():
@@ -335,10 +349,16 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
 
 
 def _equip(runtime: Runtime, server: Server, builder: _Builder) -> None:
-    """What its connections and checks begin with."""
+    """What its connections and checks begin with, and who else looks after it."""
     server.opening = _opening(runtime.tls, server, builder)
     if server.check is not None:
         server.check.prober = prober(runtime, server)
+        if server.line.observe != "none":
+            server.observer = Observer(server, server.check)
+    if server.agent is not None:
+        server.agent.prober = _agent(runtime, server.agent, server.backend.config.timeouts.check)
+    if server.line.slowstart:
+        server.slowstart = SlowStart(server, runtime.plane.wheel)
 
 
 def equip(runtime: Runtime, server: Server) -> None:
@@ -348,13 +368,23 @@ def equip(runtime: Runtime, server: Server) -> None:
     _equip(runtime, server, _Builder(runtime, server.backend.config))
 
 
-def prober(runtime: Runtime, server: Server) -> Player:
+def _agent(runtime: Runtime, check: Check, timeout: float | None) -> Agent:
+    """What asks a server's agent. Raises Refused for a name nobody knows."""
+    if check.address:
+        check.address = literal(check.address)
+    return Agent(runtime.plane.poller, timeout)
+
+
+def prober(runtime: Runtime, server: Server) -> Prober:
     """What does a server's check. Raises Refused."""
     backend, config = server.backend, server.backend.config
     builder = _Builder(runtime, config)
     line = server.line
     probe = runtime.config.healthchecks[line.healthcheck].probe if line.healthcheck else config.probe
     settings = runtime.config.globals
+    if probe.kind == "external-check":
+        permitted = settings.insecure_fork or os.geteuid() == 0
+        return External(command_of(config, permitted=permitted, preserve=settings.preserve_env))
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
     if server.check is not None and line.check_address:
         server.check.address = line.check_address = literal(line.check_address)
@@ -436,13 +466,16 @@ def _host(stream: Stream) -> bytes | None:
     return host.partition(b":")[0] or None if host else None
 
 
-def _backend(proxy: Proxy) -> Backend:
+def _backend(proxy: Proxy, saved: Mapping[str, restore.Row]) -> Backend:
     backend = Backend(proxy)
     for server in backend.servers:
         line = server.line
         try:
             server.family, server.address = initial(
-                line.address, line.init_address, resolved_later=bool(line.resolvers)
+                line.address,
+                line.init_address,
+                resolved_later=bool(line.resolvers),
+                last=saved[line.name].address if line.name in saved else "",
             )
         except Refused as refused:
             raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None

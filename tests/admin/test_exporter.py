@@ -20,7 +20,7 @@ LINE = re.compile(rf"# (HELP|TYPE) haproxy_\w+ .+|haproxy_\w+(\{{{LABEL}(?:,{LAB
 
 
 def text(world: World, query: str = "") -> list[str]:
-    world.tables, world.resolvers = {}, {}  # type: ignore[attr-defined]
+    world.tables = {}  # type: ignore[attr-defined]
     return "".join(prometheus.text(cast(Any, world), wanted(query))).splitlines()
 
 

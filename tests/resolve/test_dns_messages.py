@@ -135,3 +135,14 @@ def test_many_records_and_pointer_loops() -> None:
     assert len(wire.judge(many, NAME, Kind.A).records) == 1024
     loop = struct.pack("!HHHHHH", 7, 0x8180, 1, 1, 0, 0) + b"\xc0\x0c" + struct.pack("!HH", 1, 1) + b"\xc0\x0c"
     assert wire.judge(loop, NAME, Kind.A).status is Status.INVALID
+
+
+def test_families() -> None:
+    """Addresses of a family that is not accepted do not count, nor those that came with SRV records."""
+    both = a(NAME, "127.0.0.1", "::1").wire(question())
+    assert [r.kind for r in wire.judge(both, NAME, Kind.A, families=(Kind.A,)).records] == [Kind.A]
+    assert wire.judge(GOOD, NAME, Kind.A, families=(Kind.AAAA,)) == wire.Reply(Status.EMPTY)
+    raw = srv("_x._tcp.test", (1, 2, "t.test", "::1")).wire(question(SERVICE, "SRV", "_x._tcp.test"))
+    found = wire.judge(raw, "_x._tcp.test", Kind.SRV, families=(Kind.A,))
+    assert found.status is Status.VALID
+    assert found.records[0].address is None

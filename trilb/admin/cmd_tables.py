@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from trilb.admin.caller import error
 from trilb.admin.commands import View, command
 from trilb.base import ip
 from trilb.base.schema import TYPES
@@ -236,7 +237,7 @@ def show_table(view: View, words: list[str], level: str) -> Iterator[str]:
         if found or not single:
             yield text
     except _Answer as answer:
-        yield str(answer)
+        yield error(str(answer))
 
 
 @command("set table", source="9.3", level="operator")
@@ -275,7 +276,7 @@ def set_table(view: View, words: list[str]) -> str:
             else:
                 column.write(row, int(text), now_ms)
     except _Answer as answer:
-        return str(answer)
+        return error(str(answer))
     return ""
 
 
@@ -296,4 +297,4 @@ def clear_table(view: View, words: list[str]) -> Iterator[str]:
         if held and words[1:2] in (["key"], ["ptr"]):
             yield "Entry currently in use, cannot remove\n"
     except _Answer as answer:
-        yield str(answer)
+        yield error(str(answer))

@@ -17,7 +17,7 @@ from trilb.live.check import Check
 from trilb.live.counters import Counters
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend, Listener
-from trilb.live.server import MAINT, STOPPED, Server
+from trilb.live.server import DRAIN, MAINT, RAMP, STARTING, STOPPED, Server
 
 Getters = dict[str, Callable[[Any, "Moment"], str | int | None]]
 
@@ -42,6 +42,10 @@ class Moment:
                 if kept is not None:
                     self._private[kept[0]] = self._private.get(kept[0], 0) + 1
         return self._private.get(server, 0)
+
+
+_WRAPPED = 2**64 - 1
+"""HAProxy writes a duration that is not known, -1, without its sign."""
 
 
 def _counted(names: str) -> Getters:
@@ -252,8 +256,8 @@ def _checked(part: str, read: Callable[[Check], str | int | None]) -> Callable[[
 def _checks(part: str, prefix: str, last: str) -> Getters:
     named: dict[str, Callable[[Check], str | int | None]] = {
         f"{prefix}_status": lambda check: f"* {check.status}" if check.busy else check.status,
-        f"{prefix}_code": lambda check: check.code if check.status in CODED else None,
-        f"{prefix}_duration": lambda check: check.duration if check.duration >= 0 else None,
+        f"{prefix}_code": lambda check: check.code & 0xFFFFFFFF if check.status in CODED else None,
+        f"{prefix}_duration": lambda check: None if check.status in ("UNK", "INI") else check.duration & _WRAPPED,
         f"{prefix}_desc": lambda check: WORDS.get(check.status, check.status),
         f"{prefix}_rise": lambda check: check.rise,
         f"{prefix}_fall": lambda check: check.fall,
@@ -264,11 +268,18 @@ def _checks(part: str, prefix: str, last: str) -> Getters:
 
 
 def _if_checked(get: Callable[[Any, Moment], str | int | None]) -> Callable[[Any, Moment], str | int | None]:
-    return lambda server, moment: get(server, moment) if server.check is not None else None
+    return lambda server, moment: get(server, moment) if server.check is not None and server.check.enabled else None
 
 
 def _queue_length(thing: Any, moment: Moment) -> int:
     return len(thing.queue)
+
+
+def _throttle(server: Server) -> int | None:
+    """The percentage of its weight that a server has which is coming back."""
+    if server.operation != STARTING or server.admin & (MAINT | DRAIN) or not server.weight:
+        return None
+    return server.ramp * 100 // RAMP
 
 
 def _downtime(server: Server, moment: Moment) -> int:
@@ -298,7 +309,7 @@ _SERVER: Getters = {
     "scur": lambda server, moment: server.used,
     "slim": lambda server, moment: server.maxconn or None,
     "status": lambda server, moment: server.status(),
-    "weight": lambda server, moment: server.weight,
+    "weight": lambda server, moment: -(-server.weight * server.ramp // RAMP),
     "act": lambda server, moment: int(not server.line.backup),
     "bck": lambda server, moment: int(server.line.backup),
     "chkfail": _if_checked(_counter("chkfail")),
@@ -308,12 +319,12 @@ _SERVER: Getters = {
     "qlimit": lambda server, moment: server.line.maxqueue or None,
     "iid": lambda server, moment: server.backend.config.id,
     "sid": lambda server, moment: server.id,
-    "throttle": lambda server, moment: None,
+    "throttle": lambda server, moment: _throttle(server),
+    "hanafail": lambda server, moment: server.counters.hanafail if server.observer is not None else None,
     "tracked": lambda server, moment: server.via or None,
     "type": lambda server, moment: 2,
     "rate": _rate("rate"),
     "rate_max": _counter("rate.highest"),
-    "hanafail": lambda server, moment: None,
     "lastsess": _last,
     "addr": lambda server, moment: address(server) if moment.legends else None,
     "cookie": lambda server, moment: server.line.cookie if moment.legends else None,

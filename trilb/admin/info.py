@@ -16,6 +16,7 @@ from trilb.admin.columns import entries
 from trilb.config.model import Config
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
+from trilb.logs.sinks import Channels
 from trilb.samples import regex
 
 
@@ -37,6 +38,14 @@ class Asked(Protocol):
     @property
     def backends(self) -> Mapping[str, Backend]:
         """By name."""
+
+    @property
+    def channels(self) -> Channels:
+        """Where logs go."""
+
+    @property
+    def resolvers(self) -> Mapping[str, Any]:
+        """Sections of nameservers, by name."""
 
     @property
     def sections(self) -> Sequence[Any]:
@@ -83,6 +92,19 @@ def _peers(asked: Asked) -> int:
     return sum(peer.state != "down" and not peer.local for section in asked.sections for peer in section.peers())
 
 
+_UNRESOLVED = ("any_err", "nx", "timeout", "refused", "other", "invalid", "cname_error")
+"""Counters of a nameserver that tell of an answer without an address."""
+
+
+def _unresolved(asked: Asked) -> int:
+    return sum(
+        server.counters.get(name, 0)
+        for section in asked.resolvers.values()
+        for server in section.nameservers
+        for name in _UNRESOLVED
+    )
+
+
 def _tasks(asked: Asked) -> int:
     return trio.lowlevel.current_statistics().tasks_living if trio.lowlevel.in_trio_run() else 0
 
@@ -108,7 +130,8 @@ def _highest(name: str) -> Getter:
 
 
 _VALUES: Mapping[str, Getter] = {
-    "Name": lambda asked: "trilb",
+    # Programs look at it before they do anything (haproxyadmin); the version says who answers.
+    "Name": lambda asked: "HAProxy",
     "Version": lambda asked: f"{HAPROXY_VERSION}-trilb{__version__}",
     "Release_date": lambda asked: RELEASE_DATE,
     "Nbthread": lambda asked: 1,
@@ -140,6 +163,8 @@ _VALUES: Mapping[str, Getter] = {
     "SslFrontendKeyRate": _rate("tls_key_rate"),
     "SslFrontendMaxKeyRate": _highest("tls_key_rate"),
     "SslFrontendSessionReuse_pct": _reused,
+    "SslBackendKeyRate": _rate("tls_back_rate"),
+    "SslBackendMaxKeyRate": _highest("tls_back_rate"),
     "ZlibMemUsage": lambda asked: None,
     "MaxZlibMemUsage": lambda asked: None,
     "Tasks": _tasks,
@@ -152,6 +177,9 @@ _VALUES: Mapping[str, Getter] = {
     "Listeners": _sockets,
     "ActivePeers": _peers,
     "ConnectedPeers": _peers,
+    "DroppedLogs": lambda asked: asked.channels.dropped,
+    "FailedResolutions": _unresolved,
+    "BytesOutRate": _process("bytes_rate"),
     "TotalBytesOut": lambda asked: sum(front.counters.bout for front in asked.frontends.values()),
     "Build info": lambda asked: f"{HAPROXY_VERSION}-trilb{__version__}",
     "PoolAlloc_bytes": _memory,
@@ -161,7 +189,7 @@ _VALUES: Mapping[str, Getter] = {
     "RegexOverruns": lambda asked: regex.overruns,
     "SessionFaults": _process("faults"),
 }
-"""What is not here is never more than 0: the feature does not exist, or has no limit."""
+"""What is not here is 0: the feature does not exist, has no limit, or (pipes, OpenSSL's own cache) is not counted."""
 
 
 @dataclass(frozen=True, slots=True)

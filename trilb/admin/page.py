@@ -92,7 +92,7 @@ def step(
         fields = [_NO_CACHE, (b"content-type", kind)]
         if stats.refresh and asked.refresh:
             fields.append((b"refresh", b"%d" % stats.refresh))
-        return Compose(_in_pieces(write(found, stats.show_modules)), lambda body: _reply(fields, body))
+        return Compose(_in_pieces(write(found)), lambda body: _reply(fields, body))
 
     def changed(asked: Asked, body: bytes | None) -> Reply:
         if body is None:
@@ -109,12 +109,12 @@ def step(
     return run
 
 
-Write = Callable[[Iterator[Row], bool], Iterator[str]]
+Write = Callable[[Iterator[Row]], Iterator[str]]
 _FORMATS: dict[str, tuple[bytes, Write]] = {
-    "csv": (b"text/plain", lambda found, modules: csv(found, modules=modules)),
-    "typed": (b"text/plain", lambda found, modules: formats.typed(found)),
-    "json": (b"application/json", lambda found, modules: formats.as_json(found)),
-    "json-schema": (b"application/json", lambda found, modules: iter((formats.schema(),))),
+    "csv": (b"text/plain", csv),
+    "typed": (b"text/plain", formats.typed),
+    "json": (b"application/json", formats.as_json),
+    "json-schema": (b"application/json", lambda found: iter((formats.schema(),))),
 }
 
 

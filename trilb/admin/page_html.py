@@ -223,7 +223,7 @@ def _heading(name: str, lines: list[Row], stats: Stats, asked: Asked, *, admin: 
 
 def _line(row: Row, view: View, stats: Stats, *, admin: bool) -> str:
     ring = view.history.of(row.thing) if row.kind != "L" else None
-    return draw(row, ring, admin=admin, legends=stats.show_legends)
+    return draw(row, ring, admin=admin, legends=stats.show_legends, modules=stats.show_modules)
 
 
 def _options() -> str:

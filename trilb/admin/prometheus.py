@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import unquote_plus
 
 from trilb.admin import info, prometheus_texts, views
@@ -53,10 +53,6 @@ class Asked(info.Asked, Protocol):
     @property
     def tables(self) -> Mapping[str, Table]:
         """Stick tables, by name."""
-
-    @property
-    def resolvers(self) -> Mapping[str, Any]:
-        """Sections of nameservers, by name."""
 
 
 class Malformed(Exception):

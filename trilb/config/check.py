@@ -85,6 +85,8 @@ def _resolvers(config: Config, report: Report) -> None:
             found = []
         if found:
             config.resolvers["default"] = ResolversSection("default", NOWHERE, found)
+    for section in config.resolvers.values():
+        section.families = config.globals.dns_families or section.families
     for proxy in config.proxies:
         for server in proxy.servers:
             if server.resolvers and server.resolvers not in config.resolvers and not proxy.disabled:
@@ -97,7 +99,8 @@ def _number_proxies(config: Config) -> None:
     """Automatic ids begin at 2, in order, around those that were set; one that was set takes its turn (observed)."""
     taken = {proxy.id for proxy in config.proxies if proxy.id}
     following = 2
-    for proxy in config.proxies:
+    for order, proxy in enumerate(config.proxies):
+        proxy.order = order
         if not proxy.id:
             while following in taken:
                 following += 1
@@ -300,7 +303,12 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
             proxy.place,
             f"{proxy.kind} '{proxy.name}' has 'cookie ... dynamic' but no 'dynamic-cookie-key'; the cookies are off",
         )
+    _external(proxy, config, report)
     for server in proxy.servers:
+        if server.agent_check and not server.agent_port:
+            report.alert(server.place, f"server '{server.name}' does not have agent port; add 'agent-port <port>'")
+        if server.observe == "layer7" and proxy.mode is not Mode.HTTP:
+            report.alert(server.place, f"server '{server.name}' : 'observe layer7' can only be used in http proxies")
         port = server.address.port if not server.address.offset else 0
         # Wherever the client connected to, or a path: there is no port to miss.
         without = server.address.family in (Family.UNIX, Family.ABSTRACT) or not server.address.host
@@ -318,6 +326,24 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
             _tracked(server, proxy, config, report)
         if server.minconn and not server.maxconn:
             server.maxconn = server.minconn
+
+
+def _external(proxy: Proxy, config: Config, report: Report) -> None:
+    """Programs are run only where all agree: the permission, the command, and that processes may be made at all."""
+    if proxy.probe.kind != "external-check":
+        for what in ("command", "path"):
+            if getattr(proxy, f"external_{what}"):
+                ignored = f"'external-check {what}' will be ignored for proxy '{proxy.name}'"
+                report.warn(proxy.place, f"{ignored} (requires 'option external-check')")
+        return
+    said, needs = f"Proxy '{proxy.name}' : ", "'option external-check' unable to find required "
+    if not config.globals.external_check:
+        report.alert(proxy.place, f"{said}{needs}'global.external-check'")
+    if not proxy.external_command:
+        report.alert(proxy.place, f"{said}{needs}'external-check command'")
+    if not config.globals.insecure_fork:
+        what = "'insecure-fork-wanted' not enabled in the global section"
+        report.warn(proxy.place, f"{said}{what}, 'option external-check' will likely fail")
 
 
 def _timeouts(proxy: Proxy, report: Report) -> None:

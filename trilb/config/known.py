@@ -35,7 +35,7 @@ max-spread-checks max-threads-per-group maxcompcpuusage maxcomprate maxconn maxc
 maxsslrate maxzlibmem mworker-max-reloads nbproc nbthread no-memory-trimming node noepoll noevports nogetaddrinfo
 nokqueue noktls nopoll noreuseport nosplice numa-cpu-mapping ocsp-update.disable ocsp-update.httpproxy
 ocsp-update.maxdelay ocsp-update.mindelay ocsp-update.mode pidfile pp2-never-send-local prealloc-fd presetenv
-profiling.memory profiling.tasks quick-exit quiet resetenv server-state-base server-state-file set-dumpable set-var
+profiling.memory profiling.tasks quick-exit quiet resetenv set-dumpable set-var
 set-var-fmt setcap setenv shm-stats-file shm-stats-file-max-objects spread-checks ssl-default-bind-ciphers
 ssl-default-bind-ciphersuites ssl-default-bind-client-sigalgs ssl-default-bind-curves ssl-default-bind-options
 ssl-default-bind-sigalgs ssl-default-server-ciphers ssl-default-server-ciphersuites ssl-default-server-client-sigalgs
@@ -117,9 +117,9 @@ cookie crt declare default-server default_backend description disabled dispatch 
 error-log-format errorfile errorfiles errorloc errorloc302 errorloc303 external-check filter filter-sequence
 force-be-switch force-persist fullconn guid hash-balance-factor hash-preserve-affinity hash-type http-after-response
 http-check http-error http-request http-response http-reuse http-send-name-header id ignore-persist
-load-server-state-from-file log log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns
+log log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns
 maxconn mode monitor monitor-uri option persist quic-initial rate-limit redirect retries retry-on server
-server-state-file-name server-template source srvtcpka-cnt srvtcpka-idle srvtcpka-intvl ssl-f-use stats stick
+server-template source srvtcpka-cnt srvtcpka-idle srvtcpka-intvl ssl-f-use stats stick
 stick-table tcp-check tcp-request tcp-response timeout transparent unique-id-format unique-id-header use-fcgi-app
 use-server use_backend
 """.split()

@@ -368,6 +368,7 @@ def read(sources: list[Source], language: Language, facts: Facts) -> tuple[Confi
     Never raises for what is in a file: everything wrong is in the report.
     """
     reader = _Reader(language, facts)
+    reader.config.globals.insecure_fork = facts.may_fork
     for source in sources:
         reader.context.base = os.getcwd()
         reader.file(source)

@@ -37,6 +37,29 @@ class Multiplexed(Protocol):
     def retire(self) -> None: ...
 
 
+class Ramp(Protocol):
+    """What lets a server that came back take on its share bit by bit (`slowstart`)."""
+
+    def begin(self, now: float) -> None:
+        """It came back."""
+
+
+class Observer(Protocol):
+    """Who watches traffic to tell from it how a server is (`observe`); `now` is the loop's seconds."""
+
+    def connected(self) -> None:
+        """A connection stands, whatever follows."""
+
+    def refused(self, now: float) -> None:
+        """A connection did not come about."""
+
+    def answered(self, status: int, now: float) -> None:
+        """A response came."""
+
+    def failed(self, how: str, now: float) -> None:
+        """No usable response came; `how` in HAProxy's words."""
+
+
 class Waiting(Protocol):
     """Somebody in a queue."""
 
@@ -89,6 +112,9 @@ DRAIN = FDRAIN | IDRAIN
 STOPPED, STARTING, RUNNING, STOPPING = range(4)
 """Values of Server.operation (management.txt, `srv_op_state`)."""
 
+RAMP = 16
+"""Sixteenths in a whole."""
+
 
 class Server:
     """One server of a backend.
@@ -103,6 +129,7 @@ class Server:
         "admin",
         "agent",
         "backend",
+        "capacity",
         "check",
         "cookie",
         "counters",
@@ -121,6 +148,7 @@ class Server:
         "maxconn",
         "muxes",
         "name",
+        "observer",
         "opening",
         "operation",
         "pinned",
@@ -128,7 +156,10 @@ class Server:
         "port_offset",
         "queue",
         "queue_index",
+        "ramp",
         "running",
+        "share",
+        "slowstart",
         "source",
         "srv_record",
         "track",
@@ -167,9 +198,15 @@ class Server:
             self.check.fastinter, self.check.downinter = line.fastinter, line.downinter
             self.check.address, self.check.port = line.check_address, line.check_port
         self.agent: Check | None = None
+        if line.agent_check:
+            self.agent = Check(1, 1, line.agent_inter)
+            self.agent.address, self.agent.port = line.agent_address, line.agent_port
+            self.agent.send = line.agent_send.encode("latin-1")
+        self.observer: Observer | None = None
         self.health = self.check or Check(line.rise, line.fall)
         """Its check; where none is configured, what counts its health all the same: commands change it."""
         self.health.health = 0 if line.disabled else self.first_health()
+        self.health.paused = line.disabled
         self.used = 0
         self.queue: deque[Waiting] = deque()
         self.queue_index = 0
@@ -189,6 +226,12 @@ class Server:
         self.down_seconds = 0.0
         self.running = False
         self.effective = 0
+        self.share = 0
+        """The effective weight in sixteenths, which balancing goes by: a ramp is finer than weights are."""
+        self.slowstart: Ramp | None = None
+        self.ramp = RAMP
+        """How many sixteenths of its weight it has while it is STARTING; `capacity` is its percentage of maxconn."""
+        self.capacity = 100
         self.refresh()
 
     def first_health(self) -> int:
@@ -200,7 +243,11 @@ class Server:
         """Recompute what follows from weight, health and administration."""
         self.running = self.operation != STOPPED and not self.admin & MAINT
         usable = self.running and self.operation != STOPPING and not self.admin & DRAIN
-        self.effective = self.weight if usable else 0
+        if self.operation != STARTING:
+            self.ramp, self.capacity = RAMP, 100
+        self.share = self.weight * self.ramp if usable else 0
+        # Rounded up: one that has a share has a weight.
+        self.effective = -(-self.share // RAMP)
 
     @property
     def full(self) -> bool:
@@ -214,11 +261,14 @@ class Server:
     def limit(self) -> int:
         """The current limit of connections, between minconn and maxconn by the backend's load; 0 is none."""
         low, high = self.line.minconn, self.maxconn
-        if not high or not low or low >= high:
-            return high
-        full = self.backend.fullconn
-        load = self.backend.counters.scur
-        return high if load >= full else max(low, load * high // full)
+        if high and low and low < high:
+            full = self.backend.fullconn
+            load = self.backend.counters.scur
+            if load < full:
+                high = max(low, load * high // full)
+        if self.capacity < 100 and high:
+            return max(1, high * self.capacity // 100)
+        return high
 
     @property
     def via(self) -> str:

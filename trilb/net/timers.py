@@ -7,17 +7,25 @@ ever reached, so a session is looked at about once per timeout. Never early; lat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
 from trilb.base.clock import Clock
 
-if TYPE_CHECKING:
-    from trilb.net.poller import Waiter
-
 TICK = 0.025
 """Seconds. Arbitrary: fine enough for millisecond timeouts to be honest, coarse enough to be idle."""
+
+
+class Timed(Protocol):
+    """Something that is told when its time has come."""
+
+    expires: float
+    """When, in the loop's seconds; 0.0 is never."""
+    filed: int
+
+    def expire(self) -> None:
+        """The time has come."""
 
 
 class Wheel:
@@ -27,14 +35,14 @@ class Wheel:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self._slots: dict[int, set[Waiter]] = {}
+        self._slots: dict[int, set[Timed]] = {}
         self._tick = int(clock.now / TICK)
 
     def time_of(self, tick: int) -> float:
         """When a tick is looked at."""
         return tick * TICK
 
-    def file(self, waiter: Waiter) -> None:
+    def file(self, waiter: Timed) -> None:
         """Put a waiter under the tick after its deadline."""
         if waiter.filed:
             self.drop(waiter)
@@ -46,7 +54,7 @@ class Wheel:
         else:
             slot.add(waiter)
 
-    def drop(self, waiter: Waiter) -> None:
+    def drop(self, waiter: Timed) -> None:
         """Take a waiter out."""
         slot = self._slots.get(waiter.filed)
         if slot is not None:

@@ -366,11 +366,13 @@ class _Worker:
     async def _purge(self) -> None:
         """Close server connections that idled too long; see how busy the process was meanwhile."""
         plane = self.runtime.plane
-        busy, since = time.process_time(), time.monotonic()
+        busy, since, sent = time.process_time(), time.monotonic(), 0
         while True:
             await trio.sleep(_PURGE)
             worked, now = time.process_time(), time.monotonic()
             plane.process.idle = max(0, min(100, round(100 - 100 * (worked - busy) / (now - since))))
+            sent, sent_before = sum(front.counters.bout for front in self.runtime.frontends.values()), sent
+            plane.process.bytes_rate = max(0, int((sent - sent_before) / (now - since)))
             busy, since = worked, now
             for backend in self.runtime.backends.values():
                 for server in backend.servers:

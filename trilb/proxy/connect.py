@@ -102,6 +102,8 @@ async def establish(
         else:
             stream.connected = plane.clock.now
             return _multiplexed(plane, stream, server, conn)
+        if server.observer is not None and stream.cause == "-":
+            server.observer.refused(plane.clock.now)
         if stream.cause != "-":
             # Somebody ended the stream meanwhile.
             raise Failed(0, stream.cause, "-")
@@ -396,6 +398,9 @@ async def _open(stream: Stream, conn: Conn, opening: Opening, waiter: Waiter, cl
         for counters in (server.counters, server.backend.counters):
             counters.ssl_failed += 1
         raise
+    if not conn.resumed:
+        process = stream.frontend.process
+        process.tls_back_rate.add(process.clock.now)
     for counters in (server.counters, server.backend.counters):
         if conn.resumed:
             counters.ssl_reused += 1

@@ -256,6 +256,8 @@ class TcpSession:
             self._turn_away(stream, None)
             return False
         stream.server_side = server
+        if stream.server is not None and stream.server.observer is not None:
+            stream.server.observer.connected()
         for log in plan.log_connect:
             log(stream)
         if plan.logasap:

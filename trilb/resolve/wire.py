@@ -5,7 +5,7 @@ The format is dnspython's; what an answer is worth is judged here, as HAProxy ju
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 
 import dns.edns
@@ -13,6 +13,7 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.name
+import dns.opcode
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
@@ -102,14 +103,38 @@ def number(raw: bytes) -> int:
     return int.from_bytes(raw[:2]) if len(raw) >= 2 else -1
 
 
-def judge(raw: bytes, asked: str, kind: Kind, prefer_ipv4: bool = False) -> Reply:
-    """What an answer to a question says. `prefer_ipv4` is for targets of SRV records with addresses of both kinds."""
+_BOTH = (Kind.A, Kind.AAAA)
+
+
+def judge(raw: bytes, asked: str, kind: Kind, prefer_ipv4: bool = False, families: tuple[Kind, ...] = _BOTH) -> Reply:
+    """What an answer to a question says, of the families that count.
+
+    `prefer_ipv4` is for targets of SRV records with addresses of both kinds.
+    """
     try:
-        message = dns.message.from_wire(raw, ignore_trailing=True, one_rr_per_rrset=True, raise_on_truncation=False)
+        reply = _judge(raw, asked, kind, prefer_ipv4)
+        return reply if families == _BOTH else _only(reply, families)
     # dnspython names nearly all of what can be wrong with a message; the rest are Python's own errors.
-    except (dns.exception.DNSException, ValueError, LookupError, TypeError, ArithmeticError):
+    except (dns.exception.DNSException, ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
         return Reply(Status.INVALID)
-    if not message.flags & dns.flags.QR:
+
+
+def _only(reply: Reply, families: tuple[Kind, ...]) -> Reply:
+    """Without the addresses of other families; none left is an answer without records."""
+    kept = []
+    for record in reply.records:
+        if record.kind is not Kind.SRV:
+            kept += [record] if record.kind in families else []
+        elif record.address is not None and (Kind.A if len(record.address) == 4 else Kind.AAAA) not in families:
+            kept.append(replace(record, address=None))
+        else:
+            kept.append(record)
+    return Reply(Status.EMPTY) if reply.records and not kept else Reply(reply.status, tuple(kept))
+
+
+def _judge(raw: bytes, asked: str, kind: Kind, prefer_ipv4: bool) -> Reply:
+    message = dns.message.from_wire(raw, ignore_trailing=True, one_rr_per_rrset=True, raise_on_truncation=False)
+    if not message.flags & dns.flags.QR or message.opcode() != dns.opcode.QUERY:
         return Reply(Status.INVALID)
     if message.flags & dns.flags.TC:
         return Reply(Status.TRUNCATED)

@@ -58,7 +58,7 @@ def accepted(line: Line, section: Global, context: Context) -> None:
     elif line.words[0] == "expose-experimental-directives":
         section.experimental = True
     elif line.words[0] == "insecure-fork-wanted":
-        section.insecure_fork = True
+        section.insecure_fork = not context.negated
 
 
 @keyword("global", "maxconn")

@@ -271,6 +271,7 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
             "httpslog",
             "forwardfor",
             "originalto",
+            "external-check",
         )
     ) or (context.negated and name in KINDS):
         raise Refused(f"negation is not supported for option '{name}'", column=line.columns[1])
@@ -302,6 +303,10 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
                 line.at(1), f"'option forwarded' ignored because frontend '{proxy.name}' has no backend capability"
             )
         proxy.forwarded = None if context.negated else forward.forwarded(line, proxy, context)
+    elif name == "external-check":
+        if rest:
+            raise Refused(f"'option {name}' cannot handle unexpected argument '{rest[0]}'", column=line.columns[2])
+        proxy.probe = proxy.probe.with_option("external-check", ())
     elif name in known.OPTIONS:
         if not context.negated:
             raise NotServed(f"option {name}")

@@ -12,6 +12,7 @@ from trilb.base.diagnostic import Refused, nearest
 from trilb.base.units import guid, seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed, parse_expr, parse_format
+from trilb.config.keywords import agents
 from trilb.config.keywords import resolvers as resolving
 from trilb.config.keywords.presets import preset
 from trilb.config.keywords.registry import Context, keyword
@@ -221,6 +222,7 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "init-state": ("init_state", lambda text: _one_of(text, _INIT_STATES)),
     "check-proto": ("check_proto", lambda text: _one_of(text, ("h1", "h2", "none"))),
     "check-sni": ("check_sni", str),
+    **agents.SERVER_VALUES,
     "check-alpn": ("check_alpn", lambda text: tuple(name.encode("latin-1") for name in text.split(",") if name)),
 }
 _PROXY_OPTIONS = frozenset("ssl cert-cn ssl-cipher cert-sig cert-key authority crc32c unique-id".split())
@@ -242,13 +244,13 @@ _SERVER_FLAGS: dict[str, tuple[str, bool | str]] = {
     "no-check-sni-auto": ("check_sni_auto", False),
     "send-proxy-v2": ("send_proxy", "v2"),
     "check-send-proxy": ("check_send_proxy", True),
+    **agents.SERVER_FLAGS,
 }
 _ON_MARKED = {
     "on-marked-down": ("down_shuts_sessions", "shutdown-sessions"),
     "on-marked-up": ("up_shuts_backups", "shutdown-backup-sessions"),
 }
 _SERVER_WITHOUT_EFFECT = {"allow-0rtt": 0, "tfo": 0, "no-tfo": 0, "pool-low-conn": 1, "log-bufsize": 1}
-_SERVER_DEFAULTS_AS_IS = frozenset(["no-agent-check"])
 _NOT_IN_DEFAULT = frozenset({"id"})
 
 
@@ -317,7 +319,7 @@ def apply_server_options(
             if made.ws not in ("auto", "h1", "h2"):
                 raise Refused(f"'ws' expects auto, h1 or h2, not '{made.ws}'", column=columns[i])
             i += 1
-        elif option == "redirect" or option in _SERVER_DEFAULTS_AS_IS:
+        elif option == "redirect":
             continue
         elif option in _SERVER_WITHOUT_EFFECT:
             context.config.without_effect.setdefault(f"server {option}", made.place)
