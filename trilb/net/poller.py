@@ -166,7 +166,8 @@ class Poller:
 
     def remove(self, watch: Watch) -> None:
         """Forget a descriptor; call it before closing."""
-        if self._watches.pop(watch.fd, None) is not None:
+        # When all is cancelled the poller may be gone before its users.
+        if self._watches.pop(watch.fd, None) is not None and not self._epoll.closed:
             self._epoll.unregister(watch.fd)
 
     async def run(self) -> None:
