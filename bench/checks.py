@@ -6,8 +6,8 @@ latency of small requests that are served at the same time, 200 a second over on
 Measured (CPython 3.11, two cores that others used too): connections 3.7 % of a core (HAProxy 2.1 %), httpchk 6.3 %
 (3.2 %), tcp-check 5.2 % (2.7 %), no checks 1.0 % (0.0 %); the median of a request 0.30 to 0.35 ms with and without
 checks. The 99th percentile is moved: 0.8 to 1.4 ms without checks, 2.2 to 3.4 ms with a thousand, as the dozen of them
-that fall into one tick of the wheel run one after the other. Waking each at its own time did no better (2.0 ms) and took
-12.5 % of a core.
+that fall into one tick of the wheel run one after the other. Waking each at its own time did no better (2.0 ms) and
+took 12.5 % of a core.
 """
 
 from __future__ import annotations
