@@ -3,11 +3,10 @@
 For each kind of check it prints the process's CPU time a second (user and system, as a part of one core), and the
 latency of small requests that are served at the same time, 200 a second over one connection.
 
-Measured (CPython 3.11, two cores that others used too): connections 3.7 % of a core (HAProxy 2.1 %), httpchk 6.3 %
-(3.2 %), tcp-check 5.2 % (2.7 %), no checks 1.0 % (0.0 %); the median of a request 0.30 to 0.35 ms with and without
-checks. The 99th percentile is moved: 0.8 to 1.4 ms without checks, 2.2 to 3.4 ms with a thousand, as the dozen of them
-that fall into one tick of the wheel run one after the other. Waking each at its own time did no better (2.0 ms) and
-took 12.5 % of a core.
+Measured (CPython 3.11, two cores, otherwise idle): connections 4.5 to 5.3 % of a core (HAProxy 1.3 to 2.4 %), httpchk
+7.9 to 8.6 % (2.7 %), tcp-check 7.6 % (2.6 %), no checks 2.0 % (0.0 %). The 99th percentile of a request is 0.6 to 0.7 ms
+without checks and 1.0 to 1.6 ms with a thousand: a request may come while two or three checks of one tick take their
+turns. With ticks of 25 ms it was 2.2 to 3.4 ms; waking each at its own time cost 12.5 % of a core and gained nothing.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from trilb.live.server import MAINT, Server
 from trilb.net.poller import Expired, Waiter
 from trilb.net.timers import Wheel
 
+CHECK_TICK = 0.005
+"""Seconds of a tick of the wheel that checks wait on: those of one tick follow one another, and hold up traffic."""
 _COARSE = 1.0
 """Seconds from which on a pause is left to the wheel, which costs a third of a timer of trio's and is a tick late."""
 

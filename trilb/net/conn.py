@@ -192,12 +192,19 @@ def connect(
     poller: Poller,
     source: tuple[str, int] | None = None,
     make: type[Conn] = Conn,
+    *,
+    quiet: bool = False,
 ) -> tuple[Conn, bool]:
-    """Begin a connection; returns it and whether it is established already. Raises Broken when refused at once."""
+    """Begin a connection; returns it and whether it is established already. Raises Broken when refused at once.
+
+    A `quiet` one lets its last acknowledgement wait: one that is reset at once was never seen by who accepts there.
+    """
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if quiet:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         if source is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(source)
