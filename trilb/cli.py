@@ -165,10 +165,15 @@ def _valued(options: Options, flag: str, text: str) -> None:
         options.directory = text
 
 
+_said: list[str] = []
+"""What `_say` said, for `show startup-logs`."""
+
+
 def _say(severity: Severity, text: str) -> None:
     tag = f"[{severity.value}]".ljust(10)
     line = f"{tag} ({os.getpid()}) : {text}"
     print(line, file=sys.stderr)
+    _said.append(line)
     master = os.environ.get("TRILB_READY_FD")
     if master is not None and master.isdecimal():
         # Who asked the master for a reload is to know why it failed (process/master.py).
@@ -467,6 +472,7 @@ def _start(options: Options, config: Config) -> int:
             options.listeners_from,
             options.notifies,
             lambda place, text: _say(Severity.NOTICE, str(Diagnostic(Severity.NOTICE, place, text))),
+            _said,
         )
         worker.run(config, start)
     except Refused as refused:

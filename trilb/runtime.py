@@ -8,7 +8,7 @@ allowed to ask the system.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
@@ -106,6 +106,8 @@ class Runtime:
     bindings: dict[int, Binding] = field(default_factory=dict)
     """The TLS of bind lines, by their `id()`."""
     warnings: list[tuple[Place, str]] = field(default_factory=list)
+    startup: Sequence[str] = ()
+    """What was said on the standard error while starting, line by line."""
     gates: list[Gate] = field(default_factory=list)
     """The listening sockets of frontends, once it serves."""
     resolvers: dict[str, Resolvers] = field(default_factory=dict)

@@ -177,7 +177,9 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str | None, wanted: str) ->
         (tmp_path / "all").write_bytes(text.encode())
     side = start("trilb", tmp_path)
     try:
-        assert wanted.replace("FILE", str(tmp_path / "all")) in side.program.output
+        told = wanted.replace("FILE", str(tmp_path / "all"))
+        assert told in side.program.output
+        assert told in ask(side, "show startup-logs")
         assert any(" x0 b 127.0.0.1 2 0 " in row.replace("2 b", "b") for row in states(side))
     finally:
         stop(side)

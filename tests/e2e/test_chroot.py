@@ -48,9 +48,7 @@ def test_everything_answers_in_an_empty_root(tmp_path: Path) -> None:
         assert int(memory[0].split()[1]) > 1 << 20
         assert b"haproxy_process_pool_used_bytes" in exchange(port, GET.format("/metrics").encode())
         assert b"</html>" in exchange(port, GET.format("/stats").encode())
-        assert "Transaction created" in command(
-            socket, f"set ssl cert {pem} <<\n{between.issue('a').pem.decode()}\n"
-        )
+        assert "Transaction created" in command(socket, f"set ssl cert {pem} <<\n{between.issue('a').pem.decode()}\n")
         assert "Success!" in command(socket, f"commit ssl cert {pem}")
         # Its authority is not known to the client: the chain was sent.
         answer = ask(secure, GET.format("/").encode(), client_context(trusted=authority), name="a")

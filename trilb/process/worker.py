@@ -12,7 +12,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -63,6 +63,8 @@ class Start:
     listeners_from: str = ""
     notifies: bool = False
     warn: Callable[[Place, str], None] = lambda place, text: None
+    said: Sequence[str] = ()
+    """What was said so far, and what `warn` says."""
 
 
 def run(config: Config, start: Start) -> None:
@@ -113,6 +115,7 @@ def _run(config: Config, start: Start) -> None:
     if settings.pidfile and not ready.master:
         write_pidfile(settings.pidfile)
     runtime = build(config, Clock())
+    runtime.startup = start.said
     for place, text in runtime.warnings:
         start.warn(place, text)
     if settings.stats_file:

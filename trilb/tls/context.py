@@ -117,8 +117,8 @@ def _set_list(context: SSL.Context, function: str, option: str, value: str) -> N
 
 
 def _identities(context: SSL.Context, certificates: Sequence[Certificate]) -> None:
-    # Chains belong to their certificate only when OpenSSL reads them from a file; a file in memory will do. A chroot has
-    # no name for it: there the chains belong to the context, and each is sent with every certificate.
+    # Chains belong to their certificate only when OpenSSL reads them from a file; a file in memory will do. In a chroot
+    # it has no name: there the chains belong to the context, and each is sent with every certificate.
     files = os.path.isdir("/proc/self/fd")
     sent: list[x509.Certificate] = []
     for certificate in certificates:
