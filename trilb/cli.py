@@ -459,6 +459,7 @@ def _start(options: Options, config: Config) -> int:
     from trilb.process.master import READY_FD
 
     config = replace(config)
+    quiet = options.quiet or config.globals.quiet
     foreground = options.foreground or not (config.globals.daemon or options.daemon)
     is_worker = READY_FD in os.environ
     wants_master = options.master or (config.globals.master_worker and not options.foreground)
@@ -472,7 +473,9 @@ def _start(options: Options, config: Config) -> int:
             options.listeners_from,
             options.notifies,
             lambda place, text: _say(Severity.NOTICE, str(Diagnostic(Severity.NOTICE, place, text))),
+            lambda text: None if quiet else _say(Severity.WARNING, f"config : {text}"),
             _said,
+            quiet,
         )
         worker.run(config, start)
     except Refused as refused:

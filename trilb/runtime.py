@@ -106,6 +106,11 @@ class Runtime:
     bindings: dict[int, Binding] = field(default_factory=dict)
     """The TLS of bind lines, by their `id()`."""
     warnings: list[tuple[Place, str]] = field(default_factory=list)
+    early: list[str] = field(default_factory=list)
+    """What `say` was told while building: HAProxy does not log that either."""
+    serves: bool = False
+    show: Callable[[str, str], None] | None = None
+    """Where `say` shows lines beside the log."""
     startup: Sequence[str] = ()
     """What was said on the standard error while starting, line by line."""
     gates: list[Gate] = field(default_factory=list)
@@ -148,7 +153,12 @@ class Runtime:
         states.let_go(server)
 
     def say(self, proxy: str, text: str, level: str) -> None:
-        """Log a line about a proxy's state to that proxy's targets."""
+        """Log a line about a proxy's state to that proxy's targets, and show it. Before it serves it is kept."""
+        if not self.serves:
+            self.early.append(text)
+            return
+        if self.show is not None:
+            self.show(text, level)
         for sink in self.sinks.get(proxy, ()):
             sink.write(text.encode("latin-1", "replace"), LEVELS.index(level), self.plane.clock.wall)
 
