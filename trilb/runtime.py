@@ -495,6 +495,7 @@ def _backend(proxy: Proxy, saved: Mapping[str, restore.Row]) -> Backend:
             server.admin |= RMAINT
             server.operation = STOPPED
             server.health.health = 0
+            server.health.paused = server.health.paused or server.check is not None
         _settle(server)
     return backend
 
