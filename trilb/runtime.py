@@ -700,7 +700,7 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     if config.stats is not None:
         steps.append(_stats(runtime, config, builder))
     plan.request = tuple(steps)
-    own = runtime.backends.get(config.name) if config.side & Side.BACKEND else None
+    own = frontend.own = runtime.backends.get(config.name) if config.side & Side.BACKEND else None
     plan.buffer_request = "http-buffer-request" in options
     after = rule_set("http-after-response", config, builder)
     plan.after = (after,) if after is not None else ()
