@@ -165,6 +165,8 @@ def _tracked(runtime: Runtime, backend: Backend, line: ServerLine) -> Server:
         raise Refused(f"unable to use {who} for tracking as it is a dynamic server.")
     if server.check is None and server.agent is None and server.track is None:
         raise Refused(f"unable to use {who} for tracking as it does not have any check nor agent enabled.")
+    if found.config.probe.disable_on_404 != backend.config.probe.disable_on_404:
+        raise Refused(f"unable to use {who} for tracking: disable-on-404 option inconsistency.")
     return server
 
 

@@ -105,7 +105,7 @@ def apply(server: Server, row: Row, now: float) -> None:
         server.admin &= ~FMAINT
         if not server.admin & MAINT:
             server.operation = RUNNING
-    if operation == RUNNING:
+    if row.number("srv_op_state") == RUNNING or (operation == RUNNING and not server.admin & MAINT):
         server.health.health = server.health.top
     if not server.admin & MAINT:
         if operation == STOPPED:
@@ -116,6 +116,7 @@ def apply(server: Server, row: Row, now: float) -> None:
             states.retire(server, now, _CAUSE)
     if forced:
         server.admin |= FMAINT
+        server.health.paused = server.health.paused or server.check is not None
     if admin & FDRAIN:
         server.admin |= FDRAIN
     states.reweigh(server, server.weight, now)
