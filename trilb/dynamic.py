@@ -63,7 +63,7 @@ class Dynamic:
     def remove_server(self, server: Server) -> str:
         """Let go of a server, if nobody needs it. The answer."""
         runtime, backend = self.runtime, server.backend
-        if server.pinned or server.line.resolvers:
+        if server.pinned or server.followers or server.line.resolvers:
             return "This server cannot be removed at runtime due to other configuration elements pointing to it."
         if not server.admin & MAINT:
             return "Only servers in maintenance mode can be deleted."

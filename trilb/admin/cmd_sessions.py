@@ -197,8 +197,8 @@ def show_errors(view: View, words: list[str]) -> str | Iterator[str]:
         named = view.frontends.get(words[0]) or view.backends.get(words[0])
         if named is not None:
             wanted = named.config.id
-        elif words[0].lstrip("+-").isdecimal():
-            wanted = int(words[0]) if int(words[0]) >= 0 else None
+        elif words[0].removeprefix("-").isdecimal():
+            wanted = number(words[0]) if number(words[0]) >= 0 else None
         else:
             return error("No such proxy.\n")
     which = words[1] if len(words) > 1 else ""
