@@ -47,7 +47,7 @@ from trilb.live.check import Check, Prober
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import RMAINT, STOPPED, Opening, Server
+from trilb.live.server import MAINT, RMAINT, STOPPED, Opening, Server
 from trilb.live.session import Session
 from trilb.live.stream import CheckStream, Stream
 from trilb.logs.sinks import Channels, Sink
@@ -496,7 +496,12 @@ def _backend(proxy: Proxy, saved: Mapping[str, restore.Row]) -> Backend:
             server.operation = STOPPED
             server.health.health = 0
             server.health.paused = server.health.paused or server.check is not None
+            server.counters.chkdown += not line.disabled
         _settle(server)
+    servers = backend.servers
+    if all(each.admin & MAINT for each in servers) and any(not each.line.disabled for each in servers):
+        # Those that could serve have no address yet.
+        backend.counters.chkdown += 1
     return backend
 
 
