@@ -16,8 +16,8 @@ from typing import Any, cast
 from trilb.admin import page, prometheus
 from trilb.admin.commands import Gate, Growth
 from trilb.admin.history import History
+from trilb.affinity import dynamic
 from trilb.affinity.cookie import CookiePersistence
-from trilb.affinity.dynamic import dynamic_value
 from trilb.affinity.stick import Rule as StickBuilt
 from trilb.affinity.stick import Stickiness
 from trilb.balance.registry import algorithms
@@ -514,8 +514,7 @@ def _settle(server: Server) -> None:
     source = line.source or proxy.source
     if source:
         server.source = (source.partition(":")[0], int(source.partition(":")[2] or 0))
-    if proxy.cookie is not None and proxy.cookie.dynamic and server.cookie is None and proxy.dynamic_cookie_key:
-        server.cookie = dynamic_value(proxy.dynamic_cookie_key, server)
+    dynamic.settle(server)
 
 
 def _reaches(front: Proxy, backend: str) -> bool:
