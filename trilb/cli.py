@@ -443,6 +443,8 @@ def _be_master(options: Options, config: Config, foreground: bool) -> int:
         listener = line, open_listener(line.address, bind, line.backlog or 10)
         os.environ["HAPROXY_MASTER_CLI"] = called(line)
     background = -1 if foreground else daemonize()
+    if not foreground:
+        os.environ[master.BACKGROUND] = "1"
     command = [sys.executable, "-m", "trilb", *options.words]
     before = [*options.finish, *options.terminate]
     return master.run(command, config.globals.pidfile, listener, before, background)
@@ -456,7 +458,7 @@ def _start(options: Options, config: Config) -> int:
         _say(Severity.ALERT, "config : Fatal errors found in configuration.")
         return 1
     from trilb.process import worker
-    from trilb.process.master import READY_FD
+    from trilb.process.master import BACKGROUND, READY_FD
 
     config = replace(config)
     quiet = options.quiet or config.globals.quiet
@@ -475,7 +477,8 @@ def _start(options: Options, config: Config) -> int:
             lambda place, text: _say(Severity.NOTICE, str(Diagnostic(Severity.NOTICE, place, text))),
             lambda text: None if quiet else _say(Severity.WARNING, f"config : {text}"),
             _said,
-            quiet,
+            # Nobody sits before a process in the background, though its terminal may still be open.
+            quiet or not foreground or (is_worker and BACKGROUND in os.environ),
         )
         worker.run(config, start)
     except Refused as refused:

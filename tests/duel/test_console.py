@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from tests.duel.test_server_state_files import HEADER, line
 from tests.duel.test_tables import ask
 from tests.support.duel import Side, start_duel
+from tests.support.ports import free_port
+from tests.support.program import ROOT
+from tests.support.runtime_socket import command as tell
 
 CONFIG = """
 global
@@ -57,3 +64,22 @@ def test_the_same_lines_on_the_standard_error(tmp_path: Path) -> None:
         assert any("changed from server-state" in each for each in found[0])
         assert "[ALERT] backend 'x0' has no server available!" in found[0]
         assert found[1] == found[0]
+
+
+def test_silence_in_the_background(tmp_path: Path) -> None:
+    """A worker whose master was sent away says nothing to the terminal it was started from."""
+    port, socket, pids = free_port(), tmp_path / "cli", tmp_path / "pid"
+    config = tmp_path / "lb.cfg"
+    config.write_text(
+        f"global\n stats socket {socket} level admin\ndefaults\n mode http\n timeout connect 1s\n timeout client 1s\n"
+        f" timeout server 1s\nlisten l\n bind 127.0.0.1:{port}\n server a 127.0.0.1:1\n"
+    )
+    with (tmp_path / "said").open("wb") as said:
+        command = [sys.executable, "-m", "trilb", "-W", "-D", "-f", str(config), "-p", str(pids)]
+        subprocess.run(command, stdout=said, stderr=said, cwd=ROOT, check=True, timeout=30)
+    try:
+        tell(socket, "disable server l/a")
+        assert "MAINT" in tell(socket, "show stat l 4 -1")
+        assert "going DOWN" not in (tmp_path / "said").read_text()
+    finally:
+        os.kill(int(pids.read_text().split()[0]), signal.SIGTERM)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.certs import Authority, ask, client_context
 from tests.support.ports import free_port
-from tests.support.program import Program
+from tests.support.program import ROOT, Program, fill
 from tests.support.runtime_socket import command
 from tests.support.wire import exchange
 
@@ -54,3 +57,20 @@ def test_everything_answers_in_an_empty_root(tmp_path: Path) -> None:
         answer = ask(secure, GET.format("/").encode(), client_context(trusted=authority), name="a")
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert "Traceback" not in program.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
+@pytest.mark.parametrize("flags", ["-D", "-W -D"])
+def test_the_background_in_an_empty_root(tmp_path: Path, flags: str) -> None:
+    """The command returns, and nobody holds what it wrote to."""
+    (tmp_path / "root").mkdir()
+    config, pids, socket = tmp_path / "lb.cfg", tmp_path / "pid", tmp_path / "admin.sock"
+    text = CONFIG.partition("frontend tls")[0]
+    config.write_text(fill(text, {"root": tmp_path / "root", "socket": socket, "port": free_port()}))
+    words = [sys.executable, "-m", "trilb", *flags.split(), "-f", str(config), "-p", str(pids)]
+    done = subprocess.run(words, capture_output=True, timeout=30, cwd=ROOT)
+    try:
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert "PoolUsed_bytes" in command(socket, "show info")
+    finally:
+        os.kill(int(pids.read_text().split()[0]), signal.SIGTERM)

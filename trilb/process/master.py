@@ -28,6 +28,8 @@ from trilb.process.privileges import detach, write_pidfile
 
 READY_FD = "TRILB_READY_FD"
 """The environment variable that tells a worker where to say that it serves."""
+BACKGROUND = "TRILB_BACKGROUND"
+"""Set where a master is in the background: its workers let go of the terminal too once they serve."""
 READY = b"\0"
 """What it says then; before it comes what it had to say of its start."""
 _MOST_SAID = 1 << 16

@@ -51,11 +51,18 @@ def daemonize() -> int:
     return writing
 
 
-def detach(line: int) -> None:
-    """Tell whoever started this process that it serves, and let go of its terminal."""
+def detach(line: int, null: int = -1) -> None:
+    """Tell whoever started this process that it serves, and let go of its terminal.
+
+    `null` is /dev/null, opened before a chroot; without it it is opened now.
+    """
     os.write(line, b"1")
     os.close(line)
-    null = os.open(os.devnull, os.O_RDWR)
+    let_go(null if null >= 0 else os.open(os.devnull, os.O_RDWR))
+
+
+def let_go(null: int) -> None:
+    """Put /dev/null where the terminal was."""
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     if null > 2:

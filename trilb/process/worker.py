@@ -33,9 +33,9 @@ from trilb.net.timers import Wheel
 from trilb.process import handover
 from trilb.process.console import Console
 from trilb.process.handover import Inheritance
-from trilb.process.master import READY, READY_FD
+from trilb.process.master import BACKGROUND, READY, READY_FD
 from trilb.process.notify import notify
-from trilb.process.privileges import daemonize, detach, drop, prepare, write_pidfile
+from trilb.process.privileges import daemonize, detach, drop, let_go, prepare, write_pidfile
 from trilb.process.sharing import Sharing
 from trilb.process.successor import Successor
 from trilb.proxy import pool
@@ -194,6 +194,8 @@ class Ready:
         if self.master:
             os.set_inheritable(self.master, False)
         self.background = -1
+        # Opened now: a chroot has none.
+        self.null = os.open(os.devnull, os.O_RDWR)
 
     @staticmethod
     def own_line() -> socket.socket:
@@ -203,7 +205,9 @@ class Ready:
     def tell(self) -> None:
         """Everything listens and is accepted."""
         if self.background >= 0:
-            detach(self.background)
+            detach(self.background, self.null)
+        elif self.master and BACKGROUND in os.environ:
+            let_go(self.null)
         for pids, number in ((self.start.finish, signal.SIGUSR1), (self.start.terminate, signal.SIGTERM)):
             for pid in pids:
                 with suppress(ProcessLookupError):
