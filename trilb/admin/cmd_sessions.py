@@ -233,5 +233,6 @@ def _error(kept: Invalid, kind: str, bufsize: int) -> Iterator[str]:
     yield f", {named}, event #{kept.number}, src {ip.text(kept.client)}:{kept.client_port}\n"
     yield f"  buffer starts at 0 (including 0 out), {max(0, bufsize - len(kept.raw))} free,\n"
     yield f"  len {len(kept.raw)}, wraps at {bufsize - 48}, error at position {kept.at}\n"
-    yield f"  reason: {kept.reason}\n  \n"
+    # What h11 says shows bytes as Python writes them; they follow in the dump.
+    yield f"  reason: {kept.reason.partition(': bytearray(')[0]}\n  \n"
     yield from text_lines(kept.raw)
