@@ -165,10 +165,15 @@ def _valued(options: Options, flag: str, text: str) -> None:
         options.directory = text
 
 
+_said: list[str] = []
+"""What `_say` said, for `show startup-logs`."""
+
+
 def _say(severity: Severity, text: str) -> None:
     tag = f"[{severity.value}]".ljust(10)
     line = f"{tag} ({os.getpid()}) : {text}"
     print(line, file=sys.stderr)
+    _said.append(line)
     master = os.environ.get("TRILB_READY_FD")
     if master is not None and master.isdecimal():
         # Who asked the master for a reload is to know why it failed (process/master.py).
@@ -454,6 +459,7 @@ def _start(options: Options, config: Config) -> int:
     from trilb.process.master import READY_FD
 
     config = replace(config)
+    quiet = options.quiet or config.globals.quiet
     foreground = options.foreground or not (config.globals.daemon or options.daemon)
     is_worker = READY_FD in os.environ
     wants_master = options.master or (config.globals.master_worker and not options.foreground)
@@ -467,6 +473,9 @@ def _start(options: Options, config: Config) -> int:
             options.listeners_from,
             options.notifies,
             lambda place, text: _say(Severity.NOTICE, str(Diagnostic(Severity.NOTICE, place, text))),
+            lambda text: None if quiet else _say(Severity.WARNING, f"config : {text}"),
+            _said,
+            quiet,
         )
         worker.run(config, start)
     except Refused as refused:

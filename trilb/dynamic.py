@@ -63,7 +63,7 @@ class Dynamic:
     def remove_server(self, server: Server) -> str:
         """Let go of a server, if nobody needs it. The answer."""
         runtime, backend = self.runtime, server.backend
-        if server.pinned or server.line.resolvers:
+        if server.pinned or server.followers or server.line.resolvers:
             return "This server cannot be removed at runtime due to other configuration elements pointing to it."
         if not server.admin & MAINT:
             return "Only servers in maintenance mode can be deleted."
@@ -165,6 +165,8 @@ def _tracked(runtime: Runtime, backend: Backend, line: ServerLine) -> Server:
         raise Refused(f"unable to use {who} for tracking as it is a dynamic server.")
     if server.check is None and server.agent is None and server.track is None:
         raise Refused(f"unable to use {who} for tracking as it does not have any check nor agent enabled.")
+    if found.config.probe.disable_on_404 != backend.config.probe.disable_on_404:
+        raise Refused(f"unable to use {who} for tracking: disable-on-404 option inconsistency.")
     return server
 
 

@@ -8,7 +8,7 @@ allowed to ask the system.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
@@ -106,6 +106,13 @@ class Runtime:
     bindings: dict[int, Binding] = field(default_factory=dict)
     """The TLS of bind lines, by their `id()`."""
     warnings: list[tuple[Place, str]] = field(default_factory=list)
+    early: list[str] = field(default_factory=list)
+    """What `say` was told while building: HAProxy does not log that either."""
+    serves: bool = False
+    show: Callable[[str, str], None] | None = None
+    """Where `say` shows lines beside the log."""
+    startup: Sequence[str] = ()
+    """What was said on the standard error while starting, line by line."""
     gates: list[Gate] = field(default_factory=list)
     """The listening sockets of frontends, once it serves."""
     resolvers: dict[str, Resolvers] = field(default_factory=dict)
@@ -146,7 +153,12 @@ class Runtime:
         states.let_go(server)
 
     def say(self, proxy: str, text: str, level: str) -> None:
-        """Log a line about a proxy's state to that proxy's targets."""
+        """Log a line about a proxy's state to that proxy's targets, and show it. Before it serves it is kept."""
+        if not self.serves:
+            self.early.append(text)
+            return
+        if self.show is not None:
+            self.show(text, level)
         for sink in self.sinks.get(proxy, ()):
             sink.write(text.encode("latin-1", "replace"), LEVELS.index(level), self.plane.clock.wall)
 
@@ -483,6 +495,7 @@ def _backend(proxy: Proxy, saved: Mapping[str, restore.Row]) -> Backend:
             server.admin |= RMAINT
             server.operation = STOPPED
             server.health.health = 0
+            server.health.paused = server.health.paused or server.check is not None
         _settle(server)
     return backend
 
@@ -687,7 +700,7 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     if config.stats is not None:
         steps.append(_stats(runtime, config, builder))
     plan.request = tuple(steps)
-    own = runtime.backends.get(config.name) if config.side & Side.BACKEND else None
+    own = frontend.own = runtime.backends.get(config.name) if config.side & Side.BACKEND else None
     plan.buffer_request = "http-buffer-request" in options
     after = rule_set("http-after-response", config, builder)
     plan.after = (after,) if after is not None else ()

@@ -63,6 +63,7 @@ def told(side: Side, which: str) -> str:
     text = say(side, f"show errors {which}\n").decode("latin-1")
     text = re.sub(r"\[\d\d/\w{3}/\d{4}:[\d:.]+\]", "[TIME]", text)
     text = re.sub(r"src 127.0.0.1:\d+", "src CLIENT", text)
+    assert "bytearray" not in text
     return re.sub(r"(?m)^  (H1 .*|reason: .*)\n", "", text)
 
 

@@ -16,6 +16,7 @@ global
     stats socket {dir}/operator mode 600 level operator
     stats socket {dir}/user mode 600 level user
     stats socket {dir}/number mode 600 level admin severity-output number
+    stats socket 127.0.0.1:{port3} level user
     stats timeout 1m
     maxconn 100
     log 127.0.0.1:{syslog} local0

@@ -43,6 +43,7 @@ backend %s
     server e 127.0.0.1:80 track f
     server f 127.0.0.1:80 check inter 1h
     server g 127.0.0.1:80 ssl verify none
+    server h 127.0.0.1:80 check inter 1h disabled
 """
 HEADER = (
     "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight"
@@ -69,11 +70,11 @@ def stop(side: Side) -> None:
 
 
 def states(side: Side) -> list[str]:
-    """Of every server but the one that is checked, without seconds."""
+    """Of every server but one that is being checked, without seconds."""
     found = []
     for line in ask(side, "show servers state").splitlines()[2:]:
         fields = line.split(" ")
-        if len(fields) > 20 and fields[3] not in ("e", "f"):
+        if len(fields) > 20 and (fields[3] not in ("e", "f") or fields[6] == "1"):
             fields[9] = str(int(fields[9]) // 20)
             found.append(" ".join(fields))
     return found
@@ -93,6 +94,9 @@ FILES = {
     "configured maintenance stays": line("33 c 127.0.0.1", "2 0 1 1 50", "0 1 - 81 - 0 0 - - 0"),
     "last address": line("4 d 127.0.0.5", "2 8 1 1 50", "0 0 localhost 80 - 0 0 - - 0"),
     "last address, IPv6": line("4 d ::1", "2 0 1 1 50", "0 0 localhost 80 - 0 0 - - 0"),
+    "checked, maintenance": line("6 f 127.0.0.1", "0 1 1 1 50", "0 0 - 80 - 0 0 - - 0"),
+    "checked, maintenance of the configuration": line("8 h 127.0.0.1", "0 5 1 1 50", "0 0 - 80 - 0 0 - - 0"),
+    "checked, maintenance where that is the configuration's": line("8 h 127.0.0.1", "0 1 1 1 50"),
     "TLS off": line("7 g 127.0.0.1", "2 0 1 1 50"),
     "stopping": line("7 g 127.0.0.1", "3 0 1 1 50", "0 0 - 80 - 1 0 - - 0"),
     "down": line("1 a 127.0.0.1", "0 0 10 10 50"),
@@ -118,7 +122,7 @@ def test_files(tmp_path: Path) -> None:
             found.append(states(side))
         finally:
             stop(side)
-    assert len(found[0]) == 5 * len(texts) + 2
+    assert len(found[0]) == 6 * len(texts) + 3
     for got, expected in zip(found[1], found[0], strict=True):
         assert got == expected, list(FILES)[int(re.sub(r"\D", "", expected.split(" ")[1]) or 0)]
 
@@ -177,7 +181,9 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str | None, wanted: str) ->
         (tmp_path / "all").write_bytes(text.encode())
     side = start("trilb", tmp_path)
     try:
-        assert wanted.replace("FILE", str(tmp_path / "all")) in side.program.output
+        told = wanted.replace("FILE", str(tmp_path / "all"))
+        assert told in side.program.output
+        assert told in ask(side, "show startup-logs")
         assert any(" x0 b 127.0.0.1 2 0 " in row.replace("2 b", "b") for row in states(side))
     finally:
         stop(side)

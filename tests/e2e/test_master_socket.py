@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -12,12 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
 from tests.support.duel import require_haproxy
 from tests.support.ports import free_port
 from tests.support.program import HAPROXY, ROOT
+from trilb.process.master import Master
 
 CONFIG = """
 global
@@ -235,6 +239,27 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def test_a_worker_that_is_being_made_when_the_master_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal went to the workers there were: this one is told when it is there."""
+    make = trio.lowlevel.open_process
+    master = Master([sys.executable, "-c", "import time; time.sleep(60)"], "")
+
+    async def slowly(*words: Any, **more: Any) -> trio.Process:
+        master.stopping = True
+        master._send(signal.SIGTERM)
+        return await make(*words, **more)
+
+    monkeypatch.setattr(trio.lowlevel, "open_process", slowly)
+    with trio.fail_after(20):
+        assert await master.run([])
+
+
+def test_a_process_id_that_is_none(ours: Running) -> None:
+    """More digits than Python reads."""
+    assert ours.say(f"@!{'9' * 5000} show version\n").startswith("Can't find the target PID")
+    assert ours.process.poll() is None
 
 
 def worker(running: Running) -> int:

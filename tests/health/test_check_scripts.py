@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.h2wire import frame
 from trilb.base.address import Address, Family
 from trilb.base.diagnostic import NOWHERE
 from trilb.config.model import Proxy, ServerLine, Side
@@ -146,6 +147,20 @@ def test_any_bytes_are_no_http2(data: bytes) -> None:
     exchange.receive(data)
     exchange.receive(b"")
     assert exchange.failed
+
+
+@pytest.mark.parametrize("kind", [4, 6], ids=["settings", "ping"])
+def test_frames_that_never_end_are_no_answer(kind: int) -> None:
+    """What is never part of an answer cannot keep a check, and all that runs beside it, waiting."""
+    exchange = Multiplexed(LIMITS, b"http", b"GET", b"/", [(b"host", b"a")], b"")
+    exchange.receive(frame(4, 0, 0))
+    frames = frame(kind, 0, 0, bytes(8) if kind == 6 else b"") * 100
+    count = 0
+    while not exchange.failed:
+        exchange.receive(frames)
+        exchange.take()
+        count += 1
+        assert count < 1000
 
 
 def test_too_much_is_not_kept() -> None:

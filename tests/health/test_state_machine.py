@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -14,6 +15,7 @@ from trilb.config.model import Config
 from trilb.config.reader import read
 from trilb.config.sources import Source
 from trilb.health import restore, saved, states, verdict
+from trilb.health.weights import limit, weigh
 from trilb.live.check import FAILED, PASSED
 from trilb.live.server import DRAIN, IDRAIN, IMAINT, MAINT, RUNNING, STARTING, STOPPED, STOPPING, Server
 from trilb.runtime import build
@@ -159,4 +161,22 @@ def test_what_is_wrong_is_said() -> None:
         "invalid srv_port value '70000'"
     )
     assert row.address == ""
+    long, odd = "9" * 5000, "\xb2"
+    rows, _ = restore.read(f"1\n2 own 1 a x 2 0 {long} 10 5 6 3 4 6 0 0 0 - {odd} - 0 {odd} - - {odd}\n", "file")
+    assert restore.judge(rows[0]) == f"invalid srv_uweight value '{long}', invalid srv_port value '{odd}'"
+    rows, _ = restore.read(f"1\n2 own 1 a x 2 0 10 10 5 6 3 4 6 0 0 0 - 80 - 0 {odd} - - {long}\n", "file")
+    server = build(_config(), Clock()).backends["own"].servers[0]
+    restore.apply(server, rows[0], 0.0)
+    assert server.check is not None and server.check.port == 0
     assert Path(row.place.file).name == "file"
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "0" * 5000, "\xb2"])
+def test_numbers_of_any_length_are_judged(number: str) -> None:
+    """An agent writes more digits than Python reads: refused, or the most there is, as HAProxy's strtol has it."""
+    server = build(_config(), Clock()).backends["own"].servers[0]
+    weigh(server, number + "%", 0.0)
+    assert 0 <= server.weight <= 256
+    assert weigh(server, number, 0.0)
+    limit(server, number)
+    assert 0 <= server.maxconn < 1 << 32

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from trilb.admin.caller import error
 from trilb.admin.commands import Answer, View, command
 from trilb.base.diagnostic import Refused
+from trilb.base.units import saturated
 from trilb.config.patterns import Patterns
 from trilb.samples import casts
 from trilb.samples.indexes import Entry
@@ -53,7 +54,7 @@ def _find(view: View, kind: _Kind, text: str) -> Reference:
     store = view.patterns
     found = store.by_name.get(text)
     if text.startswith("#"):
-        found = store.by_number.get(int(text[1:])) if text[1:].isdecimal() else None
+        found = store.by_number.get(saturated(text[1:])) if text[1:].isdecimal() else None
     if found is None or not kind.sees(found):
         raise _Answer(kind.unknown())
     return found
@@ -64,7 +65,7 @@ def _version(words: list[str]) -> int | None:
     if not words or not words[0].startswith("@"):
         return None
     text = words.pop(0)[1:]
-    return int(text) if text.isdecimal() else 0
+    return saturated(text) if text.isdecimal() else 0
 
 
 def _entries(reference: Reference, text: str) -> list[Entry]:

@@ -91,7 +91,7 @@ def show_version(view: View, words: list[str]) -> Said:
 @command("show startup-logs", source="9.3", level="operator")
 def show_startup_logs(view: View, words: list[str]) -> str:
     """show startup-logs: report logs emitted during HAProxy startup"""
-    return "".join(f"[WARNING]  ({view.process.pid}) : {place}: {text}\n" for place, text in view.warnings) or "\n"
+    return "".join(f"{line}\n" for line in view.startup) or "\n"
 
 
 @command("show activity", source="9.3", level="user")

@@ -5,7 +5,7 @@ A command is a function of the view and its words; it answers text without the b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from trilb.admin.caller import Caller, Said, error, info
@@ -73,8 +73,8 @@ class View(Protocol):
     """Peers sections, each a `SectionView` of admin/cmd_peers.py."""
     gates: list[Gate]
     """The listening sockets of frontends; the worker fills it in."""
-    warnings: list[Any]
-    """What load had to say: places and texts."""
+    startup: Sequence[str]
+    """What was said while starting, line by line."""
 
     def open_anew(self, server: Server) -> None:
         """Whether a server's connections are secured changed."""

@@ -13,11 +13,14 @@ import trio
 from trilb import HAPROXY_VERSION, RELEASE_DATE, __version__
 from trilb.admin import formats, info_texts
 from trilb.admin.columns import entries
+from trilb.base.proc import ProcFile
 from trilb.config.model import Config
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.logs.sinks import Channels
 from trilb.samples import regex
+
+_STATM = ProcFile("/proc/self/statm")
 
 
 class Asked(Protocol):
@@ -71,9 +74,11 @@ def _descriptors(asked: Asked) -> int:
 
 
 def _memory(asked: Asked) -> int:
-    """Bytes of memory in use: what HAProxy's pools hold is here the whole process."""
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
+    """Bytes of memory in use: what HAProxy's pools hold is here the whole process. 0 where the system does not tell."""
+    try:
+        return int(_STATM.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _reused(asked: Asked) -> int:

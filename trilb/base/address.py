@@ -11,6 +11,7 @@ from enum import Enum
 
 from trilb.base.diagnostic import Refused
 from trilb.base.ip import packed
+from trilb.base.units import saturated
 
 
 class Family(Enum):
@@ -95,7 +96,7 @@ def parse(text: str, *, port_required: bool = False) -> list[Address]:
     found = _PORT.match(ports)
     if found is None:
         raise Refused(f"invalid port '{ports}' in '{text}'")
-    low, high = int(found[2]), int(found[3] or found[2])
+    low, high = saturated(found[2]), saturated(found[3] or found[2])
     if high > 65535:
         raise Refused(f"port {high} in '{text}' is above 65535")
     if low > high:

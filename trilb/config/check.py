@@ -257,13 +257,16 @@ def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -
     elif _loops(found, owner, server, config):
         told = f"{owner.name}/{found.name} as it belongs to a tracking chain looping back to"
         report.alert(server.place, f"{who} unable to track {told} {proxy.name}/{server.name}")
-    elif not found.check and not found.track:
+    elif not (found.check or found.agent_check or found.track):
         report.alert(
             server.place,
             f"{who} unable to use {owner.name}/{name} for tracking as it does not have any check nor agent enabled",
         )
     elif server.check:
         report.alert(server.place, f"server '{server.name}' : 'track' and 'check' exclude each other")
+    elif owner.probe.disable_on_404 != proxy.probe.disable_on_404:
+        told = f"{owner.name}/{name} for tracking: 'http-check disable-on-404' is needed in both backends or in none"
+        report.alert(server.place, f"{who} unable to use {told}")
 
 
 def _steps_of_nothing(proxy: Proxy, report: Report) -> None:

@@ -100,14 +100,21 @@ class External:
 
 async def _reap(process: trio.Process) -> None:
     """Leave nothing behind, whatever ends us."""
-    if process.returncode is None:
-        _signal(process, signal.SIGKILL)
-        with trio.CancelScope(shield=True):
+    if process.returncode is not None:
+        return
+    _signal(process, signal.SIGKILL)
+    try:
+        # Not longer than we run ourselves, but as long: another one before its end would be one more each time.
+        await process.wait()
+    except trio.Cancelled:
+        with trio.move_on_after(_GRACE, shield=True):
             await process.wait()
+        raise
 
 
 def _signal(process: trio.Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
+    # A program that became somebody else (setuid) takes no signals from us.
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 

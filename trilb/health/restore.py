@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from trilb.base import ip
 from trilb.base.diagnostic import Place, Refused
+from trilb.base.units import saturated
 from trilb.health import states
 from trilb.health.saved import FIELDS, STATUSES
 from trilb.live.server import CMAINT, FDRAIN, FMAINT, MAINT, RUNNING, STOPPED, STOPPING, Server
@@ -78,7 +79,7 @@ def judge(row: Row) -> str:
     wrong = []
     for name, (most, told) in _RANGES.items():
         text = row[name]
-        value = int(text) if text.isascii() and text.isdigit() else -1
+        value = saturated(text) if text.isdecimal() else -1
         both = name == "srv_admin_state" and value & FMAINT and value & FDRAIN
         if not 0 <= value <= most or both:
             wrong.append(f"invalid {told} value '{text}'")
@@ -104,7 +105,7 @@ def apply(server: Server, row: Row, now: float) -> None:
         server.admin &= ~FMAINT
         if not server.admin & MAINT:
             server.operation = RUNNING
-    if operation == RUNNING:
+    if row.number("srv_op_state") == RUNNING or (operation == RUNNING and not server.admin & MAINT):
         server.health.health = server.health.top
     if not server.admin & MAINT:
         if operation == STOPPED:
@@ -115,6 +116,7 @@ def apply(server: Server, row: Row, now: float) -> None:
             states.retire(server, now, _CAUSE)
     if forced:
         server.admin |= FMAINT
+        server.health.paused = server.health.paused or server.check is not None
     if admin & FDRAIN:
         server.admin |= FDRAIN
     states.reweigh(server, server.weight, now)
@@ -131,15 +133,18 @@ def _elsewhere(server: Server, row: Row) -> None:
         server.port = port
     check = server.check
     if check is not None:
-        if row["srv_check_port"].isdigit() and int(row["srv_check_port"]):
-            check.port = int(row["srv_check_port"]) & 0xFFFF
+        check.port = _port(row["srv_check_port"]) or check.port
         if ip.is_literal(row["srv_check_addr"]):
             check.address = row["srv_check_addr"]
     agent = server.agent
     if agent is not None:
-        if row["srv_agent_port"].isdigit() and int(row["srv_agent_port"]):
-            agent.port = int(row["srv_agent_port"]) & 0xFFFF
+        agent.port = _port(row["srv_agent_port"]) or agent.port
         if ip.is_literal(row["srv_agent_addr"]):
             agent.address = row["srv_agent_addr"]
     if server.line.ssl_said and row["srv_use_ssl"] in ("0", "1"):
         server.line.ssl = row["srv_use_ssl"] == "1"
+
+
+def _port(text: str) -> int:
+    """A port, 0 for none and for what is none."""
+    return saturated(text) & 0xFFFF if text.isdecimal() else 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from trilb.base.units import saturated
 from trilb.health import states
 from trilb.live.proxy import Backend
 from trilb.live.server import Server
@@ -31,7 +32,7 @@ def weigh(server: Server, text: str, now: float) -> str:
     number = re.match(r"[+-]?\d+", text)
     if number is None:
         return "Empty weight string empty or preceded by garbage"
-    value, rest = int(number[0]), text[number.end() :]
+    value, rest = saturated(number[0]), text[number.end() :]
     if rest == "%":
         if value < 0:
             return "Relative weight must be positive.\n"
@@ -55,7 +56,7 @@ def limit(server: Server, text: str) -> str:
         return "maxconn string empty or preceded by garbage"
     if number.end() != len(text):
         return "Trailing garbage in maxconn string"
-    value = int(text) & _UNSIGNED
+    value = saturated(text) & _UNSIGNED
     if server.maxconn == server.line.minconn:
         # Where they are equal there is no minconn.
         server.line.minconn = value

@@ -117,6 +117,7 @@ class Frontend:
         "log_count",
         "maxconn",
         "name",
+        "own",
         "paused",
         "plan",
         "process",
@@ -134,6 +135,8 @@ class Frontend:
         self.log_count: int = 0
         self.invalid: Invalid | None = None
         """The last request that was none (`show errors`)."""
+        self.own: Backend | None = None
+        """The backend of the same `listen` section: it counts what was answered before one was chosen."""
         self.stopped: bool = False
         self.paused: bool = False
         """`disable frontend`: it refuses connections until it is enabled."""

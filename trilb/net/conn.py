@@ -195,11 +195,15 @@ def connect(
     *,
     quiet: bool = False,
 ) -> tuple[Conn, bool]:
-    """Begin a connection; returns it and whether it is established already. Raises Broken when refused at once.
+    """Begin a connection; returns it and whether it is established already.
 
-    A `quiet` one lets its last acknowledgement wait: one that is reset at once was never seen by who accepts there.
+    Raises Broken when it is refused at once, or when there is no descriptor left for it. A `quiet` one lets its last
+    acknowledgement wait: one that is reset at once was never seen by who accepts there.
     """
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        raise Broken(error.strerror) from None
     try:
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -160,8 +160,10 @@ class Poller:
     def add(self, fd: int) -> Watch:
         """Register a non-blocking descriptor."""
         watch = Watch(fd)
-        self._watches[fd] = watch
-        self._epoll.register(fd, _EVENTS)
+        # When all is cancelled a task may have one more turn after the poller's last: its next wait ends it.
+        if not self._epoll.closed:
+            self._watches[fd] = watch
+            self._epoll.register(fd, _EVENTS)
         return watch
 
     def remove(self, watch: Watch) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
@@ -312,6 +314,9 @@ async def serve(process: Process, line: Socket, listener: socket.socket) -> None
 async def _serve(slots: trio.Semaphore, client: Client, stream: trio.SocketStream) -> None:
     try:
         await client.converse(stream)
+    except Exception:  # noqa: BLE001
+        # A fault of ours in one command must not end the master, and with it every worker.
+        traceback.print_exc(file=sys.stderr)
     finally:
         slots.release()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from trilb.base import proc
 from trilb.base.diagnostic import Refused
 from trilb.config.keywords.sockets import lookup_id
 from trilb.config.model import Global
@@ -20,6 +21,7 @@ def drop(settings: Global, uid: int | None, gid: int | None) -> None:
     """Lock into the chroot and become the user. Raises Refused when that fails; nothing runs half dropped."""
     try:
         if settings.chroot:
+            proc.hold()
             os.chroot(settings.chroot)
             os.chdir("/")
         if gid is not None:

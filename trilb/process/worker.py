@@ -12,7 +12,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +31,7 @@ from trilb.live.proxy import Listener
 from trilb.net.listen import address_of, open_listener
 from trilb.net.timers import Wheel
 from trilb.process import handover
+from trilb.process.console import Console
 from trilb.process.handover import Inheritance
 from trilb.process.master import READY, READY_FD
 from trilb.process.notify import notify
@@ -62,7 +63,11 @@ class Start:
     terminate: tuple[int, ...] = ()
     listeners_from: str = ""
     notifies: bool = False
-    warn: Callable[[Place, str], None] = lambda place, text: None
+    note: Callable[[Place, str], None] = lambda place, text: None
+    warn: Callable[[str], None] = lambda text: None
+    said: Sequence[str] = ()
+    """What was said so far, and what `note` and `warn` say."""
+    quiet: bool = False
 
 
 def run(config: Config, start: Start) -> None:
@@ -113,14 +118,19 @@ def _run(config: Config, start: Start) -> None:
     if settings.pidfile and not ready.master:
         write_pidfile(settings.pidfile)
     runtime = build(config, Clock())
+    runtime.startup = start.said
     for place, text in runtime.warnings:
-        start.warn(place, text)
+        start.note(place, text)
+    for text in runtime.early:
+        start.warn(text)
+    runtime.serves = True
+    runtime.show = None if start.quiet else Console().show
     if settings.stats_file:
         try:
             with open(settings.stats_file, encoding="latin-1") as file:
                 runtime.stats_file = file.read()
         except OSError as error:
-            start.warn(NOWHERE, f"stats-file '{settings.stats_file}' cannot be read: {error.strerror}")
+            start.note(NOWHERE, f"stats-file '{settings.stats_file}' cannot be read: {error.strerror}")
     sharing.build(runtime)
     sharing.prepare_files()
     drop(settings, uid, gid)

@@ -547,6 +547,8 @@ class HttpSession:
             ended, body = await self._read_body(stream, effect.most)
             if ended is not None:
                 return await self.obey(stream, ended, errors, during)
+            self._intercepted(stream, during)
+            stream.bytes_in += len(stream.body or b"")
             made = effect.then(body)
             stream.end("L", during)
             return await self.reply(stream, replies.head(made.status, list(made.fields)), made.body)
@@ -855,6 +857,10 @@ class HttpSession:
             counters.hrsp[kind] += 1
             if server is not None and stream.responded and stream.dispatched:
                 self._took(stream, server.counters, counters)
+        elif stream.frontend.own is not None and stream.request is not None:
+            counters = stream.frontend.own.counters
+            counters.bin += stream.bytes_in
+            counters.bout += stream.bytes_out
         counters = stream.frontend.counters
         counters.bin += stream.bytes_in
         counters.bout += stream.bytes_out

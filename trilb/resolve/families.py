@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from trilb.base.proc import ProcFile
 from trilb.resolve.wire import Kind
 
 _KINDS = {"ipv4": Kind.A, "ipv6": Kind.AAAA}
-_ROUTES = Path("/proc/net/ipv6_route")
+_ROUTES = ProcFile("/proc/net/ipv6_route")
 _REMEMBERED = 30.0
 """Seconds for which it is remembered whether there is a default route; the manual's number."""
 
@@ -29,7 +28,7 @@ class Families:
         if now >= self._until:
             self._until = now + _REMEMBERED
             try:
-                self._routed = has_default_route(_ROUTES.read_text("latin-1"))
+                self._routed = has_default_route(_ROUTES.read())
             except OSError:
                 self._routed = False
         return (Kind.A, Kind.AAAA) if self._routed else (Kind.A,)
