@@ -16,8 +16,8 @@ from typing import Any, cast
 from trilb.admin import page, prometheus
 from trilb.admin.commands import Gate, Growth
 from trilb.admin.history import History
+from trilb.affinity import dynamic
 from trilb.affinity.cookie import CookiePersistence
-from trilb.affinity.dynamic import dynamic_value
 from trilb.affinity.stick import Rule as StickBuilt
 from trilb.affinity.stick import Stickiness
 from trilb.balance.registry import algorithms
@@ -47,7 +47,7 @@ from trilb.live.check import Check, Prober
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import RMAINT, STOPPED, Opening, Server
+from trilb.live.server import MAINT, RMAINT, STOPPED, Opening, Server
 from trilb.live.session import Session
 from trilb.live.stream import CheckStream, Stream
 from trilb.logs.sinks import Channels, Sink
@@ -496,7 +496,12 @@ def _backend(proxy: Proxy, saved: Mapping[str, restore.Row]) -> Backend:
             server.operation = STOPPED
             server.health.health = 0
             server.health.paused = server.health.paused or server.check is not None
+            server.counters.chkdown += not line.disabled
         _settle(server)
+    servers = backend.servers
+    if all(each.admin & MAINT for each in servers) and any(not each.line.disabled for each in servers):
+        # Those that could serve have no address yet.
+        backend.counters.chkdown += 1
     return backend
 
 
@@ -509,8 +514,7 @@ def _settle(server: Server) -> None:
     source = line.source or proxy.source
     if source:
         server.source = (source.partition(":")[0], int(source.partition(":")[2] or 0))
-    if proxy.cookie is not None and proxy.cookie.dynamic and server.cookie is None and proxy.dynamic_cookie_key:
-        server.cookie = dynamic_value(proxy.dynamic_cookie_key, server)
+    dynamic.settle(server)
 
 
 def _reaches(front: Proxy, backend: str) -> bool:

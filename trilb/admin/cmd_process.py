@@ -136,6 +136,8 @@ _NOT_SERVED = {
     "trace": ("operator", "it has no trace sources"),
     "show ssl providers": ("operator", "'trilb -vv' tells the TLS library"),
     "set ssl tls-key": ("admin", "TLS tickets are made by the library alone"),
+    "set ssl ocsp-response": ("admin", "'set ssl cert FILE.ocsp' takes it, in base64"),
+    "show ssl ocsp-response": ("operator", "'show ssl cert FILE' shows the certificate"),
     "show anon": ("operator", "it hides nothing in its answers"),
     "set anon": ("operator", "it hides nothing in its answers"),
     "httpclient": ("admin", "use curl"),

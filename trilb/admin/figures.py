@@ -327,7 +327,9 @@ _SERVER: Getters = {
     "rate_max": _counter("rate.highest"),
     "lastsess": _last,
     "addr": lambda server, moment: address(server) if moment.legends else None,
-    "cookie": lambda server, moment: server.line.cookie if moment.legends else None,
+    "cookie": lambda server, moment: (
+        server.cookie.decode("latin-1") if moment.legends and server.cookie is not None else None
+    ),
     "connect": _counter("conn_tot"),
     "srv_icur": lambda server, moment: len(server.idle),
     "src_ilim": lambda server, moment: server.line.pool_max_conn if server.line.pool_max_conn >= 0 else None,

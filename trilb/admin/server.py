@@ -20,6 +20,7 @@ from trio.lowlevel import RunVar
 
 from trilb.admin import cmd_authorities as _cmd_authorities  # noqa: F401 (its import enters the commands)
 from trilb.admin import cmd_certificates as _cmd_certificates  # noqa: F401
+from trilb.admin import cmd_cookies as _cmd_cookies  # noqa: F401
 from trilb.admin import cmd_crt_lists as _cmd_crt_lists  # noqa: F401
 from trilb.admin import cmd_dynamic as _cmd_dynamic  # noqa: F401
 from trilb.admin import cmd_frontends as _cmd_frontends  # noqa: F401

@@ -560,7 +560,6 @@ class Proxy:
     hash_preserve_affinity: str = "always"
     cookie: CookieLine | None = None
     dynamic_cookie_key: str = ""
-    persist_rdp: str = ""
     force_persist: list[Cond] = field(default_factory=list)
     ignore_persist: list[Cond] = field(default_factory=list)
     stats: Stats | None = None

@@ -354,6 +354,8 @@ class _Reader:
             if word in known.PROXY:
                 self.context.unserved(word, line.at(0))
                 return
+            if word in known.REMOVED:
+                raise Refused(known.removed(word), column=line.columns[0])
             every = [*table, *known.PROXY]
         else:
             every = [*table]

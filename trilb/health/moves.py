@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 
-from trilb.affinity.dynamic import dynamic_value
+from trilb.affinity import dynamic
 from trilb.base import ip
 from trilb.base.units import saturated
 from trilb.health.states import let_go
@@ -30,9 +30,7 @@ def relocate(server: Server, host: str, port: int, *, offset: bool = False) -> N
     made.epoch += 1
     made.follows = offset or server.transparent
     let_go(server)
-    config = server.backend.config
-    if config.cookie is not None and config.cookie.dynamic and config.dynamic_cookie_key and server.line.cookie is None:
-        server.cookie = dynamic_value(config.dynamic_cookie_key, server)
+    dynamic.settle(server)
     server.backend.renew()
 
 

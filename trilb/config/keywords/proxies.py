@@ -310,6 +310,8 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
     elif name in known.OPTIONS:
         if not context.negated:
             raise NotServed(f"option {name}")
+    elif f"option {name}" in known.REMOVED:
+        raise Refused(known.removed(f"option {name}"), column=line.columns[1])
     else:
         raise Refused(f"unknown option '{name}'{nearest(name, [*SWITCHES, *known.OPTIONS])}", column=line.columns[1])
 
