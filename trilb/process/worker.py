@@ -242,7 +242,7 @@ class _Worker:
         """Serve; returns when stopped."""
         runtime, plane = self.runtime, self.runtime.plane
         built = plane.clock.now
-        plane.clock.__init__(trio.current_time)  # type: ignore[misc]
+        plane.clock.follow(trio.current_time)
         states.begin(runtime.backends.values(), plane.clock.now - built)
         runtime.process.started_wall = plane.clock.wall
         with trio.open_signal_receiver(*_SIGNALS) as signals:
