@@ -73,6 +73,8 @@ class Dynamic:
             for mine in (server.check, server.agent):
                 if mine is not None:
                     runtime.checks.end(mine)
+        if server.slowstart is not None:
+            server.slowstart.end()
         if server.track is not None:
             server.track.followers.remove(server)
         backend.servers.remove(server)

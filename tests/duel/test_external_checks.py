@@ -22,7 +22,9 @@ SCRIPTS = {
     "good": "exit 0",
     "three": "exit 3",
     "killed": "kill -9 $$",
-    "told": 'echo "$@" > "$0.$HAPROXY_SERVER_NAME"; /usr/bin/env | /usr/bin/sort >> "$0.$HAPROXY_SERVER_NAME"',
+    # Each of the two has a port of its own, and writes a file of its own.
+    "told": 'to="$0.$HAPROXY_SERVER_NAME.$HAPROXY_PROXY_PORT"; echo "$@" > "$to"; '
+    '/usr/bin/env | /usr/bin/sort >> "$to"',
     "slow": 'echo $$ > "$0.pid"; /bin/sleep 60 & echo $! >> "$0.pid"; wait',
 }
 CONFIG = """
@@ -84,7 +86,7 @@ def test_results(duel: DuelFactory, scripts: Path) -> None:
     def act(side: Side) -> list[object]:
         found: list[object] = [rows(side.program)]
         for server in ("s1", "s2", "s3"):
-            said = (scripts / f"told.{server}").read_text()
+            said = (scripts / f"told.{server}.{side.ports['port']}").read_text()
             for key, port in side.ports.items():
                 said = said.replace(str(port), key)
             found.append(said.replace("\nSHLVL=0", "").replace("\nSHLVL=1", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import select
+import selectors
 import shutil
 import subprocess
 import time
@@ -134,14 +134,16 @@ def test_netdata(watched: Watched, tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         until = time.monotonic() + 20
+        selector = selectors.DefaultSelector()
+        selector.register(process.stdout, selectors.EVENT_READ)
         try:
             while any(each not in re.sub(r"(?m)^(BEGIN \S+) \d+$", r"\1 ", said) for each in wanted):
-                ready, _, _ = select.select([process.stdout], [], [], until - time.monotonic())
-                assert ready, said
+                assert selector.select(until - time.monotonic()), said
                 more = os.read(process.stdout.fileno(), 65536).decode()
                 assert more, said
                 said += more
             for way in ("socket", "page"):
                 assert re.search(rf"BEGIN haproxy_{way}\.health_idle \d*\nSET 'idle' = \d+\n", said), way
         finally:
+            selector.close()
             process.kill()

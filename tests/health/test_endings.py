@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from trilb.config.reader import read
 from trilb.config.sources import Source
 from trilb.dynamic import Dynamic
 from trilb.health import states
+from trilb.live.server import Server
 from trilb.runtime import Runtime, build
 from trilb.vocabulary import language
 
@@ -83,3 +85,18 @@ def test_a_server_that_another_follows_stays() -> None:
     assert dynamic.remove_server(backend.by_name["b"]) == "Server deleted."
     assert not followed.followers
     assert dynamic.remove_server(followed) == "Server deleted."
+
+
+def test_nothing_of_a_server_is_left() -> None:
+    """One that is removed while it takes on its share, with all that was made for it."""
+    made = runtime()
+    dynamic, backend = Dynamic(made), made.backends["own"]
+    words = "127.0.0.1:81 check agent-check agent-port 82 slowstart 60s ssl verify none cookie b".split()
+    assert dynamic.add_server(backend, "gone", words) == "New server registered.\n"
+    added = backend.by_name["gone"]
+    states.resume(added, 0.0)
+    states.maintain(added, 0.0)
+    assert dynamic.remove_server(added) == "Server deleted."
+    del added
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Server) and each.name == "gone"]

@@ -193,6 +193,7 @@ _VALUES: Mapping[str, Getter] = {
     "Tainted": lambda asked: "0",
     "RegexOverruns": lambda asked: regex.overruns,
     "SessionFaults": _process("faults"),
+    "FailedSslConns": _process("tls_failed"),
 }
 """What is not here is 0: the feature does not exist, has no limit, or (pipes, OpenSSL's own cache) is not counted."""
 

@@ -38,6 +38,12 @@ class SlowStart:
         self._climb(0)
         self._sleep(0)
 
+    def end(self) -> None:
+        """It is removed: nothing is to hold it until its next second."""
+        self.expires = 0.0
+        if self.filed:
+            self._wheel.drop(self)
+
     def _climb(self, elapsed: int) -> None:
         if dynamic(self._server.backend):
             self._server.ramp = (RAMP * elapsed + self._seconds) // self._seconds

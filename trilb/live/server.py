@@ -43,6 +43,9 @@ class Ramp(Protocol):
     def begin(self, now: float) -> None:
         """It came back."""
 
+    def end(self) -> None:
+        """It is removed."""
+
 
 class Observer(Protocol):
     """Who watches traffic to tell from it how a server is (`observe`); `now` is the loop's seconds."""

@@ -12,7 +12,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -238,17 +238,21 @@ class _Worker:
         self.sockets = sockets
         self.acceptors: list[Acceptor] = []
         self.done = trio.Event()
+        self.asked = trio.Event()
+        """It is to end when its sessions have."""
+        self.starting = trio.CancelScope()
 
     async def main(self) -> None:
         """Serve; returns when stopped."""
         runtime, plane = self.runtime, self.runtime.plane
         built = plane.clock.now
-        plane.clock.__init__(trio.current_time)  # type: ignore[misc]
+        plane.clock.follow(trio.current_time)
         states.begin(runtime.backends.values(), plane.clock.now - built)
         runtime.process.started_wall = plane.clock.wall
         with trio.open_signal_receiver(*_SIGNALS) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._signals, signals)
                 nursery.start_soon(plane.poller.run)
                 nursery.start_soon(plane.wheel.run)
                 nursery.start_soon(self._purge)
@@ -262,11 +266,16 @@ class _Worker:
                 for line, sock in self.sockets:
                     nursery.start_soon(serve_socket, runtime, slots, line, sock)
                 self.sharing.load(read=self.before is None)
-                if self.before is not None:
-                    await self._take_over(nursery, self.before)
-                await nursery.start(self.sharing.run)
-                # Whoever is accepted now may be known to a peer: a few moments' wait, or his session moves.
-                await self.sharing.settled()
+                with self.starting:
+                    if self.before is not None:
+                        await self._take_over(nursery, self.before)
+                    await nursery.start(self.sharing.run)
+                    # Whoever is accepted now may be known to a peer: a few moments' wait, or his session moves.
+                    await self.sharing.settled()
+                if self.done.is_set():
+                    # Told to stop before it served: whom it was to replace goes on.
+                    nursery.cancel_scope.cancel()
+                    return
                 async with trio.open_nursery() as serving:
                     numbers: dict[str, int] = {}
                     on_line: dict[int, int] = {}
@@ -308,7 +317,7 @@ class _Worker:
                     runtime.checks.begin_all(servers, settings.max_spread_checks)
                     if runtime.history is not None:
                         nursery.start_soon(runtime.history.run)
-                    nursery.start_soon(self._signals, signals, serving)
+                    serving.start_soon(self._finish, serving)
                     if self.ready.master:
                         nursery.start_soon(self._master, serving)
                     # Accepting tasks run from here on, before the process that is replaced hears of it.
@@ -347,14 +356,20 @@ class _Worker:
         if not self.runtime.plane.stopping:
             await self._soft_stop(serving)
 
-    async def _signals(self, signals: object, serving: trio.Nursery) -> None:
-        """Wait for the signal that ends the process."""
-        async for number in signals:  # type: ignore[attr-defined]
+    async def _signals(self, signals: AsyncIterator[int]) -> None:
+        """Wait for the signal that ends the process, from its first moment on."""
+        async for number in signals:
             if number in (signal.SIGINT, signal.SIGTERM):
                 self.done.set()
+                self.starting.cancel()
                 return
-            if number == signal.SIGUSR1 and not self.runtime.plane.stopping:
-                serving.start_soon(self._soft_stop, serving)
+            if number == signal.SIGUSR1:
+                self.asked.set()
+
+    async def _finish(self, serving: trio.Nursery) -> None:
+        await self.asked.wait()
+        if not self.runtime.plane.stopping:
+            await self._soft_stop(serving)
 
     async def _soft_stop(self, serving: trio.Nursery) -> None:
         runtime = self.runtime
