@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PY313 := $(shell ls -d $$HOME/.pyenv/versions/3.13.*/bin/python 2>/dev/null | tail -n 1)
 WORKERS ?= auto
+TESTS := tests
+ALONE := alone
 
 # A copy whose hot modules are compiled (setup.py); the sources stay as they are.
 COMPILED := build/compiled
@@ -47,18 +49,18 @@ unit-compiled: compiled packages
 	cd $(COMPILED) && PYTHONPATH=$(abspath $(COMPILED)) $(abspath $(BIN))/python -m pytest -q -n 0 -m alone
 
 unit: $(STAMP) packages
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not nightly and not alone"
-	$(BIN)/python -m pytest -q -n 0 -m alone
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not nightly and not alone" $(TESTS)
+	$(if $(ALONE),$(BIN)/python -m pytest -q -n 0 -m alone)
 
 unit-3.13: packages
 ifneq ($(PY313),)
-	$(MAKE) unit VENV=.venv-3.13 PYTHON=$(PY313)
+	$(MAKE) unit VENV=.venv-3.13 PYTHON=$(PY313) TESTS="tests --ignore=tests/duel" ALONE=
 else
 	@echo "no Python 3.13 found with pyenv: the suite runs on $$($(PYTHON) -V) only"
 	$(MAKE) unit
 endif
 
-# Compiled on one Python, as it is on the other.
+# Compiled on one Python, as it is on the other; there without what compares it with HAProxy, side by side.
 test: packages check unit-compiled unit-3.13
 
 $(VENV)/.bench: $(STAMP)

@@ -49,6 +49,8 @@ HOT = [
     "trilb/proxy/secure.py",
     "trilb/proxy/tracks.py",
     "trilb/samples/logtext.py",
+    "trilb/samples/logparts.py",
+    "trilb/balance/rings.py",
     "trilb/affinity/cookie.py",
     "trilb/affinity/cacheable.py",
     "trilb/logs/writers.py",

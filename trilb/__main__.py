@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-
-from trilb.cli import main
 
 
 def run() -> None:
     """Run and exit with the code."""
+    # Until the worker or the master asks for signals they end the process as any other; no traceback of an import.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from trilb.cli import main
+
     sys.exit(main())
 
 

@@ -16,7 +16,7 @@ from trilb.base.diagnostic import NOWHERE, Diagnostic, Refused, Report, Severity
 from trilb.config.conditions import Facts, evaluate
 from trilb.config.model import Config, Side
 
-FEATURES = frozenset(("OPENSSL", "EPOLL", "GETADDRINFO", "ACCEPT4", "NS", "PCRE2"))
+FEATURES = frozenset(("OPENSSL", "EPOLL", "GETADDRINFO", "ACCEPT4", "NS", "PCRE2", "PROMEX"))
 """What `feature()` answers true for: capabilities that are served, under HAProxy's names."""
 ENABLED = frozenset(("EPOLL", "POLL", "GETADDRINFO", "REUSEPORT"))
 
@@ -58,6 +58,9 @@ class Options:
     foreground: bool = False
     daemon: bool = False
     strict: bool = False
+    may_fork: bool = False
+    only_ipv4: bool = False
+    """Names are looked up in IPv4 only at run time, whatever the configuration says."""
     directory: str = ""
     localpeer: str = ""
     pidfile: str = ""
@@ -114,6 +117,7 @@ def parse(argv: list[str]) -> Options:
             _valued(options, word, value(word))
         elif word.startswith("-d"):
             options.strict = options.strict or word == "-dW"
+            options.may_fork = options.may_fork or word == "-dI"
             options.debug = options.debug or word == "-d"
             options.foreground = options.foreground or word in ("-d", "-db")
         elif word.startswith("-c"):
@@ -125,7 +129,7 @@ def parse(argv: list[str]) -> Options:
         elif word.startswith("-q"):
             options.quiet = True
         elif word == "-4":
-            continue
+            options.only_ipv4 = True
         else:
             raise _Usage
     return options
@@ -161,10 +165,15 @@ def _valued(options: Options, flag: str, text: str) -> None:
         options.directory = text
 
 
+_said: list[str] = []
+"""What `_say` said, for `show startup-logs`."""
+
+
 def _say(severity: Severity, text: str) -> None:
     tag = f"[{severity.value}]".ljust(10)
     line = f"{tag} ({os.getpid()}) : {text}"
     print(line, file=sys.stderr)
+    _said.append(line)
     master = os.environ.get("TRILB_READY_FD")
     if master is not None and master.isdecimal():
         # Who asked the master for a reload is to know why it failed (process/master.py).
@@ -191,7 +200,7 @@ def _version(level: int) -> None:
         print("  bufsize = 16384, maxrewrite = 1024, maxpollevents = 512")
 
 
-def facts(localpeer: str = "") -> Facts:
+def facts(localpeer: str = "", *, may_fork: bool = False) -> Facts:
     """What conditions of this program may ask for."""
     import ssl
 
@@ -200,7 +209,7 @@ def facts(localpeer: str = "") -> Facts:
     env["HAPROXY_BRANCH"] = HAPROXY_VERSION.rpartition(".")[0]
     env["HAPROXY_LOCALPEER"] = localpeer or os.uname().nodename
     version = ".".join(str(part) for part in ssl.OPENSSL_VERSION_INFO[:3])
-    return Facts(HAPROXY_VERSION, env, FEATURES, ENABLED, "OpenSSL", version, localpeer)
+    return Facts(HAPROXY_VERSION, env, FEATURES, ENABLED, "OpenSSL", version, localpeer, may_fork)
 
 
 def _condition(text: str) -> int:
@@ -272,7 +281,10 @@ def read(options: Options) -> tuple[Config, Report]:
     texts = sources.load(options.files)
     if not texts:
         raise _Usage
-    config, report = reader.read(texts, language(), facts(options.localpeer))
+    config, report = reader.read(texts, language(), facts(options.localpeer, may_fork=options.may_fork))
+    if options.only_ipv4:
+        for section in config.resolvers.values():
+            section.families = "ipv4"
     settings = config.globals
     if options.maxconn:
         settings.maxconn = options.maxconn
@@ -431,6 +443,8 @@ def _be_master(options: Options, config: Config, foreground: bool) -> int:
         listener = line, open_listener(line.address, bind, line.backlog or 10)
         os.environ["HAPROXY_MASTER_CLI"] = called(line)
     background = -1 if foreground else daemonize()
+    if not foreground:
+        os.environ[master.BACKGROUND] = "1"
     command = [sys.executable, "-m", "trilb", *options.words]
     before = [*options.finish, *options.terminate]
     return master.run(command, config.globals.pidfile, listener, before, background)
@@ -444,9 +458,10 @@ def _start(options: Options, config: Config) -> int:
         _say(Severity.ALERT, "config : Fatal errors found in configuration.")
         return 1
     from trilb.process import worker
-    from trilb.process.master import READY_FD
+    from trilb.process.master import BACKGROUND, READY_FD
 
     config = replace(config)
+    quiet = options.quiet or config.globals.quiet
     foreground = options.foreground or not (config.globals.daemon or options.daemon)
     is_worker = READY_FD in os.environ
     wants_master = options.master or (config.globals.master_worker and not options.foreground)
@@ -460,6 +475,10 @@ def _start(options: Options, config: Config) -> int:
             options.listeners_from,
             options.notifies,
             lambda place, text: _say(Severity.NOTICE, str(Diagnostic(Severity.NOTICE, place, text))),
+            lambda text: None if quiet else _say(Severity.WARNING, f"config : {text}"),
+            _said,
+            # Nobody sits before a process in the background, though its terminal may still be open.
+            quiet or not foreground or (is_worker and BACKGROUND in os.environ),
         )
         worker.run(config, start)
     except Refused as refused:

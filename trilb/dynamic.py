@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import count
 
 from trilb.base.address import Family
 from trilb.base.address import parse as parse_address
@@ -22,7 +23,8 @@ from trilb.live.proxy import Backend
 from trilb.live.server import CMAINT, FMAINT, MAINT, RUNNING, STOPPED, Server
 from trilb.runtime import Runtime, equip
 
-_PLACE = Place("runtime socket", 0)
+_NUMBERS = count(1)
+"""Of servers added so far: what stands for the line of a configuration."""
 NOT_ACCEPTED = frozenset(
     """
 init-addr log-proto max-reuse namespace no-check no-ssl non-stick redir resolve-net resolve-opts resolve-prefer
@@ -61,7 +63,7 @@ class Dynamic:
     def remove_server(self, server: Server) -> str:
         """Let go of a server, if nobody needs it. The answer."""
         runtime, backend = self.runtime, server.backend
-        if server.pinned:
+        if server.pinned or server.followers or server.line.resolvers:
             return "This server cannot be removed at runtime due to other configuration elements pointing to it."
         if not server.admin & MAINT:
             return "Only servers in maintenance mode can be deleted."
@@ -71,9 +73,12 @@ class Dynamic:
             for mine in (server.check, server.agent):
                 if mine is not None:
                     runtime.checks.end(mine)
+        if server.slowstart is not None:
+            server.slowstart.end()
         if server.track is not None:
             server.track.followers.remove(server)
         backend.servers.remove(server)
+        runtime.tls.forget(server.line)
         backend.renew()
         return "Server deleted."
 
@@ -91,13 +96,19 @@ def _read(runtime: Runtime, backend: Backend, name: str, words: tuple[str, ...])
     address = addresses[0]
     if address.family is Family.FD or address.datagram:
         kind = "a file descriptor" if address.family is Family.FD else "a datagram socket"
-        raise Refused(f"{kind} is not acceptable here in '{words[0]}'")
+        raise Refused(f"{kind} is not acceptable here in '{words[0]}'\n")
     if not address.port and address.family not in (Family.UNIX, Family.ABSTRACT):
         address = replace(address, offset=True)
     assert config.language is not None
     report = Report()
     context = Context(config, report, config.language, config.env, refused_options=NOT_ACCEPTED)
-    line = ServerLine(name, address, _PLACE, tls_defaults=replace(config.globals.tls_server), added=True)
+    line = ServerLine(
+        name,
+        address,
+        Place("runtime socket", next(_NUMBERS)),
+        tls_defaults=replace(config.globals.tls_server),
+        added=True,
+    )
     begin, taken = preset(words[1:], proxy, config, ())
     unserved = ""
     for part in begin:
@@ -156,6 +167,8 @@ def _tracked(runtime: Runtime, backend: Backend, line: ServerLine) -> Server:
         raise Refused(f"unable to use {who} for tracking as it is a dynamic server.")
     if server.check is None and server.agent is None and server.track is None:
         raise Refused(f"unable to use {who} for tracking as it does not have any check nor agent enabled.")
+    if found.config.probe.disable_on_404 != backend.config.probe.disable_on_404:
+        raise Refused(f"unable to use {who} for tracking: disable-on-404 option inconsistency.")
     return server
 
 

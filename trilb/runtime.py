@@ -8,16 +8,16 @@ allowed to ask the system.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
-from trilb.admin import page
+from trilb.admin import page, prometheus
 from trilb.admin.commands import Gate, Growth
 from trilb.admin.history import History
+from trilb.affinity import dynamic
 from trilb.affinity.cookie import CookiePersistence
-from trilb.affinity.dynamic import dynamic_value
 from trilb.affinity.stick import Rule as StickBuilt
 from trilb.affinity.stick import Stickiness
 from trilb.balance.registry import algorithms
@@ -31,17 +31,23 @@ from trilb.config.keywords.globals import parse_process_variable
 from trilb.config.keywords.logs import LEVELS
 from trilb.config.model import Cond, Config, Expr, Format, Global, LogTarget, Mode, Proxy, ServerLine, Side, Source
 from trilb.config.probes import ConnectStep, Probe
-from trilb.health import states
+from trilb.health import restore, states
+from trilb.health.agent import Agent
 from trilb.health.compile import compile_probe, host_of
+from trilb.health.external import External, command_of
+from trilb.health.files import saved_states
+from trilb.health.observe import Observer
 from trilb.health.play import Opening as CheckOpening
 from trilb.health.play import Player
 from trilb.health.run import Checks
+from trilb.health.slowstart import SlowStart
 from trilb.http.h2 import Tuning
 from trilb.http.policy import Limits
+from trilb.live.check import Check, Prober
 from trilb.live.plan import BackendPlan, FrontendPlan, Key, Route, Step
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
-from trilb.live.server import RMAINT, STOPPED, Opening, Server
+from trilb.live.server import MAINT, RMAINT, STOPPED, Opening, Server
 from trilb.live.session import Session
 from trilb.live.stream import CheckStream, Stream
 from trilb.logs.sinks import Channels, Sink
@@ -100,9 +106,18 @@ class Runtime:
     bindings: dict[int, Binding] = field(default_factory=dict)
     """The TLS of bind lines, by their `id()`."""
     warnings: list[tuple[Place, str]] = field(default_factory=list)
+    early: list[str] = field(default_factory=list)
+    """What `say` was told while building: HAProxy does not log that either."""
+    serves: bool = False
+    show: Callable[[str, str], None] | None = None
+    """Where `say` shows lines beside the log."""
+    startup: Sequence[str] = ()
+    """What was said on the standard error while starting, line by line."""
     gates: list[Gate] = field(default_factory=list)
     """The listening sockets of frontends, once it serves."""
     resolvers: dict[str, Resolvers] = field(default_factory=dict)
+    stats_file: str = ""
+    """What a stats-file says to begin with; who opens the sockets counts them as well."""
     history: History | None = None
     """The last minutes' figures; only where there is a statistics page."""
     sections: list[Any] = field(default_factory=list)
@@ -138,7 +153,12 @@ class Runtime:
         states.let_go(server)
 
     def say(self, proxy: str, text: str, level: str) -> None:
-        """Log a line about a proxy's state to that proxy's targets."""
+        """Log a line about a proxy's state to that proxy's targets, and show it. Before it serves it is kept."""
+        if not self.serves:
+            self.early.append(text)
+            return
+        if self.show is not None:
+            self.show(text, level)
         for sink in self.sinks.get(proxy, ()):
             sink.write(text.encode("latin-1", "replace"), LEVELS.index(level), self.plane.clock.wall)
 
@@ -204,11 +224,18 @@ class _Builder:
 
         return step
 
+    def service(self, name: str) -> Step:
+        return _SERVICES[name](self.runtime)
+
     def uncertain(self, when: Cond) -> Callable[[Stream], bool | None]:
         return samples.uncertain(when, self.proxy.acls, self)
 
     def condition(self, when: Cond) -> Callable[[Stream], bool]:
         return samples.condition(when, self.proxy.acls, self)
+
+
+_SERVICES: dict[str, Callable[[Runtime], Step]] = {"prometheus-exporter": prometheus.step}
+"""What `use-service` may name."""
 
 
 def patterns(config: Config) -> Store:
@@ -265,12 +292,13 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
             raise Refused(refused.text, place=place) from None
     runtime.sinks[""] = _sinks(runtime, Proxy("", "defaults", NOWHERE, Side.FRONTEND, log_global=True))
     alive = [proxy for proxy in config.proxies if not proxy.disabled]
+    saved = saved_states(settings, alive, lambda place, text: runtime.warnings.append((place, text)))
     for proxy in alive:
         if proxy.side & Side.FRONTEND:
             most = proxy.maxconn or settings.maxconn or DEFAULT_MAXCONN
             runtime.frontends[proxy.name] = Frontend(proxy, most, process)
         if proxy.side & Side.BACKEND:
-            runtime.backends[proxy.name] = _backend(proxy)
+            runtime.backends[proxy.name] = _backend(proxy, saved.get(proxy.name, {}))
         runtime.sinks[proxy.name] = _sinks(runtime, proxy)
     for backend in runtime.backends.values():
         for server in backend.servers:
@@ -300,6 +328,13 @@ def build(config: Config, clock: Clock | None = None) -> Runtime:
             server.pinned = (backend.name, server.name) in config.pinned
         backend.changed()
     states.inherit(runtime.backends.values())
+    for backend in runtime.backends.values():
+        rows = saved.get(backend.name, {})
+        for server in backend.servers:
+            if server.name in rows:
+                restore.apply(server, rows[server.name], clock.now)
+    if saved:
+        states.inherit(runtime.backends.values())
     for frontend in runtime.frontends.values():
         frontend.plan = _frontend_plan(runtime, frontend, case)
     for frontend in runtime.frontends.values():
@@ -326,10 +361,16 @@ def _tls(runtime: Runtime, alive: list[Proxy]) -> None:
 
 
 def _equip(runtime: Runtime, server: Server, builder: _Builder) -> None:
-    """What its connections and checks begin with."""
+    """What its connections and checks begin with, and who else looks after it."""
     server.opening = _opening(runtime.tls, server, builder)
     if server.check is not None:
         server.check.prober = prober(runtime, server)
+        if server.line.observe != "none":
+            server.observer = Observer(server, server.check)
+    if server.agent is not None:
+        server.agent.prober = _agent(runtime, server.agent, server.backend.config.timeouts.check)
+    if server.line.slowstart:
+        server.slowstart = SlowStart(server, runtime.plane.wheel)
 
 
 def equip(runtime: Runtime, server: Server) -> None:
@@ -339,13 +380,23 @@ def equip(runtime: Runtime, server: Server) -> None:
     _equip(runtime, server, _Builder(runtime, server.backend.config))
 
 
-def prober(runtime: Runtime, server: Server) -> Player:
+def _agent(runtime: Runtime, check: Check, timeout: float | None) -> Agent:
+    """What asks a server's agent. Raises Refused for a name nobody knows."""
+    if check.address:
+        check.address = literal(check.address)
+    return Agent(runtime.plane.poller, timeout)
+
+
+def prober(runtime: Runtime, server: Server) -> Prober:
     """What does a server's check. Raises Refused."""
     backend, config = server.backend, server.backend.config
     builder = _Builder(runtime, config)
     line = server.line
     probe = runtime.config.healthchecks[line.healthcheck].probe if line.healthcheck else config.probe
     settings = runtime.config.globals
+    if probe.kind == "external-check":
+        permitted = settings.insecure_fork or os.geteuid() == 0
+        return External(command_of(config, permitted=permitted, preserve=settings.preserve_env))
     limits = Limits(settings.bufsize, settings.maxrewrite, settings.max_headers)
     if server.check is not None and line.check_address:
         server.check.address = line.check_address = literal(line.check_address)
@@ -427,13 +478,16 @@ def _host(stream: Stream) -> bytes | None:
     return host.partition(b":")[0] or None if host else None
 
 
-def _backend(proxy: Proxy) -> Backend:
+def _backend(proxy: Proxy, saved: Mapping[str, restore.Row]) -> Backend:
     backend = Backend(proxy)
     for server in backend.servers:
         line = server.line
         try:
             server.family, server.address = initial(
-                line.address, line.init_address, resolved_later=bool(line.resolvers)
+                line.address,
+                line.init_address,
+                resolved_later=bool(line.resolvers),
+                last=saved[line.name].address if line.name in saved else "",
             )
         except Refused as refused:
             raise Refused(f"'server {proxy.name}/{line.name}' : {refused.text}", place=line.place) from None
@@ -441,7 +495,13 @@ def _backend(proxy: Proxy) -> Backend:
             server.admin |= RMAINT
             server.operation = STOPPED
             server.health.health = 0
+            server.health.paused = server.health.paused or server.check is not None
+            server.counters.chkdown += not line.disabled
         _settle(server)
+    servers = backend.servers
+    if all(each.admin & MAINT for each in servers) and any(not each.line.disabled for each in servers):
+        # Those that could serve have no address yet.
+        backend.counters.chkdown += 1
     return backend
 
 
@@ -454,8 +514,7 @@ def _settle(server: Server) -> None:
     source = line.source or proxy.source
     if source:
         server.source = (source.partition(":")[0], int(source.partition(":")[2] or 0))
-    if proxy.cookie is not None and proxy.cookie.dynamic and server.cookie is None and proxy.dynamic_cookie_key:
-        server.cookie = dynamic_value(proxy.dynamic_cookie_key, server)
+    dynamic.settle(server)
 
 
 def _reaches(front: Proxy, backend: str) -> bool:
@@ -645,7 +704,7 @@ def _frontend_plan(runtime: Runtime, frontend: Frontend, case: dict[bytes, bytes
     if config.stats is not None:
         steps.append(_stats(runtime, config, builder))
     plan.request = tuple(steps)
-    own = runtime.backends.get(config.name) if config.side & Side.BACKEND else None
+    own = frontend.own = runtime.backends.get(config.name) if config.side & Side.BACKEND else None
     plan.buffer_request = "http-buffer-request" in options
     after = rule_set("http-after-response", config, builder)
     plan.after = (after,) if after is not None else ()

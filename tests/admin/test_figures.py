@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from trilb.admin import cmd_stats as _registered  # noqa: F401
-from trilb.admin import columns, commands, views
+from trilb.admin import columns, commands, page_rows, views
 from trilb.admin.views import Selection
 from trilb.base.address import Address, Family
 from trilb.base.clock import Clock
@@ -21,6 +21,7 @@ from trilb.live.counters import Counters
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend, Listener
 from trilb.live.server import FMAINT
+from trilb.logs.sinks import Channels
 
 ADDRESS = Address(Family.IPV4, "127.0.0.1", 80)
 STATIC_26 = (
@@ -57,6 +58,8 @@ class World:
         self.backends = {"app": self.backend}
         self.config = Config()
         self.sections: list[Any] = []
+        self.resolvers: dict[str, Any] = {}
+        self.channels = Channels()
         assert self.backend.servers[1].admin & FMAINT
 
     def ask(self, level: str, text: str) -> str:
@@ -186,7 +189,7 @@ def test_json_is_compact_and_ends_as_haproxys_does(world: World) -> None:
 
 def test_info(world: World) -> None:
     plain = world.ask("user", "show info").splitlines()
-    assert plain[0] == "Name: trilb"
+    assert plain[0] == "Name: HAProxy"
     assert "Uptime: 0d 0h00m00s" in plain
     assert plain.index("Build info: " + plain[1].removeprefix("Version: ")) == 63
     assert 'Nbproc: 1:"Number of started worker processes (historical, always 1)"' in world.ask(
@@ -203,12 +206,12 @@ def test_averages_are_of_as_many_requests_as_there_were(world: World) -> None:
     counters = world.backend.counters
     for _ in range(3):
         counters.req_tot += 1
-        counters.took(counters.req_tot, 5, 10, 20, 40)
+        counters.took(5, 10, 20, 40)
     row = list(views.rows(world))[-1]
     assert [row[name] for name in ("qtime", "ctime", "rtime", "ttime")] == [5, 10, 20, 40]
     for _ in range(20_000):
         counters.req_tot += 1
-        counters.took(counters.req_tot, 50, 100, 200, 400)
+        counters.took(50, 100, 200, 400)
     row = list(views.rows(world))[-1]
     assert [row[name] for name in ("qtime", "ctime", "rtime", "ttime")] == [50, 100, 200, 400]
     assert [row[name] for name in ("qtime_max", "ttime_max")] == [50, 400]
@@ -232,3 +235,9 @@ def test_clearing(world: World) -> None:
     assert world.ask("admin", "clear counters all") == ""
     assert (other.stot, world.listener.counters.stot) == (0, 0)
     assert "supports" in world.ask("admin", "clear counters some")
+
+
+def test_the_page_shows_what_modules_count_when_asked_to(world: World) -> None:
+    row = next(views.rows(world))
+    assert 'title="ssl_sess 0\n' in page_rows.draw(row, None, admin=False, legends=False, modules=True)
+    assert "ssl_sess" not in page_rows.draw(row, None, admin=False, legends=False)

@@ -191,7 +191,7 @@ def ask(path: str, text: str) -> str:
 
 def test_the_runtime_socket(served: Served) -> None:
     assert Path(served.socket).stat().st_mode & 0o777 == 0o600
-    assert "Name: trilb\n" in ask(served.socket, "show info")
+    assert "Name: HAProxy\n" in ask(served.socket, "show info")
     assert ask(served.socket, "disable server web/one; show stat").startswith("\n# pxname,svname,")
     assert status_of(served, "one") == "MAINT"
     assert ask(served.socket, "enable server web/one") == "\n"

@@ -37,6 +37,7 @@ frontend refreshed
     bind 127.0.0.1:{refreshed}
     stats uri /stats
     stats refresh 1s
+    stats show-modules
 frontend www
     bind 127.0.0.1:{www}
     use_backend %[path,field(2,/)]
@@ -80,7 +81,7 @@ def served() -> Iterator[Served]:
     ports = {"stats": free_port(), "refreshed": free_port(), "www": free_port()}
     with Origin(lambda raw, origin: reply(b"x" * 100), name="one") as one:
         servers = "\n".join(f"    server s{number} 127.0.0.1:{one.port}" for number in range(80))
-        with Program.trilb(CONFIG, one=one.port, dead=free_port(), servers=servers, **ports):
+        with Program.trilb(CONFIG, timeout=30, one=one.port, dead=free_port(), servers=servers, **ports):
             yield Served(**ports)
 
 
@@ -132,9 +133,12 @@ def test_it_says_what_comes_from_outside_as_text(page: Open) -> None:
     assert made.run("document.querySelectorAll('img, header i, .px i, th script').length") == 0
 
 
-def test_every_cell_has_a_heading(page: Open) -> None:
-    made = page()
-    assert made.run("[...document.querySelectorAll('tbody tr:not(.px)')].every(r => r.cells.length === 30)")
+@pytest.mark.parametrize("modules", [False, True], ids=["plain", "modules"])
+def test_every_cell_has_a_heading(page: Open, served: Served, modules: bool) -> None:
+    made = page(port=served.refreshed if modules else served.stats)
+    count = made.run("document.querySelectorAll('thead tr:last-child th').length")
+    assert count == 30
+    assert made.run(f"[...document.querySelectorAll('tbody tr:not(.px)')].every(r => r.cells.length === {count})")
     assert made.run("[...document.querySelectorAll('thead tr:last-child th')].every(t => t.scope === 'col')")
     assert made.run("document.querySelectorAll('tbody tr:not(.px) > :first-child:not(th[scope=row])').length") == 0
     assert made.run(
@@ -240,17 +244,17 @@ def test_without_javascript(page: Open, served: Served) -> None:
     made = page(script=False)
     made.click("input[value=s8]")
     made.click("tbody:last-of-type .px form button")
-    made.until("location.href.endsWith(';st=DONE')")
+    made.until("location.href.endsWith(';st=DONE') && document.readyState === 'complete'")
     made.click("#h-plain")
     assert made.run(SHOWN).count("s8") == 0
     made.go(f"http://127.0.0.1:{served.stats}/stats")
     made.click("input[value=s9]")
     made.run("document.querySelector('tbody:last-of-type .px select').value = 'maint'")
     made.click("tbody:last-of-type .px form button")
-    made.until("document.title === 'Are you sure?'")
+    made.until("document.title === 'Are you sure?' && document.readyState === 'complete'")
     assert served.states()["many/s9"] == "no check"
     made.click("main.sure button")
-    made.until("location.href.endsWith(';st=DONE')")
+    made.until("location.href.endsWith(';st=DONE') && document.readyState === 'complete'")
     assert served.states()["many/s9"] == "MAINT"
 
 

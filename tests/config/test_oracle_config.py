@@ -533,6 +533,8 @@ nosuch.invalid:80 init-addr 127.0.0.1
 127.0.0.1 ; server b 127.0.0.1 id 1
 127.0.0.1 ; server B 127.0.0.1
 127.0.0.1:80 check ; server b 127.0.0.1 track a
+127.0.0.1:80 agent-check agent-port 7 ; server b 127.0.0.1 track a
+127.0.0.1:80 check ; server b 127.0.0.1 track a ; option httpchk ; http-check disable-on-404
 == warn <L> server a @
 nosuch.invalid:80 init-addr last,libc,none
 == bad <L> server a @
@@ -561,6 +563,7 @@ fd@3
 127.0.0.1:80 track l/a
 127.0.0.1:80 track nope
 127.0.0.1:80 track nope/a
+127.0.0.1:80 check ; option httpchk ; http-check disable-on-404 ; backend other ; server b 127.0.0.1 track l/a
 127.0.0.1:80 agent-check
 127.0.0.1:80 observe bogus
 127.0.0.1:80 on-error bogus

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -39,6 +41,11 @@ resolvers quick
     timeout resolve 50ms
     timeout retry 1s
     hold nx 50ms
+resolvers nobody
+    nameserver n1 127.0.0.1:{dead_none}
+    resolve_retries 1
+    timeout resolve 1h
+    timeout retry 1h
 defaults
     mode http
     timeout connect 1s
@@ -46,6 +53,14 @@ defaults
     timeout server 5s
 listen f
     bind 127.0.0.1:{port}
+backend lost
+    server x x.test:80 check resolvers nobody init-addr none
+    server y x.test:80 check resolvers nobody init-addr none disabled
+backend spared
+    server x x.test:80 check resolvers nobody init-addr none
+    server y 127.0.0.1:80
+backend off
+    server y x.test:80 check resolvers nobody init-addr none disabled
 backend two
     server ok ok.test:80 resolvers pair init-addr none resolve-prefer ipv4
     server nx nx.test:80 resolvers pair init-addr none resolve-prefer ipv4
@@ -134,6 +149,17 @@ def test_counters(duel: Duel) -> None:
         assert line in found
 
 
+def test_servers_without_an_address_went_down(duel: Duel) -> None:
+    """They count it, and so does a backend that has no other; one that was disabled does not."""
+    found = []
+    for side in (duel.haproxy, duel.trilb):
+        table = csv.DictReader(io.StringIO(command(side.program.dir / "admin", "show stat").removeprefix("# ")))
+        rows = [row for row in table if row["pxname"] in ("lost", "spared", "off")]
+        found.append([(row["pxname"], row["svname"], row["status"], row["chkdown"]) for row in rows])
+    assert found[1] == found[0]
+    assert ("lost", "BACKEND", "DOWN", "1") in found[0]
+
+
 def test_two_nameservers(duel: Duel) -> None:
     """One answers, one does not: its valid answers count at once, its errors when the other had its time."""
     found = str(settled(duel, lambda side: ask(side, "show resolvers pair"), "nx:          3"))
@@ -150,6 +176,9 @@ COMMANDS = [
     "show resolvers nope",
     "set server b/plain fqdn a.test",
     "set server b/srv fqdn a.test",
+    "del server b/fixed",
+    "del server b/srv",
+    "add server b/new ok.test:80 resolvers quick",
     "set server b/fixed fqdn",
     "set server b/nope fqdn a.test",
     "set server nope/x fqdn a.test",

@@ -16,6 +16,7 @@ global
     stats socket {dir}/operator mode 600 level operator
     stats socket {dir}/user mode 600 level user
     stats socket {dir}/number mode 600 level admin severity-output number
+    stats socket 127.0.0.1:{port3} level user
     stats timeout 1m
     maxconn 100
     log 127.0.0.1:{syslog} local0
@@ -159,6 +160,25 @@ set severity-output number;show errors nope
 set severity-output number;show env NOPE
 set severity-output number;set maxconn global
 set severity-output number;set maxconn frontend fe
+set severity-output number;disable server x
+set severity-output number;disable server be/x
+set severity-output number;enable server
+set severity-output number;set weight be/s1
+set severity-output number;set weight be/s1 x
+set severity-output number;set maxconn server be/s1 x
+set severity-output number;get weight be/s1
+set severity-output number;enable agent be/s1
+set severity-output number;shutdown sessions server x
+set severity-output number;add map x
+set severity-output number;add acl x y
+set severity-output number;show map nope
+set severity-output number;get map a
+set severity-output number;show table nope
+set severity-output number;prepare map x
+set severity-output number;commit map x
+set severity-output number;clear map x
+set severity-output number;del acl
+set severity-output number;show resolvers x
 experimental-mode
 experimental-mode on;experimental-mode
 experimental-mode on;experimental-mode off;experimental-mode
@@ -310,6 +330,8 @@ def test_who_may_do_what(duel: Duel, where: str) -> None:
 
     # HAProxy looks at the level later: behind usage, and where the files are looked up ("Can't allocate memory!").
     unlike = {"clear table", "set table", "show ssl ca-file", "show ssl cert", "show ssl crl-file"}
+    # The manual of 3.x says so; 2.6 shows them to everybody.
+    unlike |= {"show servers state", "show servers conn"}
 
     def forbidden(side: Side) -> list[str]:
         return sorted(name for name in names - unlike if say(side, f"{name}\n", where) == b"Permission denied\n\n")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certs import Authority
 from tests.support.origin import Origin
 from tests.support.ports import free_port
 from tests.support.program import Program
@@ -30,6 +31,10 @@ defaults
     timeout client 10s
     timeout server 10s
 """
+
+
+CA = Authority.new()
+CERTIFICATES = "/etc/haproxy/certs"
 
 
 def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -53,17 +58,21 @@ def until(condition: Callable[[], bool], seconds: float = 8.0) -> None:
 
 
 @pytest.mark.parametrize("name", ["sticky-cookie", "source-hash", "app-cookie", "failover", "production"])
-def test_examples_are_valid(name: str) -> None:
-    done = run("-c", "-f", str(ROOT / "tests" / "examples" / f"{name}.cfg"))
+def test_examples_are_valid(name: str, tmp_path: Path) -> None:
+    config = tmp_path / "haproxy.cfg"
+    config.write_text((ROOT / "tests" / "examples" / f"{name}.cfg").read_text().replace(CERTIFICATES, str(tmp_path)))
+    (tmp_path / "example.pem").write_bytes(CA.issue("www.example.com", "www.example.com").pem)
+    done = run("-c", "-f", str(config))
     assert done.returncode == 0, done.stderr
     assert "Configuration file is valid" in done.stdout
 
 
-@pytest.mark.parametrize(("name", "keyword"), [("failover", "option httpchk"), ("production", "option httpchk")])
-def test_what_is_not_served_refuses_to_start_by_name(name: str, keyword: str) -> None:
-    done = run("-d", "-f", str(ROOT / "tests" / "examples" / f"{name}.cfg"))
+def test_what_is_not_served_refuses_to_start_by_name(tmp_path: Path) -> None:
+    config = tmp_path / "haproxy.cfg"
+    config.write_text((ROOT / "tests" / "examples" / "failover.cfg").read_text() + "    email-alert level alert\n")
+    done = run("-d", "-f", str(config))
     assert done.returncode == 1
-    assert f"'{keyword}' is HAProxy's and not served by trilb yet" in done.stderr
+    assert "'email-alert' is HAProxy's and not served by trilb yet" in done.stderr
 
 
 # tls.cfg needs certificates: tests/e2e/test_https.py.
@@ -113,6 +122,48 @@ def test_examples_serve(name: str) -> None:
                     again = exchange(port, GET % (b"", b"Cookie: " + cookie[1] + b"\r\n"))
                     assert b"x-server: " + mine[1] in again
                     assert b"set-cookie" not in again
+
+
+def health(request: bytes, origin: Origin) -> bytes:
+    """A server that is healthy, and says what it was asked."""
+    return b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-asked: %b\r\n\r\nok" % request.split(b" ")[1]
+
+
+def test_the_production_example_serves(tmp_path: Path) -> None:
+    """TLS, HSTS, its sticky cookie, the API by the client's address; checks that pass, and one that does not."""
+    text = (ROOT / "tests" / "examples" / "production.cfg").read_text().replace(CERTIFICATES, str(tmp_path))
+    (tmp_path / "example.pem").write_bytes(CA.issue("www.example.com", "www.example.com").pem)
+    stats, web, dead = free_port(), free_port(), free_port()
+    with Origin(health, name="web") as first, Origin(health, name="api") as second:
+        for old, new in (
+            ("*:8404", f"127.0.0.1:{stats}"), ("*:443", f"127.0.0.1:{web}"), ("inter 5s", "inter 100ms"),
+            ("192.168.1.10:8080", f"127.0.0.1:{first.port}"), ("192.168.1.11:8080", f"127.0.0.1:{first.port}"),
+            ("192.168.1.12:8080", f"127.0.0.1:{dead}"), ("/run/haproxy", str(tmp_path)), ("    daemon\n", ""),
+            ("192.168.1.20:8080", f"127.0.0.1:{second.port}"), ("192.168.1.21:8080", f"127.0.0.1:{second.port}"),
+            ("192.168.1.22:8080", f"127.0.0.1:{second.port}"), ("    user haproxy\n    group haproxy\n", ""),
+            ("    chroot /var/lib/haproxy\n", ""),
+        ):  # fmt: skip
+            assert old in text
+            text = text.replace(old, new)
+        with Program.trilb(text, stats=stats, web=web):
+
+            def row(server: str) -> list[str]:
+                page = exchange(stats, b"GET /stats;csv HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").decode()
+                return next(line.split(",") for line in page.splitlines() if line.startswith(server))
+
+            until(lambda: row("web_backend,web3")[17] == "DOWN" and row("web_backend,web1")[36] == "L7OK")
+            until(lambda: row("api_backend,api3")[36] == "L7OK")
+            words = ["curl", "-s", "-i", "-k", "--resolve", f"www.example.com:{web}:127.0.0.1"]
+            url = f"https://www.example.com:{web}"
+            seen = {}
+            for path in ("/", "/again", "/api/list", "/api/item"):
+                done = subprocess.run([*words, url + path], capture_output=True, text=True, check=True).stdout.lower()
+                assert "strict-transport-security: max-age=31536000" in done
+                assert f"x-asked: {path}" in done
+                seen[path] = re.search(r"set-cookie: (serverid=web[12]; path=/; httponly; secure)", done)
+            assert seen["/"] is not None and seen["/again"] is not None
+            assert seen["/api/list"] is None
+            assert sorted(int(row(f"api_backend,api{n}")[7]) for n in (1, 2, 3)) == [0, 0, 2]
 
 
 def test_a_dead_servers_clients_land_elsewhere_and_are_told() -> None:

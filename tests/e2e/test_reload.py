@@ -22,6 +22,7 @@ from tests.support.origin import Origin
 from tests.support.ports import free_port
 from tests.support.program import listening
 from tests.support.wire import Client, exchange
+from trilb.process import handover
 
 pytestmark = pytest.mark.alone
 ROOT = Path(__file__).resolve().parents[2]
@@ -355,3 +356,48 @@ def test_daemon_mode_returns_when_it_serves(tmp_path: Path, origins: list[Origin
     finally:
         os.kill(pid, signal.SIGTERM)
         until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_one_that_is_told_to_stop_while_it_starts(tmp_path: Path) -> None:
+    """The process before says nothing when it is asked for tables: who waits for it still ends at once, alone."""
+    config = tmp_path / "lb.cfg"
+    config.write_text(
+        f"defaults\n mode http\nfrontend f\n bind 127.0.0.1:{free_port()}\n http-request track-sc0 src table t\n"
+        "backend t\n stick-table type ip size 10 store gpc0\n"
+    )
+    asked = threading.Event()
+    ended: list[int] = []
+    clients: list[socket.socket] = []
+
+    def predecessor(listener: socket.socket) -> None:
+        with suppress(OSError):
+            client, _ = listener.accept()
+            clients.append(client)
+            said = b""
+            while data := client.recv(4096):
+                said += data
+                if said == handover.LISTENERS:
+                    handover.give(client, [])
+                elif handover.TABLES in said:
+                    asked.set()
+
+    handler = signal.signal(signal.SIGUSR1, lambda number, _: ended.append(number))
+    with handover.listen() as listener:
+        listener.setblocking(True)
+        threading.Thread(target=predecessor, args=(listener,), daemon=True).start()
+        words = [sys.executable, "-m", "trilb", "-d", "-f", str(config), "-sf", str(os.getpid())]
+        process = subprocess.Popen(words, cwd=ROOT)
+        try:
+            assert asked.wait(30)
+            begun = time.monotonic()
+            process.terminate()
+            assert process.wait(30) == 0
+            # It would wait for five seconds.
+            assert time.monotonic() - begun < 4
+            assert not ended
+        finally:
+            process.kill()
+            process.wait()
+            signal.signal(signal.SIGUSR1, handler)
+            for client in clients:
+                client.close()

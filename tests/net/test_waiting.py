@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import pytest
@@ -10,7 +11,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from trilb.base.clock import Clock
-from trilb.net.conn import Conn
+from trilb.net.conn import Broken, Conn, connect
 from trilb.net.poller import Expired, Poller, Waiter
 from trilb.net.timers import TICK, Wheel
 
@@ -131,3 +132,30 @@ async def test_a_deadline_that_passes_between_a_wake_and_its_task(mock_clock: Mo
         await trio.testing.wait_all_tasks_blocked()
         assert ends == ["woken", "expired"]
         waiters[0].wake()
+
+
+async def test_no_descriptor_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is as if the server refused: whoever connects is ready for that."""
+
+    def none(*words: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    poller = Poller(Clock(trio.current_time))
+    monkeypatch.setattr(socket, "socket", none)
+    with pytest.raises(Broken, match="Too many open files"):
+        connect(socket.AF_INET, ("127.0.0.1", 1), poller)
+
+
+async def test_a_task_that_outlives_the_poller_by_a_turn() -> None:
+    """Which of two tasks that are cancelled together comes first is chance; the other one must not fail."""
+    poller = Poller(Clock(trio.current_time))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(poller.run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        conn = Conn(ours, poller)
+        assert conn.receive() is None
+        conn.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 
 import dns.message
 import dns.rdatatype
@@ -135,3 +136,31 @@ def test_many_records_and_pointer_loops() -> None:
     assert len(wire.judge(many, NAME, Kind.A).records) == 1024
     loop = struct.pack("!HHHHHH", 7, 0x8180, 1, 1, 0, 0) + b"\xc0\x0c" + struct.pack("!HH", 1, 1) + b"\xc0\x0c"
     assert wire.judge(loop, NAME, Kind.A).status is Status.INVALID
+
+
+@pytest.mark.parametrize("kind", [1, 5, 6], ids=["a", "cname", "soa"])
+def test_few_bytes_that_mean_much(kind: int) -> None:
+    """Thousands of pointers to a name of 126 labels are read as far as it is worth."""
+    begin = ASKED[:2] + b"\x81\x80\0\1%s\0\0\0\0" + b"\3app\4test\0\0\1\0\1"
+    at = len(begin)
+    first = b"\1x" * 126 + b"\0" + struct.pack("!HHIH4s", 1, 1, 1, 4, b"\1\2\3\4")
+    long = struct.pack("!H", 0xC000 | at)
+    data = {1: b"\1\2\3\4", 5: long, 6: long + long + bytes(20)}[kind]
+    record = long + struct.pack("!HHIH", kind, 1, 1, len(data)) + data
+    count = (65535 - at - len(first)) // len(record)
+    begin = begin.replace(b"%s", struct.pack("!H", count + 1))
+    started = time.monotonic()
+    assert wire.judge(begin + first + record * count, NAME, Kind.A).status is Status.INVALID
+    # Without a bound it takes ten.
+    assert time.monotonic() - started < 3
+
+
+def test_families() -> None:
+    """Addresses of a family that is not accepted do not count, nor those that came with SRV records."""
+    both = a(NAME, "127.0.0.1", "::1").wire(question())
+    assert [r.kind for r in wire.judge(both, NAME, Kind.A, families=(Kind.A,)).records] == [Kind.A]
+    assert wire.judge(GOOD, NAME, Kind.A, families=(Kind.AAAA,)) == wire.Reply(Status.EMPTY)
+    raw = srv("_x._tcp.test", (1, 2, "t.test", "::1")).wire(question(SERVICE, "SRV", "_x._tcp.test"))
+    found = wire.judge(raw, "_x._tcp.test", Kind.SRV, families=(Kind.A,))
+    assert found.status is Status.VALID
+    assert found.records[0].address is None

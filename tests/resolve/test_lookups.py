@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trilb.base.address import parse
+from trilb.base.clock import Clock
 from trilb.base.diagnostic import NOWHERE
 from trilb.config.model import HashType, Proxy, ResolversSection, ServerLine, Side
 from trilb.live.plan import BackendPlan
 from trilb.live.proxy import Backend
 from trilb.live.server import RMAINT, STOPPED, Server
 from trilb.resolve.lookups import Lookup, ServerName, Service, lookup_of
+from trilb.resolve.run import Resolvers
 from trilb.resolve.wire import Kind, Record, Reply, Status
 
 
@@ -131,3 +133,19 @@ def test_services(answers: list[list[tuple[int, int, int, bool]] | Status], coun
         for server in service.free:
             assert (server.fqdn, server.port, where(server)) == ("", 0, None)
             assert server.admin & RMAINT and server not in linked
+
+
+def test_strangers_names_are_bounded() -> None:
+    """So many names of rules at a time; what nobody waits for any more makes room."""
+    made = Resolvers(section(), Clock())
+    told: list[bytes | None] = []
+    waiting = [made.ask(f"n{number}.test", True, told.append) for number in range(1000)]
+    assert all(waiting) and not told
+    assert made.ask("more.test", True, told.append) is None
+    assert told == [None]
+    give_up = waiting[500]
+    assert give_up is not None
+    give_up()
+    assert made.ask("more.test", True, told.append) is not None
+    assert len(made.lookups) == 1000
+    assert made.ask("..", True, told.append) is None

@@ -10,6 +10,7 @@ from trilb.base.diagnostic import NOWHERE
 from trilb.base.ip import Network
 from trilb.config.model import NameserverLine, ResolversSection
 from trilb.resolve.choose import choose
+from trilb.resolve.families import Families, has_default_route
 from trilb.resolve.resolution import Resolution, Step
 from trilb.resolve.wire import Kind, Record, Reply, Status
 
@@ -160,3 +161,34 @@ def test_choice(found: list[bytes], taken: list[bytes], four: bool, duplicates: 
         assert got == b"\2\2\2\2"
     elif current in preferred and current not in taken and not (four and b"\2\2\2\2" in open_to_us):
         assert got == current
+
+
+def test_families() -> None:
+    """`dns-accept-family`: only one kind is asked for, whatever is preferred."""
+    made = Resolution(section(), "a.test", Kind.AAAA)
+    made.families = (Kind.A,)
+    made.begin(0.0)
+    assert kind(made) == Kind.A
+    assert made.answered(NX, 0.1) is Step.WAIT
+    assert made.expired(1.0) is Step.ASK
+    assert kind(made) == Kind.A
+    assert made.answered(VALID, 1.1) is Step.DONE
+
+
+def test_default_route() -> None:
+    """What /proc/net/ipv6_route says of the way out."""
+    zero = "0" * 32
+    line = f"{zero} 00 {zero} 00 fe80000000000000000000000000000a 00000400 00000001 00000000 00450003    {{}}\n"
+    assert has_default_route(line.format("eth0"))
+    assert not has_default_route(line.format("lo"))
+    assert not has_default_route(line.format("eth0").replace(f"{zero} 00", f"{zero} 40", 1))
+    assert not has_default_route("")
+    assert not has_default_route("garbage\n")
+
+
+def test_accepted_families() -> None:
+    """By name, or by whether IPv6 leads anywhere."""
+    assert Families("ipv4,ipv6").now(0.0) == (Kind.A, Kind.AAAA)
+    assert Families("ipv6").now(0.0) == (Kind.AAAA,)
+    assert Families("ipv4").now(0.0) == (Kind.A,)
+    assert Families("auto").now(0.0)[0] is Kind.A

@@ -164,7 +164,7 @@ class Page:
                     return found
             except AssertionError as error:
                 # In the moment of going from one page to the next there is nothing to ask.
-                if "context" not in str(error):
+                if "context" not in str(error) and "navigated" not in str(error):
                     raise
             assert time.monotonic() < deadline, what
             time.sleep(0.02)

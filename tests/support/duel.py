@@ -87,7 +87,7 @@ def _side(
             ports[key] = free_port()
     oracle = name == "haproxy" or os.environ.get("TRILB_DUEL_SUBJECT") == "haproxy"
     start = Program.haproxy if oracle else Program.trilb
-    program = stack.enter_context(start(text, timeout=10.0, **extra, **ports))
+    program = stack.enter_context(start(text, timeout=30.0, **extra, **ports))
     return Side(name, program, syslog, origins, ports)
 
 

@@ -64,12 +64,12 @@ class Program:
             raise
 
     @classmethod
-    def haproxy(cls, config_text: str, *, timeout: float = 10.0, **ports: object) -> Self:
+    def haproxy(cls, config_text: str, *, timeout: float = 30.0, **ports: object) -> Self:
         """Start HAProxy; every number but `origin*`, `syslog*` and `dead*` is a port to wait for."""
         return cls([HAPROXY or "haproxy"], config_text, ports, timeout)
 
     @classmethod
-    def trilb(cls, config_text: str, *, timeout: float = 10.0, **ports: object) -> Self:
+    def trilb(cls, config_text: str, *, timeout: float = 30.0, **ports: object) -> Self:
         """Start trilb; every number but `origin*`, `syslog*` and `dead*` is a port to wait for."""
         return cls([sys.executable, "-m", "trilb"], config_text, ports, timeout)
 

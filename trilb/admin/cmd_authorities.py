@@ -13,6 +13,7 @@ from trilb.admin import certificate_texts as texts
 from trilb.admin.cmd_certificates import OTHER, split_star
 from trilb.admin.commands import Answer, View, command
 from trilb.base.diagnostic import Refused
+from trilb.base.units import saturated
 from trilb.tls import certificates
 from trilb.tls.pending import Change
 from trilb.tls.store import SYSTEM, Store
@@ -73,9 +74,9 @@ def _show(kind: _Kind, view: View, words: list[str], payload: str) -> Answer:
     number = None
     if name not in files and ":" in name:
         name, _, digits = name.rpartition(":")
-        if not digits.isdecimal() or int(digits) < 1:
+        if not digits.isdecimal() or saturated(digits) < 1:
             return f"wrong {kind.short} index after colons in '{words[0]}'!\n"
-        number = int(digits)
+        number = saturated(digits)
     if starred:
         if change is not None and change.path == name:
             return kind.show(f"*{name}", "Unused", change.found, number)

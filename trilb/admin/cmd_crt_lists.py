@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from trilb.admin import certificate_texts as texts
 from trilb.admin.commands import View, command
 from trilb.base.diagnostic import Refused
+from trilb.base.units import saturated
 from trilb.tls.lists import CrtList, Listed, read_line
 from trilb.tls.selector import Use
 from trilb.tls.store import Binding, Store
@@ -100,7 +101,7 @@ def _choose(store: Store, listed: CrtList, given: str) -> Listed:
         path, _, digits = path.rpartition(":")
         if not digits.isdecimal():
             raise Refused(f"wrong line number after colons in '{given}'!")
-        number = int(digits)
+        number = saturated(digits)
     if path not in store.certificates:
         raise Refused(f"certificate '{path}' does not exist!")
     if store.certificates[path] is None:

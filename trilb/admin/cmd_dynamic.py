@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from trilb.admin.cmd_servers import dynamic, find_backend, find_server
+from trilb.admin.cmd_servers import find_backend, find_server
 from trilb.admin.commands import View, command
+from trilb.health.weights import dynamic
 
 
 @command("add server", source="9.3", level="admin")

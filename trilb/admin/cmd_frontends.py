@@ -6,6 +6,7 @@ import re
 
 from trilb.admin.caller import Said, error
 from trilb.admin.commands import Gate, View, command
+from trilb.base.units import saturated
 from trilb.config.model import Side
 from trilb.live.proxy import Frontend
 
@@ -15,7 +16,9 @@ _NUMBER = re.compile(r"[ \t]*(0x[0-9a-f]+|[+-]?[0-9]+)", re.IGNORECASE)
 def number(text: str) -> int:
     """The whole number a text begins with, 0 when it begins with none: what HAProxy makes of an argument."""
     match = _NUMBER.match(text)
-    return int(match[1], 16 if "x" in match[1] else 10) if match is not None else 0
+    if match is None:
+        return 0
+    return int(match[1], 16) if match[1][1:2] in ("x", "X") else saturated(match[1])
 
 
 def _find(view: View, words: list[str]) -> Frontend | Said:

@@ -6,11 +6,13 @@ Both kinds of command do the same to the same lists; they differ in which lists 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from trilb.admin.commands import View, command
+from trilb.admin.caller import error
+from trilb.admin.commands import Answer, View, command
 from trilb.base.diagnostic import Refused
+from trilb.base.units import saturated
 from trilb.config.patterns import Patterns
 from trilb.samples import casts
 from trilb.samples.indexes import Entry
@@ -40,6 +42,10 @@ class _Kind:
 _MAP, _ACL = _Kind("map", "map", True), _Kind("acl", "ACL", False)
 
 
+_AT_ONCE = 100
+"""Entries that are shown in one piece."""
+
+
 class _Answer(Exception):
     """What a command says instead of doing anything."""
 
@@ -48,7 +54,7 @@ def _find(view: View, kind: _Kind, text: str) -> Reference:
     store = view.patterns
     found = store.by_name.get(text)
     if text.startswith("#"):
-        found = store.by_number.get(int(text[1:])) if text[1:].isdecimal() else None
+        found = store.by_number.get(saturated(text[1:])) if text[1:].isdecimal() else None
     if found is None or not kind.sees(found):
         raise _Answer(kind.unknown())
     return found
@@ -59,7 +65,7 @@ def _version(words: list[str]) -> int | None:
     if not words or not words[0].startswith("@"):
         return None
     text = words.pop(0)[1:]
-    return int(text) if text.isdecimal() else 0
+    return saturated(text) if text.isdecimal() else 0
 
 
 def _entries(reference: Reference, text: str) -> list[Entry]:
@@ -77,14 +83,14 @@ def _text(raw: bytes) -> str:
     return raw.decode("latin-1")
 
 
-def _enter(kind: _Kind, verb: str, usage: str, run: Callable[[View, _Kind, list[str], str], str]) -> None:
-    def factory(view: View, words: list[str], payload: str = "") -> str:
+def _enter(kind: _Kind, verb: str, usage: str, run: Callable[[View, _Kind, list[str], str], Answer]) -> None:
+    def factory(view: View, words: list[str], payload: str = "") -> Answer:
         try:
             return run(view, kind, list(words), payload)
         except _Answer as answer:
-            return str(answer)
+            return error(str(answer))
         except Refused as refused:
-            return f"{refused.text}.\n"
+            return error(f"{refused.text}.\n")
 
     factory.__doc__ = f"{verb} {kind.name} {usage.replace('LIST', f'<{kind.name}>')}"
     command(f"{verb} {kind.name}", source="9.3", level="user", payload=True)(factory)
@@ -93,7 +99,7 @@ def _enter(kind: _Kind, verb: str, usage: str, run: Callable[[View, _Kind, list[
 # -- showing ------------------------------------------------------------------------------------------------------
 
 
-def _show(view: View, kind: _Kind, words: list[str], payload: str) -> str:
+def _show(view: View, kind: _Kind, words: list[str], payload: str) -> str | Iterator[str]:
     version = _version(words)
     if not words:
         if version is not None:
@@ -101,11 +107,16 @@ def _show(view: View, kind: _Kind, words: list[str], payload: str) -> str:
         lists = [reference for reference in view.patterns.listed() if kind.sees(reference)]
         return "# id (file) description\n" + "".join(_describe(reference) for reference in lists)
     reference = _find(view, kind, words[0])
-    shown = []
-    for entry in reference.entries(version):
-        value = f" {_text(entry.value)}" if reference.columns else ""
-        shown.append(f"{entry.ident:#x} {_text(entry.key)}{value}\n")
-    return "".join(shown)
+    return _dump(list(reference.entries(version)), reference.columns)
+
+
+def _dump(entries: list[Entry], columns: bool) -> Iterator[str]:
+    """The entries there were when it was asked for, some at a time: others get a turn meanwhile."""
+    for at in range(0, len(entries), _AT_ONCE):
+        yield "".join(
+            f"{entry.ident:#x} {_text(entry.key)}{f' {_text(entry.value)}' if columns else ''}\n"
+            for entry in entries[at : at + _AT_ONCE]
+        )
 
 
 def _describe(reference: Reference) -> str:

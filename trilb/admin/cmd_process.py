@@ -91,7 +91,7 @@ def show_version(view: View, words: list[str]) -> Said:
 @command("show startup-logs", source="9.3", level="operator")
 def show_startup_logs(view: View, words: list[str]) -> str:
     """show startup-logs: report logs emitted during HAProxy startup"""
-    return "".join(f"[WARNING]  ({view.process.pid}) : {place}: {text}\n" for place, text in view.warnings) or "\n"
+    return "".join(f"{line}\n" for line in view.startup) or "\n"
 
 
 @command("show activity", source="9.3", level="user")
@@ -136,6 +136,8 @@ _NOT_SERVED = {
     "trace": ("operator", "it has no trace sources"),
     "show ssl providers": ("operator", "'trilb -vv' tells the TLS library"),
     "set ssl tls-key": ("admin", "TLS tickets are made by the library alone"),
+    "set ssl ocsp-response": ("admin", "'set ssl cert FILE.ocsp' takes it, in base64"),
+    "show ssl ocsp-response": ("operator", "'show ssl cert FILE' shows the certificate"),
     "show anon": ("operator", "it hides nothing in its answers"),
     "set anon": ("operator", "it hides nothing in its answers"),
     "httpclient": ("admin", "use curl"),

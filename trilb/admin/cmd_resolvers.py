@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trilb.admin.caller import error
 from trilb.admin.commands import View, command
 from trilb.live.server import Server
 from trilb.resolve import wire
@@ -9,11 +10,11 @@ from trilb.resolve import wire
 _BY = "stats socket command"
 
 
-@command("show resolvers", source="9.3", level="operator")
+@command("show resolvers", source="9.3", level="user")
 def show_resolvers(view: View, words: list[str]) -> str:
     """show resolvers [<section>]: how often nameservers were asked, and what they answered"""
     if words and words[0] not in view.resolvers:
-        return "Can't find that resolvers section\n"
+        return error("Can't find that resolvers section\n")
     said = ""
     for section in view.resolvers.values():
         if words and section.name != words[0]:

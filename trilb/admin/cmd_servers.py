@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from trilb.admin.commands import View, command
 from trilb.health import states
+from trilb.health.weights import limit, weigh
 from trilb.live.proxy import Backend
 from trilb.live.server import Server
-
-_DYNAMIC = frozenset(("roundrobin", "leastconn", "first", "random"))
-"""Algorithms that take any weight at any time; with `hash-type consistent` the others do as well."""
 
 
 def find_server(view: View, words: list[str]) -> Server | str:
@@ -32,12 +28,6 @@ def find_backend(view: View, name: str) -> Backend | None:
     if name.startswith("#"):
         return next((b for b in view.backends.values() if str(b.config.id) == name[1:]), None)
     return view.backends.get(name)
-
-
-def dynamic(backend: Backend) -> bool:
-    """Does its algorithm take weights, and servers, that change?"""
-    config = backend.config
-    return config.balance.name in _DYNAMIC or (config.balance.name != "static-rr" and config.hash_type.consistent)
 
 
 def _forced(view: View, words: list[str], state: str) -> str:
@@ -124,48 +114,13 @@ def set_weight(view: View, words: list[str]) -> str:
     return weigh(server, words[1] if len(words) > 1 else "", view.process.clock.now)
 
 
-def weigh(server: Server, text: str, now: float) -> str:
-    """Set the weight, of which 100% is the configured one; "" or the refusal."""
-    if not text:
-        return "Require <weight> or <weight%>.\n"
-    number = re.match(r"[+-]?\d+", text)
-    if number is None:
-        return "Empty weight string empty or preceded by garbage"
-    value, rest = int(number[0]), text[number.end() :]
-    if rest == "%":
-        if value < 0:
-            return "Relative weight must be positive.\n"
-        value = min(server.initial * value // 100, 256)
-    elif rest:
-        return "Trailing garbage in weight string"
-    elif not 0 <= value <= 256:
-        return "Absolute weight can only be between 0 and 256 inclusive.\n"
-    if value and value != server.initial and not dynamic(server.backend):
-        return "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.\n"
-    states.reweigh(server, value, now)
-    return ""
-
-
 @command("set maxconn server", source="9.3", level="admin")
 def set_maxconn(view: View, words: list[str]) -> str:
     """set maxconn server <b>/<s> <n>: change how many connections a server is given at a time"""
     server = find_server(view, words)
     if isinstance(server, str):
         return server
-    text = words[1] if len(words) > 1 else ""
-    if not text:
-        return "Require <maxconn>.\n"
-    number = re.match(r"[+-]?\d+", text)
-    if number is None:
-        return "maxconn string empty or preceded by garbage"
-    if number.end() != len(text):
-        return "Trailing garbage in maxconn string"
-    if server.maxconn == server.line.minconn:
-        # Where they are equal there is no minconn.
-        server.line.minconn = max(0, int(text))
-    server.maxconn = max(0, int(text))
-    server.backend.dispatch()
-    return ""
+    return limit(server, words[1] if len(words) > 1 else "")
 
 
 @command("shutdown sessions server", source="9.3", level="admin")

@@ -197,8 +197,8 @@ def show_errors(view: View, words: list[str]) -> str | Iterator[str]:
         named = view.frontends.get(words[0]) or view.backends.get(words[0])
         if named is not None:
             wanted = named.config.id
-        elif words[0].lstrip("+-").isdecimal():
-            wanted = int(words[0]) if int(words[0]) >= 0 else None
+        elif words[0].removeprefix("-").isdecimal():
+            wanted = number(words[0]) if number(words[0]) >= 0 else None
         else:
             return error("No such proxy.\n")
     which = words[1] if len(words) > 1 else ""
@@ -233,5 +233,6 @@ def _error(kept: Invalid, kind: str, bufsize: int) -> Iterator[str]:
     yield f", {named}, event #{kept.number}, src {ip.text(kept.client)}:{kept.client_port}\n"
     yield f"  buffer starts at 0 (including 0 out), {max(0, bufsize - len(kept.raw))} free,\n"
     yield f"  len {len(kept.raw)}, wraps at {bufsize - 48}, error at position {kept.at}\n"
-    yield f"  reason: {kept.reason}\n  \n"
+    # What h11 says shows bytes as Python writes them; they follow in the dump.
+    yield f"  reason: {kept.reason.partition(': bytearray(')[0]}\n  \n"
     yield from text_lines(kept.raw)

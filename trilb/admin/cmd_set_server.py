@@ -7,10 +7,11 @@ import socket
 from collections.abc import Callable
 
 from trilb.admin.cmd_resolvers import set_fqdn
-from trilb.admin.cmd_servers import find_server, weigh
+from trilb.admin.cmd_servers import find_server
 from trilb.admin.commands import View, command
 from trilb.base import ip
 from trilb.health import moves, states
+from trilb.health.weights import weigh
 from trilb.live.server import MAINT, Server
 
 Setting = Callable[[View, Server, list[str]], str]

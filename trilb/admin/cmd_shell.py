@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from trilb.admin.caller import Caller, Mode, Said, error, info
 from trilb.admin.commands import View, command, help_text
 from trilb.admin.shell import pause
+from trilb.base.address import Family
 from trilb.base.diagnostic import Refused
 from trilb.base.units import milliseconds
 from trilb.config.model import Socket
@@ -120,8 +121,8 @@ def expert_mode(view: View, words: list[str], caller: Caller) -> str:
 
 def called(line: Socket) -> str:
     """A `stats socket` as `show cli sockets` and the variable HAPROXY_CLI name it."""
-    address = str(line.address)
-    return f"unix@{address}" if address.startswith("/") else address
+    prefix = {Family.UNIX: "unix@", Family.IPV4: "ipv4@", Family.IPV6: "ipv6@"}.get(line.address.family, "")
+    return f"{prefix}{line.address}"
 
 
 @command("show cli sockets", source="9.3", level="user")

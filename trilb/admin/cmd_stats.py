@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from trilb.admin import formats, info, views
+from trilb.admin import formats, info, stats_file, views
 from trilb.admin.commands import Answer, View, command
 from trilb.admin.figures import Moment
 from trilb.admin.views import Selection
@@ -27,6 +27,8 @@ def show_info(view: View, words: list[str]) -> str:
 def show_stat(view: View, words: list[str], level: str) -> Answer:
     """show stat [desc|json|no-maint|typed|up]* : report counters for each proxy and server"""
     if words[:1] == ["domain"]:
+        if words[1:2] == ["resolvers"]:
+            return "".join(_resolvers(view))
         if words[1:2] != ["proxy"]:
             return "Invalid statistics domain.\n"
         words = words[2:]
@@ -46,6 +48,20 @@ def show_stat(view: View, words: list[str], level: str) -> Answer:
     return views.csv(found_rows)
 
 
+_RESOLVERS = (
+    "sent snd_error valid update cname cname_error any_err nx timeout refused other invalid too_big truncated outdated"
+).split()
+
+
+def _resolvers(view: View) -> Iterator[str]:
+    """A row for each nameserver, in CSV."""
+    yield f"# id,pid,{','.join(_RESOLVERS).replace('snd_error', 'send_error')},\n"
+    for section in view.resolvers.values():
+        for nameserver in section.nameservers:
+            counted = ",".join(str(nameserver.counters.get(name, 0)) for name in _RESOLVERS)
+            yield f"{nameserver.name},{section.name},{counted},\n"
+
+
 def _number(word: str) -> int:
     """What is no number is 0, and selects nothing."""
     return int(word) if _NUMBER.match(word) else 0
@@ -63,6 +79,12 @@ def _proxy(view: View, word: str) -> int | None:
 def show_schema(view: View, words: list[str]) -> str:
     """show schema json: report schema used for stats"""
     return formats.schema()
+
+
+@command("dump stats-file", source="9.3", level="user")
+def dump_stats_file(view: View, words: list[str]) -> Answer:
+    """dump stats-file : dump counters as a file that `stats-file` reads"""
+    return stats_file.dump(view)
 
 
 @command("clear counters", source="9.3", level="operator", allowed=True)

@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from trilb.admin.caller import error
 from trilb.admin.commands import View, command
 from trilb.base import ip
 from trilb.base.schema import TYPES
+from trilb.base.units import saturated
 from trilb.tables.columns import Mark, Rate, Tally
 from trilb.tables.store import Table
 
@@ -82,9 +84,9 @@ def _read_key(table: Table, text: str) -> bytes:
             raise _Answer("Invalid key\n")
         return key
     if kind == "integer":
-        if not text.lstrip("-").isdecimal():
+        if not text.removeprefix("-").isdecimal():
             raise _Answer("Invalid key\n")
-        return table.key(int(text)) or b""
+        return table.key(saturated(text)) or b""
     if kind == "binary":
         try:
             return table.key(bytes.fromhex(text)) or b""
@@ -136,7 +138,7 @@ def _column(table: Table, word: str, known: str) -> Tally | Rate | Mark:
     columns = table.columns.get(match[1])
     if columns is None:
         raise _Answer(f"{known}Data type not stored in this table\n")
-    index = int(match[2] or 0)
+    index = saturated(match[2] or "0")
     if (TYPES[match[1]].array and match[2] is None and len(columns) > 1) or index >= len(columns):
         raise _Answer(f"{known}Data type is an array of {len(columns)} elements, write data.{match[1]}[<index>]\n")
     return columns[index]
@@ -155,9 +157,9 @@ def _filters(table: Table, words: list[str]) -> list[_Filter]:
             names = ", ".join(f'"{name}"' for name in _OPERATORS)
             raise _Answer(f"{called}Require and operator among {names}\n")
         text = words[at + 2] if at + 2 < len(words) else ""
-        if not text.lstrip("-").isdecimal():
+        if not text.removeprefix("-").isdecimal():
             raise _Answer(f"{called}Require a valid integer value to compare against\n")
-        found.append(_Filter(column, test, int(text)))
+        found.append(_Filter(column, test, saturated(text)))
     return found
 
 
@@ -236,7 +238,7 @@ def show_table(view: View, words: list[str], level: str) -> Iterator[str]:
         if found or not single:
             yield text
     except _Answer as answer:
-        yield str(answer)
+        yield error(str(answer))
 
 
 @command("set table", source="9.3", level="operator")
@@ -268,14 +270,14 @@ def set_table(view: View, words: list[str]) -> str:
             text = words[at + 1] if at + 1 < len(words) else ""
             if column is table.server_key and text:
                 table.set_mark(table.server_key, row, table.server_number("" if text == "-" else text))
-            elif not text.lstrip("-").isdecimal():
+            elif not text.removeprefix("-").isdecimal():
                 return "Require a valid integer value to store\n"
             elif isinstance(column, Mark):
-                table.set_mark(column, row, int(text) & 0xFFFFFFFF)
+                table.set_mark(column, row, saturated(text) & 0xFFFFFFFF)
             else:
-                column.write(row, int(text), now_ms)
+                column.write(row, saturated(text), now_ms)
     except _Answer as answer:
-        return str(answer)
+        return error(str(answer))
     return ""
 
 
@@ -296,4 +298,4 @@ def clear_table(view: View, words: list[str]) -> Iterator[str]:
         if held and words[1:2] in (["key"], ["ptr"]):
             yield "Entry currently in use, cannot remove\n"
     except _Answer as answer:
-        yield str(answer)
+        yield error(str(answer))

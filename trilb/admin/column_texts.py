@@ -147,7 +147,7 @@ agg_check_status B MGP u32 Backend's aggregated gauge of servers' state check st
 """HAProxy 2.6's, in its order. Programs read them by position."""
 
 NEWER = """
-srid S CGS u32 Server id revision: how many servers had this id before
+srid S CGS u32 Server id revision
 sess_other F MCP u64 Total number of sessions other than HTTP since process started
 h1_sess F MCP u64 Total number of HTTP/1 sessions since process started
 h2_sess F MCP u64 Total number of HTTP/2 sessions since process started

@@ -5,10 +5,10 @@ A command is a function of the view and its words; it answers text without the b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from trilb.admin.caller import Caller, error, info
+from trilb.admin.caller import Caller, Said, error, info
 from trilb.admin.shell import Answer as Answer
 from trilb.admin.usages import usage
 from trilb.admin.words import nearest_lines, split_words
@@ -17,6 +17,7 @@ from trilb.config.model import Config, Expr, Format
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import Server
+from trilb.logs.sinks import Channels
 from trilb.resolve.run import Resolvers
 from trilb.samples.references import Store
 from trilb.tables.store import Table
@@ -65,13 +66,15 @@ class View(Protocol):
     tls: TlsStore
     bindings: dict[int, Binding]
     """The TLS of bind lines, by their `id()`."""
+    channels: Channels
+    """Where logs go."""
     resolvers: dict[str, Resolvers]
     sections: list[Any]
     """Peers sections, each a `SectionView` of admin/cmd_peers.py."""
     gates: list[Gate]
     """The listening sockets of frontends; the worker fills it in."""
-    warnings: list[Any]
-    """What load had to say: places and texts."""
+    startup: Sequence[str]
+    """What was said while starting, line by line."""
 
     def open_anew(self, server: Server) -> None:
         """Whether a server's connections are secured changed."""
@@ -97,6 +100,12 @@ Command = Callable[..., Answer]
 the Caller."""
 commands: Registry[Command] = Registry("command")
 command = commands.register
+_SILENT = frozenset(f"{verb} {what}" for verb in ("enable", "disable") for what in ("agent", "health", "server")) | {
+    "set weight",
+    "set maxconn server",
+    "shutdown sessions server",
+}
+"""Commands that say nothing when they are obeyed: what they say is an error."""
 _SHELL_HELP = {
     "help [<command>]": "list matching or all commands",
     "prompt": "toggle interactive mode with prompt",
@@ -128,7 +137,10 @@ def execute(view: View, caller: Caller | str, text: str, payload: str = "") -> A
             return entry.factory(view, words[count:], caller.level)
         if facts.get("caller"):
             return entry.factory(view, words[count:], caller)
-        return entry.factory(view, words[count:])
+        answer = entry.factory(view, words[count:])
+        if name in _SILENT and isinstance(answer, str) and answer and not isinstance(answer, Said):
+            return error(answer)
+        return answer
     return info(help_text(words, wanted=False))
 
 

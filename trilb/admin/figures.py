@@ -14,10 +14,10 @@ from typing import Any
 from trilb.config.model import Mode
 from trilb.health.results import CODED, WORDS
 from trilb.live.check import Check
-from trilb.live.counters import SAMPLES, Counters
+from trilb.live.counters import Counters
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend, Listener
-from trilb.live.server import MAINT, Server
+from trilb.live.server import DRAIN, MAINT, RAMP, STARTING, STOPPED, Server
 
 Getters = dict[str, Callable[[Any, "Moment"], str | int | None]]
 
@@ -25,11 +25,27 @@ Getters = dict[str, Callable[[Any, "Moment"], str | int | None]]
 class Moment:
     """When, and for whom: `legends` shows addresses, cookies and algorithms (operators, `stats show-legends`)."""
 
-    __slots__ = ("legends", "now")
+    __slots__ = ("_private", "_process", "legends", "now")
 
     def __init__(self, process: ProcessState, *, legends: bool = True) -> None:
         self.now = process.clock.now
         self.legends = legends
+        self._process = process
+        self._private: dict[Server, int] | None = None
+
+    def private(self, server: Server) -> int:
+        """Connections to a server that sessions keep for themselves (`http-reuse never`); they are counted once."""
+        if self._private is None:
+            self._private = {}
+            for each in self._process.sessions:
+                kept = each.session.private
+                if kept is not None:
+                    self._private[kept[0]] = self._private.get(kept[0], 0) + 1
+        return self._private.get(server, 0)
+
+
+_WRAPPED = 2**64 - 1
+"""HAProxy writes a duration that is not known, -1, without its sign."""
 
 
 def _counted(names: str) -> Getters:
@@ -83,14 +99,12 @@ def _last(thing: Any, moment: Moment) -> int:
 
 
 def _average(name: str) -> Callable[[Any, Moment], int]:
-    """An average over the last requests, of as many as there were."""
+    """An average over the last requests, of as many as there were, rounded up as HAProxy's are."""
 
     def read(thing: Any, moment: Moment) -> int:
         counters: Counters = thing.counters
-        count = counters.req_tot if _config(thing).mode is Mode.HTTP else counters.lbtot
-        window = min(count, SAMPLES) or SAMPLES
         total: int = getattr(counters, name)
-        return (total + window - 1) // window
+        return -(-total // (counters.timed or 1))
 
     return read
 
@@ -114,12 +128,28 @@ _MODE: Getters = {
 }
 _COMPRESSION = "comp_in comp_out comp_byp comp_rsp"
 _CACHE = "cache_lookups cache_hits"
-_MUXES = (
-    "h2_headers_rcvd h2_data_rcvd h2_settings_rcvd h2_rst_stream_rcvd h2_goaway_rcvd h2_detected_conn_protocol_errors "
-    "h2_detected_strm_protocol_errors h2_rst_stream_resp h2_goaway_resp h2_open_connections h2_backend_open_streams "
-    "h2_total_connections h2_backend_total_streams h1_open_connections h1_open_streams h1_total_connections "
-    "h1_total_streams h1_bytes_in h1_bytes_out h1_spliced_bytes_in h1_spliced_bytes_out"
-)
+_UNCOUNTED: Getters = {
+    name: lambda thing, moment: None
+    for name in (
+        "h2_headers_rcvd h2_data_rcvd h2_settings_rcvd h2_rst_stream_rcvd h2_goaway_rcvd "
+        "h2_detected_conn_protocol_errors h2_detected_strm_protocol_errors h2_rst_stream_resp h2_goaway_resp "
+        "h2_backend_open_streams h1_open_streams h1_bytes_in h1_bytes_out h1_spliced_bytes_in h1_spliced_bytes_out"
+    ).split()
+}
+"""Frames and raw bytes are not counted: their fields are empty."""
+
+
+def _in_http(read: Callable[[Counters], int]) -> Callable[[Any, Moment], int]:
+    """0 in other modes."""
+    return lambda thing, moment: read(thing.counters) if _config(thing).mode is Mode.HTTP else 0
+
+
+_MUXES: Getters = {
+    **_UNCOUNTED,
+    "h2_open_connections": lambda thing, moment: thing.counters.h2_open,
+    "h2_total_connections": lambda thing, moment: thing.counters.h2_sess,
+    "h2_backend_total_streams": lambda thing, moment: thing.counters.h2_req,
+}
 
 
 # -- frontends and their sockets -------------------------------------------------------------------------------------
@@ -146,7 +176,10 @@ _FRONTEND: Getters = {
     **_http_only(_counted("intercepted")),
     **_zero(_COMPRESSION),
     **_http_only(_zero(_CACHE)),
-    **_zero(_MUXES),
+    **_MUXES,
+    "h1_open_connections": _in_http(lambda counters: counters.scur - counters.h2_open),
+    "h1_total_connections": _in_http(lambda counters: counters.stot - counters.h2_sess),
+    "h1_total_streams": _in_http(lambda counters: counters.streams),
     "pxname": lambda front, moment: front.name,
     "svname": lambda front, moment: "FRONTEND",
     "slim": lambda front, moment: front.maxconn,
@@ -172,6 +205,10 @@ _FRONTEND: Getters = {
 }
 
 
+_PROTOCOLS = {"u": "unix_stream", "[": "tcpv6"}
+"""By how the address of a socket begins."""
+
+
 def _socket_state(listener: Listener, moment: Moment) -> str:
     if listener.frontend.stopped:
         return "WAITING"
@@ -189,7 +226,7 @@ _LISTENER: Getters = {
     "sid": lambda listener, moment: listener.id,
     "type": lambda listener, moment: 3,
     "addr": lambda listener, moment: listener.address if moment.legends else None,
-    "proto": lambda listener, moment: "unix" if listener.address == "unix" else "tcp",
+    "proto": lambda listener, moment: _PROTOCOLS.get(listener.address[0], "tcpv4"),
 }
 
 # -- servers and backends --------------------------------------------------------------------------------------------
@@ -219,8 +256,8 @@ def _checked(part: str, read: Callable[[Check], str | int | None]) -> Callable[[
 def _checks(part: str, prefix: str, last: str) -> Getters:
     named: dict[str, Callable[[Check], str | int | None]] = {
         f"{prefix}_status": lambda check: f"* {check.status}" if check.busy else check.status,
-        f"{prefix}_code": lambda check: check.code if check.status in CODED else None,
-        f"{prefix}_duration": lambda check: check.duration if check.duration >= 0 else None,
+        f"{prefix}_code": lambda check: check.code & 0xFFFFFFFF if check.status in CODED else None,
+        f"{prefix}_duration": lambda check: None if check.status in ("UNK", "INI") else check.duration & _WRAPPED,
         f"{prefix}_desc": lambda check: WORDS.get(check.status, check.status),
         f"{prefix}_rise": lambda check: check.rise,
         f"{prefix}_fall": lambda check: check.fall,
@@ -231,15 +268,31 @@ def _checks(part: str, prefix: str, last: str) -> Getters:
 
 
 def _if_checked(get: Callable[[Any, Moment], str | int | None]) -> Callable[[Any, Moment], str | int | None]:
-    return lambda server, moment: get(server, moment) if server.check is not None else None
+    return lambda server, moment: get(server, moment) if server.check is not None and server.check.enabled else None
 
 
 def _queue_length(thing: Any, moment: Moment) -> int:
     return len(thing.queue)
 
 
+def _throttle(server: Server) -> int | None:
+    """The percentage of its weight that a server has which is coming back."""
+    if server.operation != STARTING or server.admin & (MAINT | DRAIN) or not server.weight:
+        return None
+    return server.ramp * 100 // RAMP
+
+
 def _downtime(server: Server, moment: Moment) -> int:
-    return 0
+    """Seconds it was down, this time included."""
+    down = moment.now - server.last_change if server.operation == STOPPED else 0.0
+    return int(server.down_seconds + down)
+
+
+def _backend_downtime(backend: Backend, moment: Moment) -> int | None:
+    if not backend.servers:
+        return None
+    down = 0.0 if any(server.effective for server in backend.servers) else moment.now - backend.last_change
+    return int(backend.down_seconds + down)
 
 
 _SERVER: Getters = {
@@ -256,7 +309,7 @@ _SERVER: Getters = {
     "scur": lambda server, moment: server.used,
     "slim": lambda server, moment: server.maxconn or None,
     "status": lambda server, moment: server.status(),
-    "weight": lambda server, moment: server.weight,
+    "weight": lambda server, moment: -(-server.weight * server.ramp // RAMP),
     "act": lambda server, moment: int(not server.line.backup),
     "bck": lambda server, moment: int(server.line.backup),
     "chkfail": _if_checked(_counter("chkfail")),
@@ -266,31 +319,29 @@ _SERVER: Getters = {
     "qlimit": lambda server, moment: server.line.maxqueue or None,
     "iid": lambda server, moment: server.backend.config.id,
     "sid": lambda server, moment: server.id,
-    "throttle": lambda server, moment: None,
-    "tracked": lambda server, moment: _tracked(server),
+    "throttle": lambda server, moment: _throttle(server),
+    "hanafail": lambda server, moment: server.counters.hanafail if server.observer is not None else None,
+    "tracked": lambda server, moment: server.via or None,
     "type": lambda server, moment: 2,
     "rate": _rate("rate"),
     "rate_max": _counter("rate.highest"),
-    "hanafail": lambda server, moment: None,
     "lastsess": _last,
     "addr": lambda server, moment: address(server) if moment.legends else None,
-    "cookie": lambda server, moment: server.line.cookie if moment.legends else None,
+    "cookie": lambda server, moment: (
+        server.cookie.decode("latin-1") if moment.legends and server.cookie is not None else None
+    ),
     "connect": _counter("conn_tot"),
     "srv_icur": lambda server, moment: len(server.idle),
     "src_ilim": lambda server, moment: server.line.pool_max_conn if server.line.pool_max_conn >= 0 else None,
     "idle_conn_cur": lambda server, moment: sum(not idle.reused for idle in server.idle),
     "safe_conn_cur": lambda server, moment: sum(idle.reused for idle in server.idle),
     "used_conn_cur": lambda server, moment: server.used,
-    "need_conn_est": lambda server, moment: server.counters.smax,
+    "need_conn_est": lambda server, moment: server.counters.needed,
     "uweight": lambda server, moment: server.weight,
-    "srid": lambda server, moment: 0,
-    "priv_idle_cur": lambda server, moment: 0,
+    # Nobody keeps count of how many servers had an id before.
+    "srid": lambda server, moment: None,
+    "priv_idle_cur": lambda server, moment: moment.private(server),
 }
-
-
-def _tracked(server: Server) -> str | None:
-    track = server.line.track
-    return None if not track else track if "/" in track else f"{server.backend.name}/{track}"
 
 
 def _usable(*, backup: bool) -> Callable[[Backend, Moment], int]:
@@ -310,7 +361,12 @@ _BACKEND: Getters = {
     **_http_only(_counted("req_tot")),
     **_zero(_COMPRESSION),
     **_http_only(_zero(_CACHE)),
-    **_zero(_MUXES),
+    **_MUXES,
+    "h1_open_connections": lambda back, moment: (
+        sum(len(server.idle) + server.used for server in back.servers) if back.config.mode is Mode.HTTP else 0
+    ),
+    "h1_total_connections": _in_http(lambda counters: counters.conn_tot - counters.h2_sess),
+    "h1_total_streams": _in_http(lambda counters: counters.conn_tot + counters.reuse - counters.h2_req),
     # HAProxy's fields are for its exporter, which counts itself; elsewhere they are 0 (observed).
     **_zero("agg_server_status agg_server_check_status agg_check_status"),
     "pxname": lambda back, moment: back.name,
@@ -321,8 +377,8 @@ _BACKEND: Getters = {
     "weight": lambda back, moment: sum(server.effective for server in back.usable()),
     "act": _usable(backup=False),
     "bck": _usable(backup=True),
-    "lastchg": lambda back, moment: _since(back.counters.lastchg, moment),
-    "downtime": lambda back, moment: 0 if back.servers else None,
+    "lastchg": lambda back, moment: _since(back.last_change, moment),
+    "downtime": _backend_downtime,
     "iid": lambda back, moment: back.config.id,
     "sid": lambda back, moment: 0,
     "type": lambda back, moment: 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,20 +13,46 @@ import trio
 from trilb import HAPROXY_VERSION, RELEASE_DATE, __version__
 from trilb.admin import formats, info_texts
 from trilb.admin.columns import entries
+from trilb.base.proc import ProcFile
 from trilb.config.model import Config
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
+from trilb.logs.sinks import Channels
 from trilb.samples import regex
+
+_STATM = ProcFile("/proc/self/statm")
 
 
 class Asked(Protocol):
     """What is looked at."""
 
-    config: Config
-    process: ProcessState
-    frontends: dict[str, Frontend]
-    backends: dict[str, Backend]
-    sections: list[Any]
+    @property
+    def config(self) -> Config:
+        """What was configured."""
+
+    @property
+    def process(self) -> ProcessState:
+        """Its totals."""
+
+    @property
+    def frontends(self) -> Mapping[str, Frontend]:
+        """By name."""
+
+    @property
+    def backends(self) -> Mapping[str, Backend]:
+        """By name."""
+
+    @property
+    def channels(self) -> Channels:
+        """Where logs go."""
+
+    @property
+    def resolvers(self) -> Mapping[str, Any]:
+        """Sections of nameservers, by name."""
+
+    @property
+    def sections(self) -> Sequence[Any]:
+        """Peers sections, as `show peers` sees them."""
 
 
 Value = str | int | float
@@ -48,9 +74,11 @@ def _descriptors(asked: Asked) -> int:
 
 
 def _memory(asked: Asked) -> int:
-    """Bytes of memory in use: what HAProxy's pools hold is here the whole process."""
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
+    """Bytes of memory in use: what HAProxy's pools hold is here the whole process. 0 where the system does not tell."""
+    try:
+        return int(_STATM.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _reused(asked: Asked) -> int:
@@ -67,6 +95,19 @@ def _sockets(asked: Asked) -> int:
 def _peers(asked: Asked) -> int:
     """Peers there is a link to."""
     return sum(peer.state != "down" and not peer.local for section in asked.sections for peer in section.peers())
+
+
+_UNRESOLVED = ("any_err", "nx", "timeout", "refused", "other", "invalid", "cname_error")
+"""Counters of a nameserver that tell of an answer without an address."""
+
+
+def _unresolved(asked: Asked) -> int:
+    return sum(
+        server.counters.get(name, 0)
+        for section in asked.resolvers.values()
+        for server in section.nameservers
+        for name in _UNRESOLVED
+    )
 
 
 def _tasks(asked: Asked) -> int:
@@ -94,7 +135,8 @@ def _highest(name: str) -> Getter:
 
 
 _VALUES: Mapping[str, Getter] = {
-    "Name": lambda asked: "trilb",
+    # Programs look at it before they do anything (haproxyadmin); the version says who answers.
+    "Name": lambda asked: "HAProxy",
     "Version": lambda asked: f"{HAPROXY_VERSION}-trilb{__version__}",
     "Release_date": lambda asked: RELEASE_DATE,
     "Nbthread": lambda asked: 1,
@@ -118,11 +160,16 @@ _VALUES: Mapping[str, Getter] = {
     "MaxConnRate": _highest("conn_rate"),
     "SessRate": _rate("conn_rate"),
     "MaxSessRate": _highest("conn_rate"),
+    "ConnRateLimit": _process("conn_limit"),
+    "SessRateLimit": _process("sess_limit"),
+    "SslRateLimit": _process("tls_limit"),
     "SslRate": _rate("tls_rate"),
     "MaxSslRate": _highest("tls_rate"),
     "SslFrontendKeyRate": _rate("tls_key_rate"),
     "SslFrontendMaxKeyRate": _highest("tls_key_rate"),
     "SslFrontendSessionReuse_pct": _reused,
+    "SslBackendKeyRate": _rate("tls_back_rate"),
+    "SslBackendMaxKeyRate": _highest("tls_back_rate"),
     "ZlibMemUsage": lambda asked: None,
     "MaxZlibMemUsage": lambda asked: None,
     "Tasks": _tasks,
@@ -135,6 +182,9 @@ _VALUES: Mapping[str, Getter] = {
     "Listeners": _sockets,
     "ActivePeers": _peers,
     "ConnectedPeers": _peers,
+    "DroppedLogs": lambda asked: asked.channels.dropped,
+    "FailedResolutions": _unresolved,
+    "BytesOutRate": _process("bytes_rate"),
     "TotalBytesOut": lambda asked: sum(front.counters.bout for front in asked.frontends.values()),
     "Build info": lambda asked: f"{HAPROXY_VERSION}-trilb{__version__}",
     "PoolAlloc_bytes": _memory,
@@ -143,8 +193,9 @@ _VALUES: Mapping[str, Getter] = {
     "Tainted": lambda asked: "0",
     "RegexOverruns": lambda asked: regex.overruns,
     "SessionFaults": _process("faults"),
+    "FailedSslConns": _process("tls_failed"),
 }
-"""What is not here is never more than 0: the feature does not exist, or has no limit."""
+"""What is not here is 0: the feature does not exist, has no limit, or (pipes, OpenSSL's own cache) is not counted."""
 
 
 @dataclass(frozen=True, slots=True)

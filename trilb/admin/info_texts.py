@@ -89,5 +89,6 @@ Tainted SGP str Experimental features used
 OWN = """
 RegexOverruns MCP u32 Number of regular expressions that were given up because they took too long
 SessionFaults MCP u32 Number of sessions that were ended by a fault of the program
+FailedSslConns MCP u32 Number of handshakes with clients that failed
 """
 """What only trilb counts."""

@@ -74,12 +74,11 @@ def step(
         allowed = any(when(stream) for when in admin)
         if head.method == b"POST":
             if not allowed or not page_change.ours(head):
-                return NeedBody(0, lambda body: _see(uri, asked, "DENY"))
+                return NeedBody(0, lambda body: _see(stream, uri, asked, "DENY"))
             # The head takes its part of the buffer.
             room = most - 1 - sum(len(name) + len(value) for name, value in head.fields)
-            return NeedBody(max(room, 0), lambda body: changed(asked, body))
-        # HAProxy counts its own pages as served: times are set, the log names <STATS>.
-        stream.dispatched = stream.connected = stream.responded = stream.received
+            return NeedBody(max(room, 0), lambda body: changed(stream, asked, body))
+        _served(stream)
         found = rows(
             _Shown(view, scope, asked),
             Moment(view.process, legends=stats.show_legends),
@@ -92,29 +91,30 @@ def step(
         fields = [_NO_CACHE, (b"content-type", kind)]
         if stats.refresh and asked.refresh:
             fields.append((b"refresh", b"%d" % stats.refresh))
-        return Compose(_in_pieces(write(found, stats.show_modules)), lambda body: _reply(fields, body))
+        return Compose(_in_pieces(write(found)), lambda body: _reply(fields, body))
 
-    def changed(asked: Asked, body: bytes | None) -> Reply:
+    def changed(stream: Stream, asked: Asked, body: bytes | None) -> Reply:
         if body is None:
-            return _see(uri, asked, "EXCD")
+            return _see(stream, uri, asked, "EXCD")
         form = page_change.parse(body)
         backend = page_change.find(form, view.backends)
         if backend is not None and scope and backend.name not in scope:
-            return _see(uri, asked, "DENY")
+            return _see(stream, uri, asked, "DENY")
         if form.ask and form.action in page_change.DESTRUCTIVE and backend is not None and form.servers:
+            _served(stream)
             text = page_html.confirmation(stats, asked, form, backend)
             return _reply([_NO_CACHE, *page_html.FIELDS], text.encode("utf-8", "replace"))
-        return _see(uri, asked, page_change.change(form, backend, view.process.clock.now))
+        return _see(stream, uri, asked, page_change.change(form, backend, view.process.clock.now))
 
     return run
 
 
-Write = Callable[[Iterator[Row], bool], Iterator[str]]
+Write = Callable[[Iterator[Row]], Iterator[str]]
 _FORMATS: dict[str, tuple[bytes, Write]] = {
-    "csv": (b"text/plain", lambda found, modules: csv(found, modules=modules)),
-    "typed": (b"text/plain", lambda found, modules: formats.typed(found)),
-    "json": (b"application/json", lambda found, modules: formats.as_json(found)),
-    "json-schema": (b"application/json", lambda found, modules: iter((formats.schema(),))),
+    "csv": (b"text/plain", csv),
+    "typed": (b"text/plain", formats.typed),
+    "json": (b"application/json", formats.as_json),
+    "json-schema": (b"application/json", lambda found: iter((formats.schema(),))),
 }
 
 
@@ -150,8 +150,14 @@ def _reply(fields: list[Field], body: bytes) -> Reply:
     return Reply(200, [*fields, (b"content-length", b"%d" % len(body))], body)
 
 
-def _see(uri: bytes, asked: Asked, outcome: str) -> Reply:
+def _served(stream: Stream) -> None:
+    # HAProxy counts its own pages as served: times are set, the log names <STATS>.
+    stream.dispatched = stream.connected = stream.responded = stream.received
+
+
+def _see(stream: Stream, uri: bytes, asked: Asked, outcome: str) -> Reply:
     """Send the browser to the page with the outcome: reloading it does nothing twice."""
+    _served(stream)
     where = uri + asked.words(outcome=outcome, no_maint=False).encode()
     fields = [_NO_CACHE, (b"content-type", b"text/plain"), (b"content-length", b"0"), (b"location", where)]
     return Reply(303, fields)

@@ -139,6 +139,8 @@ def _top(stats: Stats, view: View, asked: Asked, node: str | None) -> str:
         ("requests a second", f"{process.req_rate.read(now)} <span class=d>max {process.req_rate.highest}</span>"),
         ("requests", short(process.cum_req)),
         ("process", str(process.pid)),
+        # netdata looks for these very words in HAProxy's page.
+        ("load", f"<span class=d>idle = {process.idle} %</span>"),
     )
     listed = "".join(f"<div><dt>{label}<dd>{value}</div>" for label, value in figures)
     return (
@@ -221,7 +223,7 @@ def _heading(name: str, lines: list[Row], stats: Stats, asked: Asked, *, admin: 
 
 def _line(row: Row, view: View, stats: Stats, *, admin: bool) -> str:
     ring = view.history.of(row.thing) if row.kind != "L" else None
-    return draw(row, ring, admin=admin, legends=stats.show_legends)
+    return draw(row, ring, admin=admin, legends=stats.show_legends, modules=stats.show_modules)
 
 
 def _options() -> str:

@@ -10,6 +10,7 @@ from html import escape
 from itertools import pairwise
 from typing import NamedTuple
 
+from trilb.admin.columns import MODULES
 from trilb.admin.history import POINTS, Ring
 from trilb.admin.views import Row
 
@@ -219,7 +220,7 @@ def _weight(row: Row) -> str:
     return _number(row["weight"]) + slow
 
 
-def _name(row: Row, *, admin: bool, legends: bool) -> str:
+def _name(row: Row, *, admin: bool, legends: bool, more: str = "") -> str:
     kind, name = row.kind, escape(str(row["svname"]))
     box = ""
     if kind == "S" and admin:
@@ -229,7 +230,7 @@ def _name(row: Row, *, admin: bool, legends: bool) -> str:
     if legends:
         for value in (row["addr"], row["cookie"] and f"cookie {row['cookie']}"):
             text += f" <span class=d>{escape(str(value))}</span>" if value else ""
-    return f"<th scope=row>{box}{text}"
+    return f'<th scope=row title="{escape(more)}">{box}{text}' if more else f"<th scope=row>{box}{text}"
 
 
 def _time(row: Row) -> str:
@@ -238,7 +239,13 @@ def _time(row: Row) -> str:
     return _number(value, f"{parts}, total {value} ms" if isinstance(value, int) else "")
 
 
-def draw(row: Row, ring: Ring | None, *, admin: bool, legends: bool) -> str:
+def _modules(row: Row) -> str:
+    """What modules count, for whoever points at the row (`stats show-modules`)."""
+    counted = ((column.name, row.values[column.position]) for column in MODULES)
+    return "\n".join(f"{name} {value}" for name, value in counted if value is not None)
+
+
+def draw(row: Row, ring: Ring | None, *, admin: bool, legends: bool, modules: bool = False) -> str:
     """The whole row. Its `id` is what a live refresh knows it by."""
     key = state_of(str(row["status"]))
     kind = row.kind
@@ -248,7 +255,7 @@ def draw(row: Row, ring: Ring | None, *, admin: bool, legends: bool) -> str:
     return "".join(
         (
             f"<tr id=r{row['iid']}{kind}{row['sid']} class='{key} {kind}'>",
-            _name(row, admin=admin, legends=legends),
+            _name(row, admin=admin, legends=legends, more=_modules(row) if modules else ""),
             _state(row, key),
             _check(row),
             _weight(row) if kind in "SB" else "<td>",

@@ -11,13 +11,16 @@ import select
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from time import perf_counter
 from typing import Protocol
 
 import trio
+from trio.lowlevel import RunVar
 
 from trilb.admin import cmd_authorities as _cmd_authorities  # noqa: F401 (its import enters the commands)
 from trilb.admin import cmd_certificates as _cmd_certificates  # noqa: F401
+from trilb.admin import cmd_cookies as _cmd_cookies  # noqa: F401
 from trilb.admin import cmd_crt_lists as _cmd_crt_lists  # noqa: F401
 from trilb.admin import cmd_dynamic as _cmd_dynamic  # noqa: F401
 from trilb.admin import cmd_frontends as _cmd_frontends  # noqa: F401
@@ -34,7 +37,7 @@ from trilb.admin import cmd_stats as _cmd_stats  # noqa: F401
 from trilb.admin import cmd_tables as _cmd_tables  # noqa: F401
 from trilb.admin.caller import Caller
 from trilb.admin.commands import View, execute
-from trilb.admin.shell import Handover, Pause, Shell, prompt_of
+from trilb.admin.shell import Handover, Pause, Piece, Shell, prompt_of
 from trilb.config.model import Socket
 
 Give = Callable[[socket.socket], None]
@@ -42,8 +45,8 @@ Give = Callable[[socket.socket], None]
 _READ = 4096
 _PIECE = 16384
 """Bytes of an answer that are made before they are sent."""
-_STEPS = 64
-"""Pieces of an answer that are made before others get a turn, even when there is nothing to send."""
+_TURN = 0.0005
+"""Seconds after which others get a turn, even when there is little to send."""
 
 
 class RuntimeView(View, Protocol):
@@ -112,36 +115,50 @@ async def converse(runtime: RuntimeView, caller: Caller, stream: trio.SocketStre
 
 
 async def _answer(runtime: RuntimeView, shell: Shell, stream: trio.SocketStream) -> None:
-    """Send what is to be said, piece by piece. Raises TooSlowError when the client does not take it in time."""
-    ready: list[str] = []
-    size = steps = 0
-
-    async def send() -> None:
-        nonlocal size, steps
-        with trio.fail_after(shell.caller.timeout):
-            await stream.send_all("".join(ready).encode("latin-1", "replace"))
-        ready.clear()
-        size = steps = 0
-
-    for piece in shell.answers():
-        if isinstance(piece, str) and not isinstance(piece, Pause):
-            ready.append(piece)
-            size += len(piece)
-            steps += 1
-            if size >= _PIECE or steps >= _STEPS:
-                await send()
-            continue
-        if ready:
-            await send()
-        if isinstance(piece, Handover):
+    """Send what is to be said, turn by turn. Raises TooSlowError when the client does not take it in time."""
+    answers = shell.answers()
+    turn = _turns()
+    over = False
+    while not over:
+        async with turn:
+            text, deed, over = _make(answers)
+        if text:
+            with trio.fail_after(shell.caller.timeout):
+                await stream.send_all(text.encode("latin-1", "replace"))
+        if isinstance(deed, Handover):
             await _give(runtime, stream)
-        elif isinstance(piece, Pause):
-            await trio.sleep(piece.seconds)
+        elif isinstance(deed, Pause):
+            await trio.sleep(deed.seconds)
             if _gone(stream):
                 shell.caller.quitting = True
                 return
-    if ready:
-        await send()
+
+
+def _make(answers: Iterator[Piece]) -> tuple[str, Piece | None, bool]:
+    """One turn's worth of an answer; what is to be done behind it, if anything; whether that was all."""
+    ready: list[str] = []
+    size, since = 0, perf_counter()
+    for piece in answers:
+        if not isinstance(piece, str) or isinstance(piece, Pause):
+            return "".join(ready), piece, False
+        ready.append(piece)
+        size += len(piece)
+        if size >= _PIECE or perf_counter() - since >= _TURN:
+            return "".join(ready), None, False
+    return "".join(ready), None, True
+
+
+_lock: RunVar[trio.Lock] = RunVar("turns")
+
+
+def _turns() -> trio.Lock:
+    """What a client holds while an answer is made: one of them between two turns of traffic, however many there are."""
+    try:
+        return _lock.get()
+    except LookupError:
+        lock = trio.Lock()
+        _lock.set(lock)
+        return lock
 
 
 async def _give(runtime: RuntimeView, stream: trio.SocketStream) -> None:

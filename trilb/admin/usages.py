@@ -14,7 +14,10 @@ HELP: dict[str, tuple[str, str]] = {
         "add to crt-list file <list> a line <cert> or a payload",
     ),
     "clear acl": ("clear acl [@<ver>] <acl>", "clear the contents of this acl"),
-    "clear counters": ("clear counters [all]", "clear max statistics counters (or all counters)"),
+    "clear counters": (
+        "clear counters [all|server <bk>/<srv> [force]]",
+        "clear max statistics counters (or all counters)",
+    ),
     "clear map": ("clear map [@<ver>] <map>", "clear the contents of this map"),
     "clear table": ("clear table <table> [<filter>]*", "remove an entry from a table (filter: data/key)"),
     "commit acl": ("commit acl @<ver> <acl>", "commit the ACL at this version"),

@@ -77,14 +77,18 @@ ALL = Selection()
 
 
 def rows(shown: Shown, moment: Moment | None = None, which: Selection = ALL) -> Iterator[Row]:
-    """The rows asked for, proxies by id; a proxy's frontend, sockets, servers and backend, in this order."""
+    """The rows asked for, proxies as they stand in the configuration.
+
+    A proxy's frontend, sockets, servers and backend, in this order.
+    """
     moment = moment or Moment(shown.process)
-    proxies: dict[int, tuple[Frontend | None, Backend | None]] = {}
+    proxies: dict[tuple[int, int], tuple[Frontend | None, Backend | None]] = {}
     for frontend in shown.frontends.values():
-        proxies[frontend.config.id] = (frontend, None)
+        proxies[frontend.config.order, frontend.config.id] = (frontend, None)
     for backend in shown.backends.values():
-        proxies[backend.config.id] = (proxies.get(backend.config.id, (None, None))[0], backend)
-    for number, (front, back) in sorted(proxies.items()):
+        place = backend.config.order, backend.config.id
+        proxies[place] = (proxies.get(place, (None, None))[0], backend)
+    for (_, number), (front, back) in sorted(proxies.items(), key=lambda item: item[0]):
         if which.proxy not in (-1, number):
             continue
         if front is not None:
@@ -106,27 +110,24 @@ def rows(shown: Shown, moment: Moment | None = None, which: Selection = ALL) -> 
                 yield row
 
 
-def csv_header(*, modules: bool = True) -> str:
+def csv_header() -> str:
     """The first line; it ends in a comma, as every line does."""
-    names = [column.name for column in STATIC] + (["-", *(column.name for column in MODULES)] if modules else [])
+    names = [*(column.name for column in STATIC), "-", *(column.name for column in MODULES)]
     return f"# {','.join(names)},\n"
 
 
-def csv_line(row: Row, *, modules: bool = True) -> str:
+def csv_line(row: Row) -> str:
     """A row as CSV."""
     fields = [_field(value) for value in row.values]
-    if modules:
-        fields.insert(len(STATIC), "-")
-    else:
-        del fields[len(STATIC) :]
+    fields.insert(len(STATIC), "-")
     return ",".join(fields) + ",\n"
 
 
-def csv(found: Iterator[Row], *, modules: bool = True) -> Iterator[str]:
-    """Rows as CSV, line by line. The page shows what modules count only when asked to."""
-    yield csv_header(modules=modules)
+def csv(found: Iterator[Row]) -> Iterator[str]:
+    """Rows as CSV, line by line."""
+    yield csv_header()
     for row in found:
-        yield csv_line(row, modules=modules)
+        yield csv_line(row)
 
 
 def _field(value: Value | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from functools import lru_cache
 
 _COMMAND = re.compile(r"(?:[^\\;]|\\.|\\$)*")
 _WORD = re.compile(r"(?:[^\\\s]|\\.|\\$)+")
@@ -35,6 +35,10 @@ def payload_end(line: str) -> tuple[str, str | None]:
     return (line, None) if match is None else (line[: match.start()], match[1])
 
 
+_COMPARED = 60
+"""Letters of a wrong command that are looked at."""
+
+
 def nearest_lines(names: list[str], words: list[str]) -> list[str]:
     """Which of some command names begin with all the words; else at most five that are like them, in their order.
 
@@ -50,12 +54,13 @@ def nearest_lines(names: list[str], words: list[str]) -> list[str]:
         meant = found
     else:
         return meant
-    asked = _pairs(" ".join(words))
-    scores = {name: (asked - _pairs(name)).total() + (_pairs(name) - asked).total() for name in meant}
+    asked = _pairs(" ".join(words)[:_COMPARED])
+    scores = {name: len(asked ^ _pairs(name)) for name in meant}
     best = sorted(meant, key=lambda name: scores[name])[:5]
     return [name for name in meant if name in best and scores[name] <= 2 * scores[best[0]]]
 
 
-def _pairs(text: str) -> Counter[str]:
-    text = f" {text.lower()[:200]} "
-    return Counter(text[at : at + 2] for at in range(len(text) - 1))
+@lru_cache(maxsize=512)
+def _pairs(text: str) -> frozenset[str]:
+    text = f" {text.lower()} "
+    return frozenset(text[at : at + 2] for at in range(len(text) - 1))

@@ -28,7 +28,6 @@ _FUNCTIONS: dict[str, Callable[[bytes], int]] = {
     "crc32": hashes.crc32,
     "none": hashes.decimal,
 }
-_NODES_PER_WEIGHT = 16
 _M32 = 0xFFFFFFFF
 
 
@@ -103,11 +102,11 @@ class Ring:
         """Place the nodes anew; nodes of servers that stay do not move."""
         self._servers = servers
         self._single = servers[0] if len(servers) == 1 else None
-        self._weight = sum(server.effective for server in servers)
+        self._weight = sum(server.share for server in servers)
         placed: list[tuple[int, int, Server]] = []
         for server in servers:
             base = node_base(server)
-            for j in range(server.effective * _NODES_PER_WEIGHT):
+            for j in range(server.share):
                 placed.append((hashes.avalanche((base + j) & _M32), len(placed), server))
         placed.sort(key=lambda node: node[:2])
         self._nodes = [node[0] for node in placed]
@@ -148,7 +147,7 @@ class Ring:
         if factor:
             # No server may carry more than factor percent of its fair share of what runs, this one included.
             running = sum(s.used + len(s.queue) for s in self._servers) + 1
-            slots = -(-running * factor * server.effective // (100 * self._weight))
+            slots = -(-running * factor * server.share // (100 * self._weight))
             return server.used + len(server.queue) < max(1, slots)
         return True
 

@@ -12,10 +12,6 @@ from heapq import heapify, heappop, heappush
 from itertools import accumulate
 from math import gcd
 
-from trilb.balance.registry import algorithm, nothing
-from trilb.base.diagnostic import Refused
-from trilb.base.units import whole
-from trilb.config.model import Proxy
 from trilb.live.server import Server
 
 
@@ -23,8 +19,8 @@ def weighted_map(servers: list[Server]) -> list[Server]:
     """Servers repeated by weight over the shortest table that holds the proportions, interleaved evenly."""
     if not servers:
         return []
-    common = gcd(*(server.effective for server in servers))
-    weights = [server.effective // common for server in servers]
+    common = gcd(*(server.share for server in servers))
+    weights = [server.share // common for server in servers]
     total = sum(weights)
     scores = [0] * len(servers)
     table: list[Server] = []
@@ -55,10 +51,10 @@ class RoundRobin:
     def rebuild(self, servers: list[Server]) -> None:
         """Start anew over the servers that may be chosen."""
         self._servers = servers
-        self._total = sum(server.effective for server in servers)
+        self._total = sum(server.share for server in servers)
         self._rest = [0] * len(servers)
         self._turns: list[tuple[int, int, int, int]] = []
-        self._fresh = sorted(range(len(servers)), key=lambda i: (servers[i].effective, -i))
+        self._fresh = sorted(range(len(servers)), key=lambda i: (servers[i].share, -i))
         self._now = 0
         self._serial = 0
 
@@ -77,7 +73,7 @@ class RoundRobin:
             else:
                 turn, index = self._now, fresh.pop()
             server = servers[index]
-            weight = server.effective or 1
+            weight = server.share or 1
             step, rest = divmod(self._total, weight)
             rest += rests[index]
             if rest >= weight:
@@ -156,7 +152,7 @@ class LeastConnections:
     @staticmethod
     def _load(server: Server) -> float:
         inflight = server.used + len(server.queue)
-        return (inflight + 1) / server.effective if inflight and server.effective else 0.0
+        return (inflight + 1) / server.share if inflight and server.share else 0.0
 
     def moved(self, server: Server) -> None:
         """A connection to the server began or ended."""
@@ -229,7 +225,7 @@ class Random:
     def rebuild(self, servers: list[Server]) -> None:
         """Sum the weights."""
         self._servers = servers
-        self._bounds = list(accumulate(server.effective for server in servers))
+        self._bounds = list(accumulate(server.share for server in servers))
 
     def pick(self, key: bytes | int | None, avoid: Server | None) -> Server | None:
         """Draw; full servers count as never drawn while others have room."""
@@ -241,7 +237,7 @@ class Random:
             server = self._servers[bisect_right(self._bounds, self._random.random() * self._bounds[-1])]
             if server is avoid or (server.maxconn and not server.available()):
                 continue
-            load = (server.used + 1) / server.effective
+            load = (server.used + 1) / server.share
             if best is None or load < lowest:
                 best, lowest = server, load
         if best is not None:
@@ -251,39 +247,3 @@ class Random:
                 if (server is not avoid) is wanted and (not server.maxconn or server.available()):
                     return server
         return None
-
-
-@algorithm("roundrobin", source="balance", parse=nothing)
-def roundrobin(proxy: Proxy) -> RoundRobin:
-    """Turns by weight; weights may change while serving."""
-    return RoundRobin()
-
-
-@algorithm("static-rr", source="balance", parse=nothing)
-def staticrr(proxy: Proxy) -> StaticRoundRobin:
-    """Turns by weight over a fixed table."""
-    return StaticRoundRobin()
-
-
-@algorithm("leastconn", source="balance", parse=nothing)
-def leastconn(proxy: Proxy) -> LeastConnections:
-    """The server with the fewest connections."""
-    return LeastConnections()
-
-
-@algorithm("first", source="balance", parse=nothing)
-def first(proxy: Proxy) -> First:
-    """The first server with a free slot."""
-    return First()
-
-
-def _draws(words: list[str]) -> tuple[object, ...]:
-    if len(words) > 1:
-        raise Refused("'balance random' takes at most the number of draws: random(2)")
-    return (whole(words[0], 1, 1000, "'balance random' draws"),) if words and words[0] else (2,)
-
-
-@algorithm("random", source="balance", parse=_draws)
-def random(proxy: Proxy, draws: int) -> Random:
-    """The least loaded of `draws` random servers."""
-    return Random(draws)

@@ -11,6 +11,7 @@ from enum import Enum
 
 from trilb.base.diagnostic import Refused
 from trilb.base.ip import packed
+from trilb.base.units import saturated
 
 
 class Family(Enum):
@@ -34,21 +35,32 @@ class Address:
     port: int = 0
     offset: bool = False
     datagram: bool = False
+    filled: bool = False
+    """An abstract name that is filled up with zeros to the full length (`abns@`; `abnsz@` is as long as it is)."""
+
+    @property
+    def path(self) -> str:
+        """What a UNIX socket is bound to."""
+        if self.family is Family.ABSTRACT:
+            return "\0" + (self.host.ljust(_LONGEST_NAME, "\0") if self.filled else self.host)
+        return self.host
 
     def __str__(self) -> str:
         if self.family in (Family.UNIX, Family.ABSTRACT):
-            return self.host if self.family is Family.UNIX else f"abns@{self.host}"
+            return self.host if self.family is Family.UNIX else f"abns{'' if self.filled else 'z'}@{self.host}"
         if self.family is Family.FD:
             return f"fd@{self.host}"
         host = f"[{self.host}]" if self.family is Family.IPV6 and self.port else self.host
         return f"{host}:{self.port}" if self.port else host
 
 
-_PREFIX = re.compile(r"(?:(stream|dgram)\+)?(?:(ip|ipv4|ipv6|unix|abns|fd|tcp|tcp4|tcp6|udp|udp4|udp6|uxst|uxdg)@)?")
+_PREFIX = re.compile(r"(?:(stream|dgram)\+)?(?:(ip|ipv4|ipv6|unix|abnsz?|fd|tcp|tcp4|tcp6|udp|udp4|udp6|uxst|uxdg)@)?")
 _LONGEST_PATH = 97
 """The system allows 107; a socket is bound beside its name first, as HAProxy does."""
+_LONGEST_NAME = 107
+"""Of an abstract socket: the system's 108 bytes less the zero in front."""
 _PORT = re.compile(r"([+-])?(\d+)(?:-(\d+))?\Z")
-_UNSERVED = ("sockpair@", "rhttp@", "quic4@", "quic6@", "quic@", "mptcp@", "mptcp4@", "mptcp6@", "abnsz@")
+_UNSERVED = ("sockpair@", "rhttp@", "quic4@", "quic6@", "quic@", "mptcp@", "mptcp4@", "mptcp6@")
 
 
 def parse(text: str, *, port_required: bool = False) -> list[Address]:
@@ -66,8 +78,10 @@ def parse(text: str, *, port_required: bool = False) -> list[Address]:
         if len(rest) > _LONGEST_PATH:
             raise Refused(f"socket path '{rest}' is longer than {_LONGEST_PATH} characters")
         return [Address(Family.UNIX, rest, datagram=datagram)]
-    if prefix == "abns":
-        return [Address(Family.ABSTRACT, rest, datagram=datagram)]
+    if prefix in ("abns", "abnsz"):
+        if len(rest) > _LONGEST_NAME:
+            raise Refused(f"socket name '{rest}' is longer than {_LONGEST_NAME} characters")
+        return [Address(Family.ABSTRACT, rest, datagram=datagram, filled=prefix == "abns")]
     if prefix == "fd":
         if not rest.isdigit():
             raise Refused(f"'{text}': fd@ expects the number of an inherited file descriptor, not '{rest}'")
@@ -82,7 +96,7 @@ def parse(text: str, *, port_required: bool = False) -> list[Address]:
     found = _PORT.match(ports)
     if found is None:
         raise Refused(f"invalid port '{ports}' in '{text}'")
-    low, high = int(found[2]), int(found[3] or found[2])
+    low, high = saturated(found[2]), saturated(found[3] or found[2])
     if high > 65535:
         raise Refused(f"port {high} in '{text}' is above 65535")
     if low > high:

@@ -21,6 +21,11 @@ class Clock:
         self.now = source()
         self.wall = wall()
 
+    def follow(self, source: Callable[[], float]) -> None:
+        """Take the monotonic time from another source from now on."""
+        self._source = source
+        self.refresh()
+
     def refresh(self) -> float:
         """Read both sources again; returns the monotonic seconds."""
         self.wall = self._wall_source()

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from trilb.base.diagnostic import Refused, nearest
-from trilb.base.units import milliseconds, size
+from trilb.base.units import milliseconds, saturated, size
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -120,7 +120,7 @@ def names_variable(text: str) -> bool:
 
 def _integer(text: str) -> int | None:
     # Decimal only, `010` is ten; what does not fit in 64 bits is the nearest that does.
-    return max(min(int(text), _MOST), _LEAST) if _INTEGER.fullmatch(text) else None
+    return max(min(saturated(text), _MOST), _LEAST) if _INTEGER.fullmatch(text) else None
 
 
 def variable_name(text: str) -> str:

@@ -23,7 +23,7 @@ def milliseconds(text: str, unit: str = "ms") -> int:
     match = _TIME.match(text)
     if match is None:
         raise Refused(f"'{text}' is not a time; write a whole number with one of the units us, ms, s, m, h, d")
-    value = int(match[1]) * _MILLISECONDS[match[2] or unit]
+    value = saturated(match[1]) * _MILLISECONDS[match[2] or unit]
     if value > LONGEST_TIME:
         raise Refused(f"time '{text}' is too large; the longest is {LONGEST_TIME} ms (about 24.8 days)")
     return int(value) if value == int(value) else int(value) + 1
@@ -39,7 +39,31 @@ def size(text: str) -> int:
     match = _SIZE.match(text)
     if match is None:
         raise Refused(f"'{text}' is not a size; write a whole number with an optional k, m or g")
-    return int(match[1]) * _BYTES[(match[2] or "").lower()]
+    return saturated(match[1]) * _BYTES[(match[2] or "").lower()]
+
+
+_GUID = re.compile(r"[A-Za-z0-9.:_-]{1,127}\Z")
+
+
+def guid(text: str) -> str:
+    """Read a global unique id (configuration.txt, `guid`). Raises Refused."""
+    if not _GUID.match(text):
+        raise Refused(f"a guid has at most 127 letters, digits and '.', ':', '-', '_', unlike '{text}'")
+    return text
+
+
+_LARGEST = (1 << 63) - 1
+_DIGITS = 300
+
+
+def saturated(text: str) -> int:
+    """What a stranger wrote as a number, all of it digits and perhaps a sign before them.
+
+    One of more digits than Python cares to read is the largest that C's strtol knows, as it is for HAProxy.
+    """
+    if len(text) <= _DIGITS:
+        return int(text)
+    return -_LARGEST - 1 if text[0] == "-" else _LARGEST
 
 
 def whole(text: str, low: int, high: int, what: str) -> int:

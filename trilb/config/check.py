@@ -43,6 +43,7 @@ def check(config: Config, report: Report, references: list[Reference], localpeer
         _timeouts(proxy, report)
     config.globals.localpeer = localpeer or config.globals.localpeer or os.uname().nodename
     _tables(config, report, config.globals.localpeer)
+    _guids(config, report)
     _resolvers(config, report)
     _references(config, report, references)
     for userlist in config.userlists.values():
@@ -54,6 +55,22 @@ def check(config: Config, report: Report, references: list[Reference], localpeer
         for name, members in userlist.groups.items():
             for member in sorted(members - set(userlist.users)):
                 report.alert(userlist.place, f"userlist '{userlist.name}': no such user '{member}' of group '{name}'")
+
+
+def _guids(config: Config, report: Report) -> None:
+    """No two things of a configuration have the same guid."""
+    known: dict[str, Place] = {}
+    for proxy in config.proxies:
+        found = [(proxy.guid, proxy.place)]
+        for bind in proxy.binds:
+            if bind.guid_prefix:
+                found += [(f"{bind.guid_prefix}-{number}", bind.place) for number in range(len(bind.addresses))]
+        found += [(server.guid, server.place) for server in proxy.servers]
+        for guid, place in found:
+            if guid and guid in known:
+                report.alert(place, f"guid '{guid}' is already used at {known[guid]}")
+            elif guid:
+                known[guid] = place
 
 
 def _resolvers(config: Config, report: Report) -> None:
@@ -68,6 +85,8 @@ def _resolvers(config: Config, report: Report) -> None:
             found = []
         if found:
             config.resolvers["default"] = ResolversSection("default", NOWHERE, found)
+    for section in config.resolvers.values():
+        section.families = config.globals.dns_families or section.families
     for proxy in config.proxies:
         for server in proxy.servers:
             if server.resolvers and server.resolvers not in config.resolvers and not proxy.disabled:
@@ -80,7 +99,8 @@ def _number_proxies(config: Config) -> None:
     """Automatic ids begin at 2, in order, around those that were set; one that was set takes its turn (observed)."""
     taken = {proxy.id for proxy in config.proxies if proxy.id}
     following = 2
-    for proxy in config.proxies:
+    for order, proxy in enumerate(config.proxies):
+        proxy.order = order
         if not proxy.id:
             while following in taken:
                 following += 1
@@ -237,13 +257,16 @@ def _tracked(server: ServerLine, proxy: Proxy, config: Config, report: Report) -
     elif _loops(found, owner, server, config):
         told = f"{owner.name}/{found.name} as it belongs to a tracking chain looping back to"
         report.alert(server.place, f"{who} unable to track {told} {proxy.name}/{server.name}")
-    elif not found.check and not found.track:
+    elif not (found.check or found.agent_check or found.track):
         report.alert(
             server.place,
             f"{who} unable to use {owner.name}/{name} for tracking as it does not have any check nor agent enabled",
         )
     elif server.check:
         report.alert(server.place, f"server '{server.name}' : 'track' and 'check' exclude each other")
+    elif owner.probe.disable_on_404 != proxy.probe.disable_on_404:
+        told = f"{owner.name}/{name} for tracking: 'http-check disable-on-404' is needed in both backends or in none"
+        report.alert(server.place, f"{who} unable to use {told}")
 
 
 def _steps_of_nothing(proxy: Proxy, report: Report) -> None:
@@ -283,7 +306,12 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
             proxy.place,
             f"{proxy.kind} '{proxy.name}' has 'cookie ... dynamic' but no 'dynamic-cookie-key'; the cookies are off",
         )
+    _external(proxy, config, report)
     for server in proxy.servers:
+        if server.agent_check and not server.agent_port:
+            report.alert(server.place, f"server '{server.name}' does not have agent port; add 'agent-port <port>'")
+        if server.observe == "layer7" and proxy.mode is not Mode.HTTP:
+            report.alert(server.place, f"server '{server.name}' : 'observe layer7' can only be used in http proxies")
         port = server.address.port if not server.address.offset else 0
         # Wherever the client connected to, or a path: there is no port to miss.
         without = server.address.family in (Family.UNIX, Family.ABSTRACT) or not server.address.host
@@ -295,10 +323,30 @@ def _backend(proxy: Proxy, config: Config, report: Report) -> None:
             name = server.healthcheck
             hint = nearest(name, config.healthchecks)
             report.alert(server.place, f"server '{server.name}' : no healthcheck section is called '{name}'{hint}")
+        if server.track and server.init_state != "none":
+            report.alert(server.place, f"server '{server.name}' : 'init-state' and 'track' exclude each other")
         if server.track:
             _tracked(server, proxy, config, report)
         if server.minconn and not server.maxconn:
             server.maxconn = server.minconn
+
+
+def _external(proxy: Proxy, config: Config, report: Report) -> None:
+    """Programs are run only where all agree: the permission, the command, and that processes may be made at all."""
+    if proxy.probe.kind != "external-check":
+        for what in ("command", "path"):
+            if getattr(proxy, f"external_{what}"):
+                ignored = f"'external-check {what}' will be ignored for proxy '{proxy.name}'"
+                report.warn(proxy.place, f"{ignored} (requires 'option external-check')")
+        return
+    said, needs = f"Proxy '{proxy.name}' : ", "'option external-check' unable to find required "
+    if not config.globals.external_check:
+        report.alert(proxy.place, f"{said}{needs}'global.external-check'")
+    if not proxy.external_command:
+        report.alert(proxy.place, f"{said}{needs}'external-check command'")
+    if not config.globals.insecure_fork:
+        what = "'insecure-fork-wanted' not enabled in the global section"
+        report.warn(proxy.place, f"{said}{what}, 'option external-check' will likely fail")
 
 
 def _timeouts(proxy: Proxy, report: Report) -> None:

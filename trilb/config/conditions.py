@@ -40,6 +40,8 @@ class Facts:
     ssl_version: str = "3.0.0"
     localpeer: str = ""
     """What -L says."""
+    may_fork: bool = False
+    """`-dI`, which is `insecure-fork-wanted` for any file."""
     extra: Mapping[str, Callable[..., bool]] = field(default_factory=dict)
 
 

@@ -35,7 +35,7 @@ max-spread-checks max-threads-per-group maxcompcpuusage maxcomprate maxconn maxc
 maxsslrate maxzlibmem mworker-max-reloads nbproc nbthread no-memory-trimming node noepoll noevports nogetaddrinfo
 nokqueue noktls nopoll noreuseport nosplice numa-cpu-mapping ocsp-update.disable ocsp-update.httpproxy
 ocsp-update.maxdelay ocsp-update.mindelay ocsp-update.mode pidfile pp2-never-send-local prealloc-fd presetenv
-profiling.memory profiling.tasks quick-exit quiet resetenv server-state-base server-state-file set-dumpable set-var
+profiling.memory profiling.tasks quick-exit quiet resetenv set-dumpable set-var
 set-var-fmt setcap setenv shm-stats-file shm-stats-file-max-objects spread-checks ssl-default-bind-ciphers
 ssl-default-bind-ciphersuites ssl-default-bind-client-sigalgs ssl-default-bind-curves ssl-default-bind-options
 ssl-default-bind-sigalgs ssl-default-server-ciphers ssl-default-server-ciphersuites ssl-default-server-client-sigalgs
@@ -103,13 +103,6 @@ tune.takeover-other-tg-connections ulimit-n warn-blocked-traffic-after
 )
 """Those of GLOBAL that only tune threads, memory, CPU, pollers or debugging of the C program: nothing a client sees."""
 
-STATS_GLOBAL: Final[frozenset[str]] = frozenset(
-    """
-bind-process maxconn socket timeout
-""".split()
-)
-"""`stats X` in `global`."""
-
 PROXY: Final[frozenset[str]] = frozenset(
     """
 acl backlog balance be-unpublished bind bind-process capture clitcpka-cnt clitcpka-idle clitcpka-intvl compression
@@ -117,23 +110,59 @@ cookie crt declare default-server default_backend description disabled dispatch 
 error-log-format errorfile errorfiles errorloc errorloc302 errorloc303 external-check filter filter-sequence
 force-be-switch force-persist fullconn guid hash-balance-factor hash-preserve-affinity hash-type http-after-response
 http-check http-error http-request http-response http-reuse http-send-name-header id ignore-persist
-load-server-state-from-file log log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns
+log log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns
 maxconn mode monitor monitor-uri option persist quic-initial rate-limit redirect retries retry-on server
-server-state-file-name server-template source srvtcpka-cnt srvtcpka-idle srvtcpka-intvl ssl-f-use stats stick
+server-template source srvtcpka-cnt srvtcpka-idle srvtcpka-intvl ssl-f-use stats stick
 stick-table tcp-check tcp-request tcp-response timeout transparent unique-id-format unique-id-header use-fcgi-app
 use-server use_backend
 """.split()
 )
 """First words in defaults, frontend, listen and backend."""
 
-REMOVED_PROXY: Final[frozenset[str]] = frozenset(
-    """
-appsession block cliexp clitimeout contimeout grace monitor-net redispatch reqadd reqallow reqdel reqdeny reqiallow
-reqidel reqideny reqipass reqirep reqitarpit reqpass reqrep reqtarpit rspadd rspdel rspdeny rspidel rspideny rspirep
-rsprep srvexp srvtimeout
-""".split()
-)
-"""First words that HAProxy names as removed: an error there, with a hint."""
+_REPLACE: Final = "'http-request replace-path', 'replace-uri' or 'replace-header'"
+REMOVED: Final[Mapping[str, str]] = {
+    "appsession": "'stick-table' with 'stick store-response res.cook(...)' and 'stick match req.cook(...)'",
+    "block": "'http-request deny', with the same condition",
+    "cliexp": _REPLACE,
+    "clitimeout": "'timeout client'",
+    "contimeout": "'timeout connect'",
+    "grace": "'hard-stop-after' in global",
+    "monitor-net": "'http-request return status 200 if { src <network> }'",
+    "redispatch": "'option redispatch'",
+    "reqadd": "'http-request add-header'",
+    "reqallow": "'http-request allow'",
+    "reqdel": "'http-request del-header'",
+    "reqdeny": "'http-request deny'",
+    "reqiallow": "'http-request allow'",
+    "reqidel": "'http-request del-header'",
+    "reqideny": "'http-request deny'",
+    "reqipass": "",
+    "reqirep": _REPLACE,
+    "reqitarpit": "'http-request tarpit'",
+    "reqpass": "",
+    "reqrep": _REPLACE,
+    "reqtarpit": "'http-request tarpit'",
+    "rspadd": "'http-response add-header'",
+    "rspdel": "'http-response del-header'",
+    "rspdeny": "'http-response deny'",
+    "rspidel": "'http-response del-header'",
+    "rspideny": "'http-response deny'",
+    "rspirep": "'http-response replace-header'",
+    "rsprep": "'http-response replace-header'",
+    "srvexp": "'http-response replace-header'",
+    "srvtimeout": "'timeout server'",
+    "option forceclose": "'option httpclose', or nothing",
+    "option http-tunnel": "",
+    "option http_proxy": "'http-request do-resolve', 'set-dst' and 'set-uri'",
+}
+"""What stood in proxies once and HAProxy refuses by name, and what is written instead; "" for nothing."""
+
+
+def removed(name: str) -> str:
+    """What is to be said of such a name."""
+    instead = REMOVED[name]
+    return f"'{name}' is not supported any more by HAProxy; " + (f"use {instead}" if instead else "just remove it")
+
 
 OPTIONS: Final[frozenset[str]] = frozenset(
     """
@@ -150,20 +179,6 @@ tcp-smart-connect tcpka tcplog transparent use-small-buffers
 )
 """`option X` in proxies."""
 
-REMOVED_OPTIONS: Final[frozenset[str]] = frozenset(
-    """
-forceclose http-tunnel http_proxy
-""".split()
-)
-"""`option X` that HAProxy names as removed."""
-
-TIMEOUTS: Final[frozenset[str]] = frozenset(
-    """
-check client client-fin client-hs connect http-keep-alive http-request queue server server-fin tarpit tunnel
-""".split()
-)
-"""`timeout X` in proxies."""
-
 STATS_PROXY: Final[frozenset[str]] = frozenset(
     """
 admin auth enable hide-version http-request realm refresh scope show-desc show-legends show-modules show-node
@@ -171,62 +186,6 @@ show-version uri
 """.split()
 )
 """`stats X` in proxies."""
-
-STICK: Final[frozenset[str]] = frozenset(
-    """
-match on store-request store-response
-""".split()
-)
-"""`stick X`."""
-
-BALANCE: Final[frozenset[str]] = frozenset(
-    """
-first hash hdr leastconn log-hash random rdp-cookie roundrobin source static-rr sticky uri url_param
-""".split()
-)
-"""`balance X`, the name before its parentheses."""
-
-COMPRESSION: Final[frozenset[str]] = frozenset(
-    """
-algo algo-req algo-res direction minsize-req minsize-res offload type
-""".split()
-)
-"""`compression X`."""
-
-CAPTURE: Final[frozenset[str]] = frozenset(
-    """
-cookie request response
-""".split()
-)
-"""`capture X`."""
-
-EMAIL_ALERT: Final[frozenset[str]] = frozenset(
-    """
-from level mailers myhostname to
-""".split()
-)
-"""`email-alert X`."""
-
-FILTERS: Final[frozenset[str]] = frozenset(
-    """
-bwlim-in bwlim-out cache comp-req comp-res compression fcgi-app opentelemetry opentracing spoe trace
-""".split()
-)
-"""`filter X`."""
-
-HTTP_CHECK: Final[frozenset[str]] = frozenset(
-    """
-comment connect disable-on-404 expect send send-state set-var set-var-fmt unset-var
-""".split()
-)
-"""`http-check X`."""
-
-TCP_CHECK: Final[frozenset[str]] = frozenset(
-    """
-comment connect expect send send-binary send-binary-lf send-lf set-var set-var-fmt unset-var
-""".split()
-)
-"""`tcp-check X`."""
 
 HTTP_REQUEST_ACTIONS: Final[frozenset[str]] = frozenset(
     """
@@ -297,21 +256,6 @@ unset-var
 """.split()
 )
 """`tcp-response content X`."""
-
-TCP_REQUEST_ACTIONS: Final[frozenset[str]] = (
-    TCP_REQUEST_CONNECTION_ACTIONS | TCP_REQUEST_SESSION_ACTIONS | TCP_REQUEST_CONTENT_ACTIONS
-)
-"""`tcp-request RULESET X` for any of its rule sets."""
-
-TCP_RESPONSE_ACTIONS: Final[frozenset[str]] = TCP_RESPONSE_CONTENT_ACTIONS
-"""`tcp-response content X`: its only rule set."""
-
-QUIC_INITIAL_ACTIONS: Final[frozenset[str]] = frozenset(
-    """
-accept dgram-drop do-log reject send-retry
-""".split()
-)
-"""`quic-initial X`."""
 
 BIND_OPTIONS: Final[frozenset[str]] = frozenset(
     """
@@ -447,27 +391,3 @@ url_dec url_enc us_ltime us_utime utime when word wt6 x509_v_err_str xor xxh3 xx
 """.split()
 )
 """Converters."""
-
-SECTION_KEYWORDS: Final[Mapping[str, frozenset[str]]] = {
-    "acme": frozenset(
-        (
-            "account-key acme-vars bits challenge challenge-ready contact curves directory dns-delay dns-timeout "
-            "eab-key-id eab-mac-alg eab-mac-key keytype map profile provider-name reuse-key"
-        ).split()
-    ),
-    "cache": frozenset("early-hints max-age max-object-size max-secondary-entries process-vary total-max-size".split()),
-    "crt-store": frozenset("crt-base key-base load".split()),
-    "fcgi-app": frozenset("acl docroot index log-stderr option pass-header path-info set-param".split()),
-    "healthcheck": frozenset("http-check tcp-check type".split()),
-    "http-errors": frozenset("errorfile".split()),
-    "log-forward": frozenset("backlog bind dgram-bind log maxconn option timeout".split()),
-    "log-profile": frozenset("log-tag on".split()),
-    "mailers": frozenset("mailer timeout".split()),
-    "peers": frozenset("bind default-bind default-server disabled enabled log peer server shards table".split()),
-    "program": frozenset("command group option user".split()),
-    "resolvers": frozenset("accepted_payload_size hold nameserver parse-resolv-conf resolve_retries timeout".split()),
-    "ring": frozenset("backing-file description format maxlen server size timeout".split()),
-    "traces": frozenset("trace".split()),
-    "userlist": frozenset("group user".split()),
-}
-"""First words in the sections that are neither `global` nor proxies."""

@@ -253,6 +253,8 @@ class Bind:
     interface: str = ""
     transparent: bool = False
     accept_proxy: bool = False
+    guid_prefix: str = ""
+    """Its sockets are known by this, a dash and their number on the line, from 0."""
     proto: str = ""
     tls: Tls = field(default_factory=Tls)
     tls_defaults: Tls = field(default_factory=Tls)
@@ -268,6 +270,8 @@ class ServerLine:
     place: Place
     id: int = 0
     forced_id: bool = False
+    guid: str = ""
+    """By what a stats-file knows it."""
     weight: int = 1
     non_stick: bool = False
     check: bool = False
@@ -319,6 +323,16 @@ class ServerLine:
     proxy_tlvs: tuple[tuple[int, Format], ...] = ()
     check_send_proxy: bool = False
     pool_conn_name: Expr | None = None
+    agent_check: bool = False
+    agent_port: int = 0
+    agent_address: str = ""
+    agent_send: str = ""
+    agent_inter: float = 2.0
+    observe: str = "none"
+    """Whether traffic tells of its health: "none", "layer4" or "layer7"."""
+    error_limit: int = 10
+    on_error: str = "fail-check"
+    slowstart: float = 0.0
     down_shuts_sessions: bool = False
     """`on-marked-down shutdown-sessions`."""
     up_shuts_backups: bool = False
@@ -472,11 +486,15 @@ class Proxy:
     inherits: str = ""
     id: int = 0
     forced_id: bool = False
+    order: int = field(default=0, compare=False)
+    """Its place among all proxies of the configuration, by which statistics are ordered."""
     mode: Mode = Mode.TCP
     disabled: bool = False
     maxconn: int = 0
     fullconn: int = 0
     backlog: int = 0
+    guid: str = ""
+    """By what a stats-file knows it."""
     description: str = ""
     options: frozenset[str] = frozenset()
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -484,6 +502,10 @@ class Proxy:
     binds: list[Bind] = field(default_factory=list)
     servers: list[ServerLine] = field(default_factory=list)
     default_server: list[tuple[str, ...]] = field(default_factory=list)
+    state_from: str = ""
+    """`load-server-state-from-file`: global, local, or none."""
+    state_file: str = ""
+    """`server-state-file-name`, "" for the backend's own name."""
     named_servers: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     """Lines of `default-server name NAME`."""
     retries: int = 3
@@ -538,10 +560,11 @@ class Proxy:
     hash_preserve_affinity: str = "always"
     cookie: CookieLine | None = None
     dynamic_cookie_key: str = ""
-    persist_rdp: str = ""
     force_persist: list[Cond] = field(default_factory=list)
     ignore_persist: list[Cond] = field(default_factory=list)
     stats: Stats | None = None
+    external_command: str = ""
+    external_path: str = ""
     probe: Probe = field(default_factory=Probe)
     """How its servers are checked."""
     reuse: str = "safe"
@@ -695,6 +718,8 @@ class ResolversSection:
     nameservers: list[NameserverLine] = field(default_factory=list)
     payload: int = 512
     retries: int = 3
+    families: str = "ipv4,ipv6"
+    """`dns-accept-family` of the global section: "ipv4", "ipv6", "ipv4,ipv6" or "auto"."""
     timeout_resolve: float = 1.0
     timeout_retry: float = 1.0
     hold: dict[str, float] = field(
@@ -770,6 +795,10 @@ class Global:
     stats_sockets: list[Socket] = field(default_factory=list)
     stats_timeout: float = 10.0
     stats_maxconn: int = 10
+    state_file: str = ""
+    """`server-state-file`; `state_base` is `server-state-base`."""
+    state_base: str = ""
+    stats_file: str = ""
     rates: dict[str, int] = field(default_factory=dict)
     """`maxconnrate`, `maxsessrate`, `maxsslrate`: events a second."""
     spread_checks: int = 0
@@ -807,7 +836,11 @@ class Global:
     tls_issuers: str = ""
     tls_extra: frozenset[str] = frozenset(("bundle", "ocsp", "issuer", "key", "sctl"))
     """Which files beside a certificate are loaded with it (`ssl-load-extra-files`)."""
+    dns_families: str = ""
     insecure_fork: bool = False
+    external_check: bool = False
+    preserve_env: bool = False
+    """External checks get our own environment too."""
     experimental: bool = False
     zero_warning: bool = False
 

@@ -354,6 +354,8 @@ class _Reader:
             if word in known.PROXY:
                 self.context.unserved(word, line.at(0))
                 return
+            if word in known.REMOVED:
+                raise Refused(known.removed(word), column=line.columns[0])
             every = [*table, *known.PROXY]
         else:
             every = [*table]
@@ -368,6 +370,7 @@ def read(sources: list[Source], language: Language, facts: Facts) -> tuple[Confi
     Never raises for what is in a file: everything wrong is in the report.
     """
     reader = _Reader(language, facts)
+    reader.config.globals.insecure_fork = facts.may_fork
     for source in sources:
         reader.context.base = os.getcwd()
         reader.file(source)

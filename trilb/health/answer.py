@@ -15,6 +15,9 @@ from trilb.http.head import Head, Refusal
 from trilb.http.policy import Limits
 
 _WINDOW = 65535
+_SPARE = 4
+"""How many times the size of a buffer a server may send over HTTP/2 until it has answered. Arbitrary: what is no part
+of the answer (pings, settings, interim responses) has no end of its own, and is not kept."""
 
 
 class Exchange:
@@ -84,6 +87,7 @@ class Multiplexed(Exchange):
         asked = ask_fields(method, target, fields, scheme=scheme, upgrade=b"")
         self._number = self._engine.open(asked, ended=not body)
         self._rest = body
+        self._left = _SPARE * limits.raw
 
     def take(self) -> bytes:
         """What is to be sent now: as much of the request's body as the windows allow, too."""
@@ -101,6 +105,8 @@ class Multiplexed(Exchange):
             self.failed = self.failed or self.head is None
             self.done = True
             return
+        self._left -= len(data)
+        self.failed = self.failed or self._left < 0
         for event in self._engine.receive(data):
             if isinstance(event, Response):
                 head = Head(b"", b"", 20, event.fields)

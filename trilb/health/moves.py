@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import socket
 
-from trilb.affinity.dynamic import dynamic_value
+from trilb.affinity import dynamic
 from trilb.base import ip
+from trilb.base.units import saturated
 from trilb.health.states import let_go
 from trilb.live.check import Check
 from trilb.live.server import Opening, Server
@@ -29,9 +30,7 @@ def relocate(server: Server, host: str, port: int, *, offset: bool = False) -> N
     made.epoch += 1
     made.follows = offset or server.transparent
     let_go(server)
-    config = server.backend.config
-    if config.cookie is not None and config.cookie.dynamic and config.dynamic_cookie_key and server.line.cookie is None:
-        server.cookie = dynamic_value(config.dynamic_cookie_key, server)
+    dynamic.settle(server)
     server.backend.renew()
 
 
@@ -56,14 +55,14 @@ def move(server: Server, host: str, port: str | None, by: str) -> str:
         wanted, mapped = port, port[:1] in ("+", "-")
         if not _NUMBER.match(wanted):
             told += f", problem converting port '{port}' to an int"
-        elif mapped and server.health.port == 0 and (int(wanted), True) != (number, offset):
+        elif mapped and server.health.port == 0 and (saturated(wanted), True) != (number, offset):
             told += (
                 ", can't change <port> to port map because it is incompatible with current health check port "
                 "configuration (use 'port' statement from the 'server' directive."
             )
         else:
             was = f"+{number & 0xFFFF}" if offset else str(number)
-            offset, number = mapped, int(wanted) if mapped else int(wanted) & 0xFFFF
+            offset, number = mapped, saturated(wanted) if mapped else saturated(wanted) & 0xFFFF
             if before == (offset, number) or (before[1] == number == 0):
                 offset = before[0]
                 told += ", no need to change the port"
@@ -80,7 +79,7 @@ def check_elsewhere(check: Check, host: str | None, port: str | None) -> str:
     if port is not None:
         if not _NUMBER.match(port):
             return "provided port is not an integer"
-        number = int(port)
+        number = saturated(port)
         if not 0 <= number <= 65535:
             return "provided port is invalid"
     check.port = number

@@ -109,7 +109,8 @@ class Player:
         make = TlsConn if opening is not None and opening.outgoing is not None else Conn
         if self._timeout:
             waiter.arm(min(self._connect_timeout or check.inter, check.inter))
-        conn, ready = connect(family, address, self._poller, server.source, make)
+        quiet = opening is None and len(self._script.steps) == 1
+        conn, ready = connect(family, address, self._poller, server.source, make, quiet=quiet)
         try:
             while not ready:
                 await waiter.park(conn.watch)

@@ -10,6 +10,8 @@ from trilb.live.server import Server
 WORDS = {
     "UNK": "Unknown",
     "INI": "Initializing",
+    "CHECKED": "No status change",
+    "HANA": "Health analyze",
     "SOCKERR": "Socket error",
     "L4OK": "Layer4 check passed",
     "L4TOUT": "Layer4 timeout",
@@ -34,7 +36,7 @@ TIMEOUT = ("L7TOUT", "L6TOUT", "L4TOUT")
 """What `ok-status`, `error-status` and `tout-status` may say."""
 _PASSED = frozenset(("L4OK", "L6OK", "L7OK", "PROCOK"))
 _LONGEST = 127
-_ODD = re.compile(r"[^ !#-~]")
+_ODD = re.compile(r"[^ !#-;=?-~]")
 
 
 def result_of(status: str) -> int:

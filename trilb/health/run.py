@@ -18,6 +18,8 @@ from trilb.live.server import MAINT, Server
 from trilb.net.poller import Expired, Waiter
 from trilb.net.timers import Wheel
 
+CHECK_TICK = 0.005
+"""Seconds of a tick of the wheel that checks wait on: those of one tick follow one another, and hold up traffic."""
 _COARSE = 1.0
 """Seconds from which on a pause is left to the wheel, which costs a third of a timer of trio's and is a tick late."""
 
@@ -61,9 +63,9 @@ class Checks:
             with scope:
                 await trio.sleep(offset)
                 while True:
-                    if check.enabled and not server.admin & MAINT:
+                    if check.enabled and (check is server.agent or not server.admin & MAINT):
                         await self._once(server, check, waiter)
-                    await self._pause(interval(server, check), waiter)
+                    await self._pause(check, interval(server, check), waiter, hastens=server.observer is not None)
         finally:
             waiter.finish()
 
@@ -78,19 +80,23 @@ class Checks:
             check.busy = False
         now = clock.refresh()
         # What was found while it went into maintenance says nothing of it.
-        if check.enabled and not server.admin & MAINT:
+        if check.enabled and (check is server.agent or not server.admin & MAINT):
             check.duration = int((now - check.begun) * 1000)
             check.prober.settle(server, check, now)
 
-    async def _pause(self, seconds: float, waiter: Waiter) -> None:
+    async def _pause(self, check: Check, seconds: float, waiter: Waiter, *, hastens: bool) -> None:
+        """Sleep; what `hastens` may want the next check sooner."""
         if self._spread:
             seconds *= 1 + self._spread * random.uniform(-1, 1)
-        if seconds < _COARSE:
+        if seconds < _COARSE and not hastens:
             await trio.sleep(seconds)
             return
         waiter.arm(seconds)
+        check.pause = waiter
         try:
             while True:
                 await waiter.park(None)
         except Expired:
             pass
+        finally:
+            check.pause = None

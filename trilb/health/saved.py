@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from trilb.live.check import Check
 from trilb.live.proxy import Backend
-from trilb.live.server import MAINT, Server
+from trilb.live.server import Server
 
 FIELDS = (
     "be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "
@@ -18,9 +18,9 @@ FIELDS = (
     "srv_agent_addr srv_agent_port"
 ).split()
 HEADER = f"1\n# {' '.join(FIELDS)}\n"
-_STATUSES = (
-    "UNK INI START ? HANA SOCKERR L4OK L4TOUT L4CON L6OK L6TOUT L6RSP L7TOUT L7RSP ? L7OK L7OKC L7STS PROCERR PROCTOUT "
-    "PROCOK"
+STATUSES = (
+    "UNK INI START CHECKED HANA SOCKERR L4OK L4TOUT L4CON L6OK L6TOUT L6RSP L7TOUT L7RSP ? L7OK L7OKC L7STS PROCERR "
+    "PROCTOUT PROCOK"
 ).split()
 """Codes of results by their numbers (observed)."""
 _CONFIGURED, _ENABLED, _PAUSED, _AGENT = 2, 4, 8, 16
@@ -48,7 +48,7 @@ def _row(server: Server, now: float) -> tuple[str, ...]:
         str(server.weight),
         str(server.initial),
         str(int(now - server.last_change)),
-        str(_STATUSES.index(health.status) if health.status in _STATUSES else 0),
+        str(STATUSES.index(health.status) if health.status in STATUSES else 0),
         str(health.result),
         str(health.health),
         str(_check_state(server)),
@@ -71,12 +71,10 @@ def _agent_address(server: Server, agent: Check | None) -> str:
 
 
 def _check_state(server: Server) -> int:
-    check = server.check
-    if check is None:
-        # One that is disabled in the configuration has had its check paused, if it has none (observed).
-        return _PAUSED if server.line.disabled else 0
-    state = _CONFIGURED | (_ENABLED if check.enabled else 0)
-    return state | (_PAUSED if check.enabled and server.admin & MAINT else 0)
+    state = _PAUSED if server.health.paused else 0
+    if server.check is not None:
+        state |= _CONFIGURED | (_ENABLED if server.check.enabled else 0)
+    return state
 
 
 def address_of(server: Server) -> str:

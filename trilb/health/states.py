@@ -46,7 +46,7 @@ def stop(server: Server, now: float, cause: Cause) -> None:
 def start(server: Server, now: float, cause: Cause) -> None:
     """It is up."""
     if server.operation not in (RUNNING, STARTING) and not server.admin & MAINT:
-        _operate(server, RUNNING, now, cause)
+        _operate(server, _risen(server), now, cause)
         for follower in server.followers:
             start(follower, now, server)
 
@@ -81,6 +81,8 @@ def maintain(server: Server, now: float, flag: int = FMAINT, cause: str = "") ->
     was, soft = server.operation, server.operation == STOPPING or before & DRAIN
     _move(server, STOPPED, now)
     server.health.health = 0
+    if server.check is not None and server.check.enabled:
+        server.check.paused = True
     told = (f" ({cause})" if cause else "") + (f" via {server.via}" if flag != FMAINT and server.track else "")
     if was == STOPPED:
         _rebalance(server, now, f"was DOWN and now enters maintenance{told}.", "notice", counted=False)
@@ -100,7 +102,8 @@ def resume(server: Server, now: float, flag: int = FMAINT) -> None:
         _say(server, _remains_in_maintenance(server, flag))
         return
     if server.check is not None and server.check.enabled:
-        server.health.health = server.health.rise
+        server.health.health = server.first_health()
+        server.check.paused = False
     _move(server, _operation_found(server), now)
     up = "DOWN" if server.operation == STOPPED else "UP"
     why = {FMAINT: "leaving forced maintenance", RMAINT: "resolves again"}.get(flag, "leaving maintenance")
@@ -192,9 +195,22 @@ def _operation_found(server: Server) -> int:
     """The operation of a server that leaves maintenance."""
     if server.track is not None:
         found = server.track.operation
-        return RUNNING if found == STARTING else found
+        return _risen(server) if found in (RUNNING, STARTING) else found
+    if server.line.init_state in ("down", "fully-down"):
+        return STOPPED
     agent = server.agent
-    return STOPPED if agent is not None and agent.enabled and agent.health < agent.rise else RUNNING
+    return STOPPED if agent is not None and agent.enabled and agent.health < agent.rise else _risen(server)
+
+
+def _risen(server: Server) -> int:
+    """The operation of one that comes back: with `slowstart` it takes time."""
+    return RUNNING if server.slowstart is None else STARTING
+
+
+def warmed(server: Server, now: float) -> None:
+    """It has come back in full."""
+    server.operation = RUNNING
+    _rebalance(server, now, "is UP.", "notice")
 
 
 def _operate(server: Server, operation: int, now: float, cause: Cause) -> None:
@@ -203,7 +219,7 @@ def _operate(server: Server, operation: int, now: float, cause: Cause) -> None:
     word = {STOPPED: "DOWN", STOPPING: "stopping"}.get(operation, "UP")
     server.counters.chkdown += operation == STOPPED
     level = "notice" if operation != STOPPED or soft else "alert"
-    _rebalance(server, now, f"is {word}{_because(server, cause)}.", level, back=operation == RUNNING)
+    _rebalance(server, now, f"is {word}{_because(server, cause)}.", level, back=operation in (RUNNING, STARTING))
 
 
 def _move(server: Server, operation: int, now: float) -> None:
@@ -211,6 +227,8 @@ def _move(server: Server, operation: int, now: float) -> None:
         server.down_seconds += now - server.last_change
     server.last_change = server.counters.lastchg = now
     server.operation = operation
+    if operation == STARTING and server.slowstart is not None:
+        server.slowstart.begin(now)
 
 
 def _rebalance(
@@ -256,7 +274,8 @@ def _rebalance(
     if had and not active + spare:
         backend.counters.chkdown += 1
         backend.counters.lastchg = backend.last_change = now
-        backend.say(f"backend {backend.name} has no server available!", "emerg")
+        kind = "proxy" if backend.config.kind == "listen" else "backend"
+        backend.say(f"{kind} {backend.name} has no server available!", "emerg")
     elif active + spare and not had:
         backend.down_seconds += now - backend.last_change
         backend.counters.lastchg = backend.last_change = now

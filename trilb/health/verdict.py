@@ -9,7 +9,7 @@ from __future__ import annotations
 from trilb.health import states
 from trilb.health.results import line
 from trilb.live.check import CONDITIONAL, FAILED, PASSED, Check
-from trilb.live.server import RUNNING, STOPPED, STOPPING, Server
+from trilb.live.server import RUNNING, STARTING, STOPPED, STOPPING, Server
 
 
 def report(server: Server, check: Check, now: float) -> None:
@@ -26,15 +26,10 @@ def report(server: Server, check: Check, now: float) -> None:
         if server.operation != STOPPED:
             states.stop(server, now, check)
     elif check.result == CONDITIONAL:
-        if server.operation == RUNNING and check.health >= check.rise:
+        if server.operation in (RUNNING, STARTING) and check.health >= check.rise:
             states.retire(server, now, check)
-    elif check.result == PASSED and server.operation in (STOPPED, STOPPING) and _agent_agrees(server):
+    elif check.result == PASSED and server.operation in (STOPPED, STOPPING) and healthy(server):
         states.start(server, now, check)
-
-
-def _agent_agrees(server: Server) -> bool:
-    agent = server.agent
-    return agent is None or not agent.enabled or agent.health >= agent.rise
 
 
 def count(check: Check) -> int:
@@ -47,8 +42,15 @@ def count(check: Check) -> int:
     return health
 
 
+def healthy(server: Server) -> bool:
+    """Do its health check and its agent, where there are any, all say that it is up?"""
+    return all(c is None or not c.enabled or c.health >= c.rise for c in (server.check, server.agent))
+
+
 def interval(server: Server, check: Check) -> float:
     """Seconds until the next check: slower when down, faster while the state is changing."""
+    if check is server.agent:
+        return check.inter
     health = server.check.health if server.check is not None else check.top
     top = server.check.top if server.check is not None else check.top
     if server.operation != STOPPED and health >= top:

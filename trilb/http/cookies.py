@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from trilb.http.head import Head
-
 _BLANK = b" \t"
 _SEPARATORS = b";,"
 
@@ -66,13 +64,3 @@ def scan(header: bytes, start: int = 0) -> Iterator[Cookie]:
         while value_end > value_start and header[value_end - 1] in _BLANK:
             value_end -= 1
         yield Cookie(name_start, name_end, equal, value_start, value_end, at)
-
-
-def values_of(head: Head, name: bytes) -> list[bytes]:
-    """Every value of the cookie `name` in a request, in order."""
-    found: list[bytes] = []
-    for header in head.all(b"cookie"):
-        for cookie in scan(header):
-            if cookie.equal >= 0 and header[cookie.name_start : cookie.name_end] == name:
-                found.append(header[cookie.value_start : cookie.value_end])
-    return found

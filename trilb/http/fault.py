@@ -8,7 +8,6 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _METHOD = re.compile(_TOKEN + rb"*")
 _TARGET = re.compile(rb"[!-~]*")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
-_STATUS = re.compile(rb"[0-9]{3}")
 _NAME = re.compile(_TOKEN + rb"+")
 _VALUE = re.compile(rb"[^\0\r\n]*")
 _FRAMING = re.compile(rb"(?im)^(?:content-length|transfer-encoding|host)[ \t]*:[ \t]*")
@@ -62,11 +61,12 @@ def _status_line(raw: bytes, at: int) -> tuple[int, bool]:
     if match is None or not raw.startswith(b" ", match.end()):
         return (at if match is None else match.end()), False
     at = _blank(raw, match.end())
-    status = _STATUS.match(raw, at)
-    if status is None:
-        return at, False
-    reason = _VALUE.match(raw, status.end())
-    return _line_end(raw, reason.end() if reason is not None else status.end())
+    for _ in range(3):
+        if not raw[at : at + 1].isdigit():
+            return at, False
+        at += 1
+    reason = _VALUE.match(raw, at)
+    return _line_end(raw, reason.end() if reason is not None else at)
 
 
 def _field(raw: bytes, at: int) -> tuple[int, bool]:

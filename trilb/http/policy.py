@@ -57,6 +57,8 @@ def _measure(head: Head, limits: Limits, status: int) -> None:
 
 def content_length(value: bytes, current: int, status: int) -> int:
     """One content-length value, which may be a list of equal numbers. Raises Refusal."""
+    if current == -1 and len(value) < 19 and value.isdigit():
+        return int(value)
     for part in value.split(b",") if b"," in value else (value,):
         number = part.strip(b" \t")
         if not _DIGITS.match(number) or len(number.lstrip(b"0")) > 19 or int(number) > _LONGEST:

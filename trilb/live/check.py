@@ -40,6 +40,8 @@ class Check:
         "health",
         "inter",
         "known",
+        "pause",
+        "paused",
         "port",
         "prober",
         "result",
@@ -60,11 +62,15 @@ class Check:
         self.send = b""
         """What an agent is told first."""
         self.prober: Prober | None = None
+        self.pause: Any = None
+        """By what it sleeps until it is due again (net.poller.Waiter), None while it is being done."""
         self.rise = rise
         self.fall = fall
         self.health = rise
         """A checked server begins up, one failure away from down, as HAProxy's does."""
         self.enabled = True
+        self.paused = False
+        """Its server was in maintenance when it last was enabled, and as far as anybody told it still is."""
         self.result = UNKNOWN
         self.status = "INI"
         """HAProxy's code of the last result: INI, SOCKERR, L4OK, L4TOUT, L4CON, L6OK ... (management.txt, 9.1)."""

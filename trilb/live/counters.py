@@ -10,7 +10,7 @@ SAMPLES = 1024
 _TALLIES = (
     "stot bin bout dreq dresp ereq econ eresp wretr wredis cli_abrt srv_abrt lbtot req_tot conn_tot chkfail chkdown "
     "lane_hits reuse dcon dses wrew eint intercepted hanafail ssl_sess ssl_reused ssl_failed h2_sess h2_req "
-    "queue_sum connect_sum response_sum total_sum"
+    "streams timed queue_sum connect_sum response_sum total_sum"
 ).split()
 _HIGHEST = "smax qmax queue_most connect_most response_most total_most".split()
 
@@ -36,6 +36,7 @@ class Counters:
         "eint",
         "ereq",
         "eresp",
+        "h2_open",
         "h2_req",
         "h2_sess",
         "hanafail",
@@ -45,6 +46,7 @@ class Counters:
         "last",
         "lastchg",
         "lbtot",
+        "needed",
         "qmax",
         "queue_most",
         "queue_sum",
@@ -61,6 +63,8 @@ class Counters:
         "ssl_reused",
         "ssl_sess",
         "stot",
+        "streams",
+        "timed",
         "total_most",
         "total_sum",
         "wredis",
@@ -103,6 +107,8 @@ class Counters:
     ssl_reused: int
     ssl_sess: int
     stot: int
+    streams: int
+    timed: int
     total_most: int
     total_sum: int
     wredis: int
@@ -115,9 +121,13 @@ class Counters:
         self.conn_rate = Rate()
         self.hrsp = [0] * 6
         self.scur = 0
+        self.h2_open = 0
+        """HTTP/2 connections that are open; `h2_sess` counts all there were, `h2_req` the requests on them."""
         self.last = 0.0
         """When the last session or request began, the loop's seconds; 0.0 for never."""
         self.lastchg = 0.0
+        self.needed = 0
+        """The most connections a server had in use at once, whatever was cleared since."""
         self.clear()
 
     def clear(self) -> None:
@@ -134,6 +144,12 @@ class Counters:
         for name in _HIGHEST:
             setattr(self, name, 0)
         self.rate.highest = self.req_rate.highest = self.conn_rate.highest = 0
+
+    def rise(self, used: int) -> None:
+        """A server has more connections in use than before."""
+        self.smax = used
+        if used > self.needed:
+            self.needed = used
 
     def arrive(self) -> None:
         """A connection is there; whether it becomes a session is not known yet."""
@@ -152,17 +168,13 @@ class Counters:
         self.arrive()
         self.begin(now)
 
-    def took(self, count: int, queued: int, connect: int, response: int, total: int) -> None:
-        """Take in the times of a stream that was served, in milliseconds; it is the `count`th.
+    def took(self, queued: int, connect: int, response: int, total: int) -> None:
+        """Take in the times of a stream that was served, in milliseconds.
 
-        An average is kept as a sum of SAMPLES values: once it has them, each that comes drives one average out.
+        An average is kept as a sum and a number of values; both are halved when there are twice SAMPLES of them, so
+        that what is old counts less and less.
         """
-        if count > SAMPLES:
-            rest = SAMPLES - 1
-            self.queue_sum -= (self.queue_sum + rest) // SAMPLES
-            self.connect_sum -= (self.connect_sum + rest) // SAMPLES
-            self.response_sum -= (self.response_sum + rest) // SAMPLES
-            self.total_sum -= (self.total_sum + rest) // SAMPLES
+        self.timed = timed = self.timed + 1
         self.queue_sum += queued
         self.connect_sum += connect
         self.response_sum += response
@@ -175,3 +187,9 @@ class Counters:
             self.response_most = response
         if total > self.total_most:
             self.total_most = total
+        if timed >= 2 * SAMPLES:
+            self.timed = SAMPLES
+            self.queue_sum >>= 1
+            self.connect_sum >>= 1
+            self.response_sum >>= 1
+            self.total_sum >>= 1

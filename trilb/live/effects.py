@@ -47,13 +47,24 @@ class Challenge:
 
 
 class Reply:
-    """Answer with these fields and body; `denied` counts it, and shows it in the log, as a refusal."""
+    """Answer with these fields and body; `denied` counts it, and shows it in the log, as a refusal.
 
-    __slots__ = ("body", "denied", "fields", "reason", "status")
+    `counted` says that it has been counted as a frontend's own answer already: a service counts before it reports.
+    """
+
+    __slots__ = ("body", "counted", "denied", "fields", "reason", "status")
 
     def __init__(
-        self, status: int, fields: list[Field], body: bytes = b"", *, denied: bool = False, reason: bytes = b""
+        self,
+        status: int,
+        fields: list[Field],
+        body: bytes = b"",
+        *,
+        denied: bool = False,
+        reason: bytes = b"",
+        counted: bool = False,
     ) -> None:
+        self.counted = counted
         self.status = status
         self.reason = reason
         self.fields = fields

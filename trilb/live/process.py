@@ -12,6 +12,7 @@ class ProcessState:
 
     __slots__ = (
         "actconn",
+        "bytes_rate",
         "clock",
         "conn_limit",
         "conn_rate",
@@ -33,6 +34,7 @@ class ProcessState:
         "sessions",
         "started_wall",
         "stopping",
+        "tls_back_rate",
         "tls_failed",
         "tls_full",
         "tls_key_rate",
@@ -85,6 +87,10 @@ class ProcessState:
         self.tls_now = 0
         self.tls_rate = Rate()
         self.tls_key_rate = Rate()
+        self.tls_back_rate = Rate()
+        """Handshakes with servers for which keys were made."""
+        self.bytes_rate = 0
+        """Bytes that clients were sent in the last second."""
 
     def limit(
         self, maxconnrate: int | None = None, maxsessrate: int | None = None, maxsslrate: int | None = None

@@ -46,9 +46,9 @@ class Backend:
     plan: BackendPlan
 
     def __init__(self, config: Proxy) -> None:
-        self.config = config
-        self.name = config.name
-        self.counters = Counters()
+        self.config: Proxy = config
+        self.name: str = config.name
+        self.counters: Counters = Counters()
         self.say: Callable[[str, str], None] = lambda text, level: None
         """Log a line about its servers, at a syslog level by name."""
         self.dispatch: Callable[[], None] = lambda: None
@@ -57,15 +57,15 @@ class Backend:
         """End the streams that use one of its servers; the letter is the log's."""
         self.renewals: list[Callable[[], None]] = []
         """What is made of its servers, their names, ids and cookies, and is to be made anew when those change."""
-        self.fullconn = config.fullconn or 1
+        self.fullconn: int = config.fullconn or 1
         self.invalid: Invalid | None = None
         """The last response that was none (`show errors`)."""
-        self.published = not config.unpublished
+        self.published: bool = not config.unpublished
         self.queue: deque[Waiting] = deque()
-        self.queue_index = 0
-        self.servers = [Server(line, self) for line in config.servers]
-        self.by_name = {server.name: server for server in self.servers}
-        self.backups = any(server.line.backup for server in self.servers)
+        self.queue_index: int = 0
+        self.servers: list[Server] = [Server(line, self) for line in config.servers]
+        self.by_name: dict[str, Server] = {server.name: server for server in self.servers}
+        self.backups: bool = any(server.line.backup for server in self.servers)
         self.active = 0
         """How many servers balancing may choose now; `spare` counts the backups."""
         self.spare = 0
@@ -117,6 +117,7 @@ class Frontend:
         "log_count",
         "maxconn",
         "name",
+        "own",
         "paused",
         "plan",
         "process",
@@ -126,16 +127,18 @@ class Frontend:
     plan: FrontendPlan
 
     def __init__(self, config: Proxy, maxconn: int, process: ProcessState | None = None) -> None:
-        self.config = config
-        self.name = config.name
-        self.process = process or ProcessState(Clock(), 0, "", 0)
-        self.maxconn = maxconn
-        self.counters = Counters()
-        self.log_count = 0
+        self.config: Proxy = config
+        self.name: str = config.name
+        self.process: ProcessState = process or ProcessState(Clock(), 0, "", 0)
+        self.maxconn: int = maxconn
+        self.counters: Counters = Counters()
+        self.log_count: int = 0
         self.invalid: Invalid | None = None
         """The last request that was none (`show errors`)."""
-        self.stopped = False
-        self.paused = False
+        self.own: Backend | None = None
+        """The backend of the same `listen` section: it counts what was answered before one was chosen."""
+        self.stopped: bool = False
+        self.paused: bool = False
         """`disable frontend`: it refuses connections until it is enabled."""
         self.listeners: list[Listener] = []
         """Its sockets that are counted for themselves (`option socket-stats`)."""
@@ -144,14 +147,15 @@ class Frontend:
 class Listener:
     """A listening socket that is counted for itself (`option socket-stats`)."""
 
-    __slots__ = ("address", "config", "counters", "frontend", "id", "maxconn", "name")
+    __slots__ = ("address", "config", "counters", "frontend", "guid", "id", "maxconn", "name")
 
-    def __init__(self, frontend: Frontend, name: str, number: int, address: str, maxconn: int) -> None:
-        self.frontend = frontend
-        self.config = frontend.config
-        self.name = name
-        self.id = number
-        self.address = address
+    def __init__(self, frontend: Frontend, name: str, number: int, address: str, maxconn: int, guid: str = "") -> None:
+        self.guid: str = guid
+        self.frontend: Frontend = frontend
+        self.config: Proxy = frontend.config
+        self.name: str = name
+        self.id: int = number
+        self.address: str = address
         """As HAProxy writes it: address:port, or `unix`."""
-        self.maxconn = maxconn
-        self.counters = Counters()
+        self.maxconn: int = maxconn
+        self.counters: Counters = Counters()

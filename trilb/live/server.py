@@ -37,6 +37,32 @@ class Multiplexed(Protocol):
     def retire(self) -> None: ...
 
 
+class Ramp(Protocol):
+    """What lets a server that came back take on its share bit by bit (`slowstart`)."""
+
+    def begin(self, now: float) -> None:
+        """It came back."""
+
+    def end(self) -> None:
+        """It is removed."""
+
+
+class Observer(Protocol):
+    """Who watches traffic to tell from it how a server is (`observe`); `now` is the loop's seconds."""
+
+    def connected(self) -> None:
+        """A connection stands, whatever follows."""
+
+    def refused(self, now: float) -> None:
+        """A connection did not come about."""
+
+    def answered(self, status: int, now: float) -> None:
+        """A response came."""
+
+    def failed(self, how: str, now: float) -> None:
+        """No usable response came; `how` in HAProxy's words."""
+
+
 class Waiting(Protocol):
     """Somebody in a queue."""
 
@@ -80,19 +106,6 @@ class Opening:
         )
 
 
-class Probe:
-    """How a health check's connection begins, where that is more than connecting."""
-
-    __slots__ = ("header", "name", "tls")
-
-    def __init__(self, header: bytes, tls: Outgoing | None, name: bytes | None) -> None:
-        self.header = header
-        """A PROXY header that speaks for nobody (`check-send-proxy`)."""
-        self.tls = tls
-        self.name = name
-        """`check-sni`."""
-
-
 FMAINT, IMAINT, CMAINT, FDRAIN, IDRAIN, RMAINT, HMAINT = (1 << bit for bit in range(7))
 """Bits of Server.admin (management.txt, `srv_admin_state`): forced, inherited from a tracked server, configured;
 drain forced and inherited; no address from the resolvers; waiting for the address of a new name."""
@@ -101,6 +114,9 @@ MAINT = FMAINT | IMAINT | RMAINT
 DRAIN = FDRAIN | IDRAIN
 STOPPED, STARTING, RUNNING, STOPPING = range(4)
 """Values of Server.operation (management.txt, `srv_op_state`)."""
+
+RAMP = 16
+"""Sixteenths in a whole."""
 
 
 class Server:
@@ -116,6 +132,7 @@ class Server:
         "admin",
         "agent",
         "backend",
+        "capacity",
         "check",
         "cookie",
         "counters",
@@ -134,15 +151,18 @@ class Server:
         "maxconn",
         "muxes",
         "name",
+        "observer",
         "opening",
         "operation",
         "pinned",
         "port",
         "port_offset",
-        "probe",
         "queue",
         "queue_index",
+        "ramp",
         "running",
+        "share",
+        "slowstart",
         "source",
         "srv_record",
         "track",
@@ -170,21 +190,26 @@ class Server:
         self.source: tuple[str, int] | None = None
         self.port_offset: int | None = None
         self.opening: Opening | None = None
-        self.probe: Probe | None = None
         self.transparent = False
         """It stands for wherever the client connected to (address 0.0.0.0)."""
         self.cookie: bytes | None = line.cookie.encode("latin-1") if line.cookie is not None else None
         self.admin = FMAINT | CMAINT if line.disabled else 0
-        self.operation = STOPPED if line.disabled else RUNNING
+        self.operation = STOPPED if line.disabled or line.init_state in ("down", "fully-down") else RUNNING
         self.check: Check | None = None
         if line.check:
             self.check = Check(line.rise, line.fall, line.inter)
             self.check.fastinter, self.check.downinter = line.fastinter, line.downinter
             self.check.address, self.check.port = line.check_address, line.check_port
         self.agent: Check | None = None
+        if line.agent_check:
+            self.agent = Check(1, 1, line.agent_inter)
+            self.agent.address, self.agent.port = line.agent_address, line.agent_port
+            self.agent.send = line.agent_send.encode("latin-1")
+        self.observer: Observer | None = None
         self.health = self.check or Check(line.rise, line.fall)
         """Its check; where none is configured, what counts its health all the same: commands change it."""
-        self.health.health = 0 if line.disabled else line.rise
+        self.health.health = 0 if line.disabled else self.first_health()
+        self.health.paused = line.disabled
         self.used = 0
         self.queue: deque[Waiting] = deque()
         self.queue_index = 0
@@ -204,13 +229,28 @@ class Server:
         self.down_seconds = 0.0
         self.running = False
         self.effective = 0
+        self.share = 0
+        """The effective weight in sixteenths, which balancing goes by: a ramp is finer than weights are."""
+        self.slowstart: Ramp | None = None
+        self.ramp = RAMP
+        """How many sixteenths of its weight it has while it is STARTING; `capacity` is its percentage of maxconn."""
+        self.capacity = 100
         self.refresh()
+
+    def first_health(self) -> int:
+        """Where its health begins, also after maintenance: one failure away from down unless `init-state` says more."""
+        health = self.health
+        return {"fully-up": health.top, "down": health.rise - 1, "fully-down": 0}.get(self.line.init_state, health.rise)
 
     def refresh(self) -> None:
         """Recompute what follows from weight, health and administration."""
         self.running = self.operation != STOPPED and not self.admin & MAINT
         usable = self.running and self.operation != STOPPING and not self.admin & DRAIN
-        self.effective = self.weight if usable else 0
+        if self.operation != STARTING:
+            self.ramp, self.capacity = RAMP, 100
+        self.share = self.weight * self.ramp if usable else 0
+        # Rounded up: one that has a share has a weight.
+        self.effective = -(-self.share // RAMP)
 
     @property
     def full(self) -> bool:
@@ -224,11 +264,14 @@ class Server:
     def limit(self) -> int:
         """The current limit of connections, between minconn and maxconn by the backend's load; 0 is none."""
         low, high = self.line.minconn, self.maxconn
-        if not high or not low or low >= high:
-            return high
-        full = self.backend.fullconn
-        load = self.backend.counters.scur
-        return high if load >= full else max(low, load * high // full)
+        if high and low and low < high:
+            full = self.backend.fullconn
+            load = self.backend.counters.scur
+            if load < full:
+                high = max(low, load * high // full)
+        if self.capacity < 100 and high:
+            return max(1, high * self.capacity // 100)
+        return high
 
     @property
     def via(self) -> str:

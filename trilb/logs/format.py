@@ -13,8 +13,7 @@ from trilb.base import ip
 from trilb.config.model import LogTarget, Mode
 from trilb.live.process import ProcessState
 from trilb.live.stream import Stream
-from trilb.samples.logtext import MONTHS, DateCache
-from trilb.samples.logvars import (
+from trilb.samples.logparts import (
     URI_LENGTH,
     backend_name,
     braces,
@@ -27,6 +26,7 @@ from trilb.samples.logvars import (
     wait_queue,
     wait_response,
 )
+from trilb.samples.logtext import MONTHS, DateCache
 from trilb.tls import facts
 
 Line = Callable[[Stream], bytes]

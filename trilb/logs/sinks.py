@@ -91,6 +91,11 @@ class Channels:
                 raise Refused(f"cannot open log target '{target.address}' : {error.strerror}") from None
         return self._open[key]
 
+    @property
+    def dropped(self) -> int:
+        """Lines that found no room, or nobody who takes them."""
+        return sum(channel.dropped for channel in self._open.values())
+
     def close(self) -> None:
         """Close them all."""
         for channel in self._open.values():

@@ -17,7 +17,7 @@ def resolve(address: Address) -> tuple[int, Sockaddr]:
     if address.family is Family.UNIX:
         return socket.AF_UNIX, address.host
     if address.family is Family.ABSTRACT:
-        return socket.AF_UNIX, "\0" + address.host
+        return socket.AF_UNIX, address.path
     port = 0 if address.offset else address.port
     wanted = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}.get(address.family, socket.AF_UNSPEC)
     host = address.host or "127.0.0.1"
@@ -30,10 +30,13 @@ def resolve(address: Address) -> tuple[int, Sockaddr]:
     return family, (str(sockaddr[0]), int(sockaddr[1]))
 
 
-def initial(address: Address, methods: str, *, resolved_later: bool = False) -> tuple[int, Sockaddr | None]:
+def initial(
+    address: Address, methods: str, *, resolved_later: bool = False, last: str = ""
+) -> tuple[int, Sockaddr | None]:
     """A server's first address by the methods of `init-addr`, in their order; None to begin without one.
 
-    A name of SRV records is looked up later, if it is looked up at all. Raises Refused when no method is left.
+    `last` is the address that a file of states has. A name of SRV records is looked up later, if it is looked up at
+    all. Raises Refused when no method is left.
     (configuration.txt, `init-addr`.)
     """
     if address.family is not Family.NAME:
@@ -41,9 +44,12 @@ def initial(address: Address, methods: str, *, resolved_later: bool = False) -> 
     service = is_service(address)
     if not methods:
         # Names that are looked up at run time as well need not be known yet (observed).
-        methods = ("none" if service else "last,libc,none") if resolved_later else "last,libc"
+        methods = ("last,none" if service else "last,libc,none") if resolved_later else "last,libc"
     reason = f"no method found to resolve address '{address.host}'"
     for method in methods.split(","):
+        if method == "last" and last:
+            family = Family.IPV6 if ":" in last else Family.IPV4
+            return resolve(replace(address, family=family, host=last))
         if method == "none":
             return socket.AF_INET, None
         if is_literal(method):

@@ -192,12 +192,23 @@ def connect(
     poller: Poller,
     source: tuple[str, int] | None = None,
     make: type[Conn] = Conn,
+    *,
+    quiet: bool = False,
 ) -> tuple[Conn, bool]:
-    """Begin a connection; returns it and whether it is established already. Raises Broken when refused at once."""
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    """Begin a connection; returns it and whether it is established already.
+
+    Raises Broken when it is refused at once, or when there is no descriptor left for it. A `quiet` one lets its last
+    acknowledgement wait: one that is reset at once was never seen by who accepts there.
+    """
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        raise Broken(error.strerror) from None
     try:
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if quiet:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         if source is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(source)

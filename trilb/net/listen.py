@@ -75,7 +75,7 @@ def _open(address: Address, bind: Options, backlog: int) -> socket.socket:
 def _open_unix(address: Address, bind: Options, backlog: int) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     if address.family is Family.ABSTRACT:
-        sock.bind("\0" + address.host)
+        sock.bind(address.path)
         sock.listen(backlog)
         return sock
     path = address.host

@@ -160,13 +160,16 @@ class Poller:
     def add(self, fd: int) -> Watch:
         """Register a non-blocking descriptor."""
         watch = Watch(fd)
-        self._watches[fd] = watch
-        self._epoll.register(fd, _EVENTS)
+        # When all is cancelled a task may have one more turn after the poller's last: its next wait ends it.
+        if not self._epoll.closed:
+            self._watches[fd] = watch
+            self._epoll.register(fd, _EVENTS)
         return watch
 
     def remove(self, watch: Watch) -> None:
         """Forget a descriptor; call it before closing."""
-        if self._watches.pop(watch.fd, None) is not None:
+        # When all is cancelled the poller may be gone before its users.
+        if self._watches.pop(watch.fd, None) is not None and not self._epoll.closed:
             self._epoll.unregister(watch.fd)
 
     async def run(self) -> None:

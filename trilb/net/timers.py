@@ -7,38 +7,48 @@ ever reached, so a session is looked at about once per timeout. Never early; lat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
 from trilb.base.clock import Clock
 
-if TYPE_CHECKING:
-    from trilb.net.poller import Waiter
-
 TICK = 0.025
 """Seconds. Arbitrary: fine enough for millisecond timeouts to be honest, coarse enough to be idle."""
+
+
+class Timed(Protocol):
+    """Something that is told when its time has come."""
+
+    expires: float
+    """When, in the loop's seconds; 0.0 is never."""
+    filed: int
+
+    def expire(self) -> None:
+        """The time has come."""
 
 
 class Wheel:
     """Waiters by the tick their deadline falls into."""
 
-    __slots__ = ("_slots", "_tick", "clock")
+    __slots__ = ("_length", "_slots", "_tick", "clock")
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, length: float = TICK) -> None:
+        """`length` of a tick is in seconds."""
         self.clock = clock
-        self._slots: dict[int, set[Waiter]] = {}
-        self._tick = int(clock.now / TICK)
+        self._length = length
+        self._slots: dict[int, set[Timed]] = {}
+        self._tick = int(clock.now / length)
 
     def time_of(self, tick: int) -> float:
         """When a tick is looked at."""
-        return tick * TICK
+        return tick * self._length
 
-    def file(self, waiter: Waiter) -> None:
+    def file(self, waiter: Timed) -> None:
         """Put a waiter under the tick after its deadline."""
         if waiter.filed:
             self.drop(waiter)
-        tick = max(int(waiter.expires / TICK), self._tick) + 1
+        tick = max(int(waiter.expires / self._length), self._tick) + 1
         waiter.filed = tick
         slot = self._slots.get(tick)
         if slot is None:
@@ -46,7 +56,7 @@ class Wheel:
         else:
             slot.add(waiter)
 
-    def drop(self, waiter: Waiter) -> None:
+    def drop(self, waiter: Timed) -> None:
         """Take a waiter out."""
         slot = self._slots.get(waiter.filed)
         if slot is not None:
@@ -58,7 +68,7 @@ class Wheel:
     def turn(self) -> None:
         """Look at every tick that has come."""
         now = self.clock.refresh()
-        last = int(now / TICK)
+        last = int(now / self._length)
         while self._tick < last:
             self._tick += 1
             for waiter in self._slots.pop(self._tick, ()):
@@ -73,7 +83,7 @@ class Wheel:
     async def run(self) -> None:
         """Turn until cancelled."""
         # The clock may have got its source after the wheel was made: begin at the present, not at some old epoch.
-        self._tick = int(self.clock.refresh() / TICK)
+        self._tick = int(self.clock.refresh() / self._length)
         while True:
-            await trio.sleep(TICK)
+            await trio.sleep(self._length)
             self.turn()

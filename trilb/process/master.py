@@ -20,6 +20,7 @@ from functools import partial
 import trio
 
 from trilb.base.diagnostic import Refused
+from trilb.base.units import saturated
 from trilb.config.model import Socket
 from trilb.process import master_cli
 from trilb.process.notify import notify, reloading
@@ -27,6 +28,8 @@ from trilb.process.privileges import detach, write_pidfile
 
 READY_FD = "TRILB_READY_FD"
 """The environment variable that tells a worker where to say that it serves."""
+BACKGROUND = "TRILB_BACKGROUND"
+"""Set where a master is in the background: its workers let go of the terminal too once they serve."""
 READY = b"\0"
 """What it says then; before it comes what it had to say of its start."""
 _MOST_SAID = 1 << 16
@@ -108,6 +111,9 @@ class Master:
         worker = Worker(process, ours, time.time(), self.reloads)
         self.workers.append(worker)
         self._nursery.start_soon(self._watch, worker)
+        if self.stopping:
+            # The signal came while this one was being made, and went to the others only.
+            process.send_signal(signal.SIGTERM)
         line = trio.socket.from_stdlib_socket(ours.dup())
         said = b""
         try:
@@ -192,7 +198,7 @@ class Master:
         """The process that `1` or `!<pid>` names; 0 is the master itself."""
         pids = [worker.pid for worker in self.workers]
         if word.startswith("!"):
-            pid = int(word[1:]) if word[1:].isdigit() else -1
+            pid = saturated(word[1:]) if word[1:].isdecimal() else -1
             return 0 if pid == os.getpid() else pid if pid in pids else None
         current = [worker.pid for worker in self.workers if not worker.leaving]
         return current[0] if word == "1" and current else None

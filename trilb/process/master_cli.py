@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
@@ -26,6 +28,8 @@ MOST = 10
 """Clients at a time, as of HAProxy's master socket."""
 _LONGEST = 16384
 _READ = 16384
+_PATIENCE = 10.0
+"""Seconds for which a command waits for a worker that is starting."""
 _HELP = {
     "@!<pid>": "send a command to the <pid> process",
     "@<relative pid>": "send a command to the <relative pid> process",
@@ -155,9 +159,7 @@ class Client:
         elif words[0] in ("user", "operator"):
             caller.lower(words[0])
         elif caller.level == "admin":
-            on = len(words) > 1 and words[1] == "on"
-            if len(words) > 1:
-                setattr(self if words[0] == "mcli-debug-mode" else caller, _MODES[words[0]], on)
+            setattr(self if words[0] == "mcli-debug-mode" else caller, _MODES[words[0]], words[1:2] == ["on"])
         return True
 
     def _set_prompt(self, words: list[str]) -> None:
@@ -223,8 +225,7 @@ class Client:
         joined = what.lasting and not what.text
         mode = caller.mode.value if joined else Mode.ONCE.value
         try:
-            sock = trio.socket.socket(socket.AF_UNIX)
-            await sock.connect(handover.name_of(what.pid))
+            sock = await _connect(what.pid)
         except OSError as error:
             said = f"Can't connect to the target process: {error.strerror or error}\n\n"
             await stream.send_all(said.encode())
@@ -243,6 +244,25 @@ class Client:
                 nursery.start_soon(_forward, stream, worker)
                 await _pump(worker, stream)
                 nursery.cancel_scope.cancel()
+
+
+async def _connect(pid: int) -> trio.socket.SocketType:
+    """A connection to a worker, which may still be starting. Raises OSError."""
+    until = trio.current_time() + _PATIENCE
+    while True:
+        sock = trio.socket.socket(socket.AF_UNIX)
+        try:
+            await sock.connect(handover.name_of(pid))
+            return sock
+        except OSError:
+            sock.close()
+            if trio.current_time() > until or not _alive(pid):
+                raise
+            await trio.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
 
 
 _MODES = {"expert-mode": "expert", "experimental-mode": "experimental", "mcli-debug-mode": "debug"}
@@ -294,6 +314,9 @@ async def serve(process: Process, line: Socket, listener: socket.socket) -> None
 async def _serve(slots: trio.Semaphore, client: Client, stream: trio.SocketStream) -> None:
     try:
         await client.converse(stream)
+    except Exception:  # noqa: BLE001
+        # A fault of ours in one command must not end the master, and with it every worker.
+        traceback.print_exc(file=sys.stderr)
     finally:
         slots.release()
 
@@ -315,8 +338,3 @@ def table(rows: list[tuple[int, str, str, float]], old: list[tuple[int, str, str
     if old:
         said += "# old workers\n" + "".join(row(*each) for each in old)
     return said + "# programs\n"
-
-
-def own_pid() -> int:
-    """The master's process id."""
-    return os.getpid()

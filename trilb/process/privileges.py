@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from trilb.base import proc
 from trilb.base.diagnostic import Refused
 from trilb.config.keywords.sockets import lookup_id
 from trilb.config.model import Global
@@ -20,6 +21,7 @@ def drop(settings: Global, uid: int | None, gid: int | None) -> None:
     """Lock into the chroot and become the user. Raises Refused when that fails; nothing runs half dropped."""
     try:
         if settings.chroot:
+            proc.hold()
             os.chroot(settings.chroot)
             os.chdir("/")
         if gid is not None:
@@ -49,11 +51,18 @@ def daemonize() -> int:
     return writing
 
 
-def detach(line: int) -> None:
-    """Tell whoever started this process that it serves, and let go of its terminal."""
+def detach(line: int, null: int = -1) -> None:
+    """Tell whoever started this process that it serves, and let go of its terminal.
+
+    `null` is /dev/null, opened before a chroot; without it it is opened now.
+    """
     os.write(line, b"1")
     os.close(line)
-    null = os.open(os.devnull, os.O_RDWR)
+    let_go(null if null >= 0 else os.open(os.devnull, os.O_RDWR))
+
+
+def let_go(null: int) -> None:
+    """Put /dev/null where the terminal was."""
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     if null > 2:

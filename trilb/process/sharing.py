@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -120,8 +119,6 @@ def _say(runtime: Runtime, section: str, text: str) -> None:
 
 
 def _say_of_table(runtime: Runtime, table: str, text: str, level: str) -> None:
-    """To the log, and to whoever looks at the start."""
-    sys.stderr.write(f"[{level.upper()}] ({runtime.process.pid}) : stick-table '{table}' : {text}.\n")
     runtime.say_globally(f"stick-table {table}: {text}.", level)
 
 

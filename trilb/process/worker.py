@@ -12,27 +12,30 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 import trio
 
+from trilb.admin import stats_file
 from trilb.admin.server import serve_socket
 from trilb.base.clock import Clock
-from trilb.base.diagnostic import Place, Refused
+from trilb.base.diagnostic import NOWHERE, Place, Refused
 from trilb.config.model import Bind, Config, Proxy, Socket
 from trilb.dynamic import Dynamic
 from trilb.health import states
-from trilb.health.run import Checks
+from trilb.health.run import CHECK_TICK, Checks
 from trilb.live.proxy import Listener
 from trilb.net.listen import address_of, open_listener
+from trilb.net.timers import Wheel
 from trilb.process import handover
+from trilb.process.console import Console
 from trilb.process.handover import Inheritance
-from trilb.process.master import READY, READY_FD
+from trilb.process.master import BACKGROUND, READY, READY_FD
 from trilb.process.notify import notify
-from trilb.process.privileges import daemonize, detach, drop, prepare, write_pidfile
+from trilb.process.privileges import daemonize, detach, drop, let_go, prepare, write_pidfile
 from trilb.process.sharing import Sharing
 from trilb.process.successor import Successor
 from trilb.proxy import pool
@@ -60,7 +63,11 @@ class Start:
     terminate: tuple[int, ...] = ()
     listeners_from: str = ""
     notifies: bool = False
-    warn: Callable[[Place, str], None] = lambda place, text: None
+    note: Callable[[Place, str], None] = lambda place, text: None
+    warn: Callable[[str], None] = lambda text: None
+    said: Sequence[str] = ()
+    """What was said so far, and what `note` and `warn` say."""
+    quiet: bool = False
 
 
 def run(config: Config, start: Start) -> None:
@@ -111,8 +118,19 @@ def _run(config: Config, start: Start) -> None:
     if settings.pidfile and not ready.master:
         write_pidfile(settings.pidfile)
     runtime = build(config, Clock())
+    runtime.startup = start.said
     for place, text in runtime.warnings:
-        start.warn(place, text)
+        start.note(place, text)
+    for text in runtime.early:
+        start.warn(text)
+    runtime.serves = True
+    runtime.show = None if start.quiet else Console().show
+    if settings.stats_file:
+        try:
+            with open(settings.stats_file, encoding="latin-1") as file:
+                runtime.stats_file = file.read()
+        except OSError as error:
+            start.note(NOWHERE, f"stats-file '{settings.stats_file}' cannot be read: {error.strerror}")
     sharing.build(runtime)
     sharing.prepare_files()
     drop(settings, uid, gid)
@@ -176,6 +194,8 @@ class Ready:
         if self.master:
             os.set_inheritable(self.master, False)
         self.background = -1
+        # Opened now: a chroot has none.
+        self.null = os.open(os.devnull, os.O_RDWR)
 
     @staticmethod
     def own_line() -> socket.socket:
@@ -185,7 +205,9 @@ class Ready:
     def tell(self) -> None:
         """Everything listens and is accepted."""
         if self.background >= 0:
-            detach(self.background)
+            detach(self.background, self.null)
+        elif self.master and BACKGROUND in os.environ:
+            let_go(self.null)
         for pids, number in ((self.start.finish, signal.SIGUSR1), (self.start.terminate, signal.SIGTERM)):
             for pid in pids:
                 with suppress(ProcessLookupError):
@@ -216,22 +238,21 @@ class _Worker:
         self.sockets = sockets
         self.acceptors: list[Acceptor] = []
         self.done = trio.Event()
+        self.asked = trio.Event()
+        """It is to end when its sessions have."""
+        self.starting = trio.CancelScope()
 
     async def main(self) -> None:
         """Serve; returns when stopped."""
         runtime, plane = self.runtime, self.runtime.plane
         built = plane.clock.now
-        plane.clock.__init__(trio.current_time)  # type: ignore[misc]
+        plane.clock.follow(trio.current_time)
         states.begin(runtime.backends.values(), plane.clock.now - built)
         runtime.process.started_wall = plane.clock.wall
-        for backend in runtime.backends.values():
-            for changed in (backend.counters, *(server.counters for server in backend.servers)):
-                changed.lastchg = plane.clock.now
-            for server in backend.servers:
-                server.last_change = plane.clock.now
         with trio.open_signal_receiver(*_SIGNALS) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._signals, signals)
                 nursery.start_soon(plane.poller.run)
                 nursery.start_soon(plane.wheel.run)
                 nursery.start_soon(self._purge)
@@ -245,13 +266,19 @@ class _Worker:
                 for line, sock in self.sockets:
                     nursery.start_soon(serve_socket, runtime, slots, line, sock)
                 self.sharing.load(read=self.before is None)
-                if self.before is not None:
-                    await self._take_over(nursery, self.before)
-                await nursery.start(self.sharing.run)
-                # Whoever is accepted now may be known to a peer: a few moments' wait, or his session moves.
-                await self.sharing.settled()
+                with self.starting:
+                    if self.before is not None:
+                        await self._take_over(nursery, self.before)
+                    await nursery.start(self.sharing.run)
+                    # Whoever is accepted now may be known to a peer: a few moments' wait, or his session moves.
+                    await self.sharing.settled()
+                if self.done.is_set():
+                    # Told to stop before it served: whom it was to replace goes on.
+                    nursery.cancel_scope.cancel()
+                    return
                 async with trio.open_nursery() as serving:
                     numbers: dict[str, int] = {}
+                    on_line: dict[int, int] = {}
                     for name, bind, sock, _ in self.listeners:
                         numbers[name] = numbers.get(name, 0) + 1
                         acceptor = Acceptor(
@@ -270,21 +297,27 @@ class _Worker:
                         frontend = runtime.frontends[name]
                         if "socket-stats" in frontend.config.options:
                             called = bind.name or f"sock-{acceptor.number}"
-                            listener = Listener(frontend, called, acceptor.number, address_of(sock), bind.maxconn)
+                            at = on_line[id(bind)] = on_line.get(id(bind), -1) + 1
+                            guid = f"{bind.guid_prefix}-{at}" if bind.guid_prefix else ""
+                            address = address_of(sock)
+                            listener = Listener(frontend, called, acceptor.number, address, bind.maxconn, guid)
                             acceptor.counters = listener.counters
                             frontend.listeners.append(listener)
                         self.acceptors.append(acceptor)
                         runtime.gates.append(acceptor)
                         serving.start_soon(acceptor.run, serving)
+                    stats_file.load(runtime, runtime.stats_file)
                     successor = Successor(runtime, self.sharing, self._exposed)
                     nursery.start_soon(successor.run, self.ready.own_line())
                     settings = runtime.config.globals
-                    runtime.checks = Checks(plane.wheel, nursery, settings.spread_checks)
+                    wheel = Wheel(plane.clock, CHECK_TICK)
+                    nursery.start_soon(wheel.run)
+                    runtime.checks = Checks(wheel, nursery, settings.spread_checks)
                     servers = [server for backend in runtime.backends.values() for server in backend.servers]
                     runtime.checks.begin_all(servers, settings.max_spread_checks)
                     if runtime.history is not None:
                         nursery.start_soon(runtime.history.run)
-                    nursery.start_soon(self._signals, signals, serving)
+                    serving.start_soon(self._finish, serving)
                     if self.ready.master:
                         nursery.start_soon(self._master, serving)
                     # Accepting tasks run from here on, before the process that is replaced hears of it.
@@ -323,14 +356,20 @@ class _Worker:
         if not self.runtime.plane.stopping:
             await self._soft_stop(serving)
 
-    async def _signals(self, signals: object, serving: trio.Nursery) -> None:
-        """Wait for the signal that ends the process."""
-        async for number in signals:  # type: ignore[attr-defined]
+    async def _signals(self, signals: AsyncIterator[int]) -> None:
+        """Wait for the signal that ends the process, from its first moment on."""
+        async for number in signals:
             if number in (signal.SIGINT, signal.SIGTERM):
                 self.done.set()
+                self.starting.cancel()
                 return
-            if number == signal.SIGUSR1 and not self.runtime.plane.stopping:
-                serving.start_soon(self._soft_stop, serving)
+            if number == signal.SIGUSR1:
+                self.asked.set()
+
+    async def _finish(self, serving: trio.Nursery) -> None:
+        await self.asked.wait()
+        if not self.runtime.plane.stopping:
+            await self._soft_stop(serving)
 
     async def _soft_stop(self, serving: trio.Nursery) -> None:
         runtime = self.runtime
@@ -359,11 +398,13 @@ class _Worker:
     async def _purge(self) -> None:
         """Close server connections that idled too long; see how busy the process was meanwhile."""
         plane = self.runtime.plane
-        busy, since = time.process_time(), time.monotonic()
+        busy, since, sent = time.process_time(), time.monotonic(), 0
         while True:
             await trio.sleep(_PURGE)
             worked, now = time.process_time(), time.monotonic()
             plane.process.idle = max(0, min(100, round(100 - 100 * (worked - busy) / (now - since))))
+            sent, sent_before = sum(front.counters.bout for front in self.runtime.frontends.values()), sent
+            plane.process.bytes_rate = max(0, int((sent - sent_before) / (now - since)))
             busy, since = worked, now
             for backend in self.runtime.backends.values():
                 for server in backend.servers:

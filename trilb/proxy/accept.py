@@ -70,8 +70,8 @@ class Acceptor:
             except (OSError, trio.ClosedResourceError):
                 return
             plane.clock.refresh()
-            for _ in range(_BATCH):
-                if self._saturated():
+            for begun in range(_BATCH):
+                if self._saturated(begun):
                     break
                 try:
                     accepted, peer = sock.accept()
@@ -105,14 +105,15 @@ class Acceptor:
     def _running(self) -> bool:
         return not self.stopped
 
-    def _saturated(self) -> bool:
+    def _saturated(self, begun: int = 0) -> bool:
+        """Whether no more may come; `begun` were accepted just now and are not counted by others yet."""
         frontend, process = self.frontend, self.plane.process
         if self.most and self.current >= self.most:
             return True
         if process.limited and self._too_fast():
             return True
-        full = frontend.maxconn and frontend.counters.scur >= frontend.maxconn
-        return bool(full or (process.maxconn and process.actconn >= process.maxconn))
+        full = frontend.maxconn and frontend.counters.scur + begun >= frontend.maxconn
+        return bool(full or (process.maxconn and process.actconn + begun >= process.maxconn))
 
     def _too_fast(self) -> bool:
         """Whether one more connection this second would be above what the process may accept."""

@@ -80,6 +80,7 @@ async def establish(
             if shared is not None:
                 server.counters.reuse += 1
                 backend.counters.reuse += 1
+                backend.counters.h2_req += 1
                 stream.connected = plane.clock.now
                 stream.bound = shared.conn.bound
                 return shared.stream(stream.session)
@@ -101,6 +102,8 @@ async def establish(
         else:
             stream.connected = plane.clock.now
             return _multiplexed(plane, stream, server, conn)
+        if server.observer is not None and stream.cause == "-":
+            server.observer.refused(plane.clock.now)
         if stream.cause != "-":
             # Somebody ended the stream meanwhile.
             raise Failed(0, stream.cause, "-")
@@ -124,6 +127,8 @@ def _multiplexed(plane: Plane, stream: Stream, server: Server, conn: Conn) -> Co
     tuning = plane.h2
     h2 = ClientConnection(plane.limits, tuning.be_window, tuning.header_table, tuning.frame_size, tuning.be_streams)
     mux = Mux(server, conn, h2, stream.session)
+    server.backend.counters.h2_sess += 1
+    server.backend.counters.h2_req += 1
     if not mux.closed:
         server.muxes.append(mux)
         if server.backend.plan.reuse == "never":
@@ -272,7 +277,7 @@ async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avo
     else:
         server.used = used = server.used + 1
         if used > server.counters.smax:
-            server.counters.smax = used
+            server.counters.rise(used)
         if plan.moved is not None:
             plan.moved(server)
         stream.picked = server
@@ -393,6 +398,9 @@ async def _open(stream: Stream, conn: Conn, opening: Opening, waiter: Waiter, cl
         for counters in (server.counters, server.backend.counters):
             counters.ssl_failed += 1
         raise
+    if not conn.resumed:
+        process = stream.frontend.process
+        process.tls_back_rate.add(process.clock.now)
     for counters in (server.counters, server.backend.counters):
         if conn.resumed:
             counters.ssl_reused += 1

@@ -82,7 +82,7 @@ class Exchange:
         plan = self.route.backend.plan
         asked = stream.request
         assert asked is not None
-        failure = ""
+        failure, how = "", "Close from server (http)"
         try:
             sent = conn.send(self.raw)
             if sent < len(self.raw) or (self.body is not None and not self.body.done):
@@ -94,20 +94,20 @@ class Exchange:
             conn.requests += 1
             got = await self._response_head(asked)
         except Broken:
-            got, failure = None, "SH"
+            got, failure, how = None, "SH", "Read error (http)"
             if self.client.failed and not conn.failed:
                 return await self._client_left()
         except relay.Truncated:
             return await self._client_left()
         except Expired:
-            got, failure = None, "sH"
+            got, failure, how = None, "sH", "Read timeout (http)"
         except Refusal as refusal:
             if refusal.status == 400:
                 return await self._bad_body()
             keep_response(stream, conn.inbox, refusal.reason)
-            got, failure = None, "PH"
+            got, failure, how = None, "PH", "Invalid http response (headers)"
         if got is None:
-            return await self._no_answer(failure or "SH", retryable)
+            return await self._no_answer(failure or "SH", how, retryable)
         head, size = got
         if (
             retryable
@@ -240,8 +240,8 @@ class Exchange:
         await self.http.error(stream, 400, self.route.errors)
         return "close"
 
-    async def _no_answer(self, failure: str, retryable: bool) -> str | None:
-        """No usable response head: stale, retry, or an error to the client."""
+    async def _no_answer(self, failure: str, how: str, retryable: bool) -> str | None:
+        """No usable response head: stale, retry, or an error to the client; `how` is for who observes the server."""
         stream, conn = self.stream, self.conn
         plan = self.route.backend.plan
         asked = stream.request
@@ -260,10 +260,12 @@ class Exchange:
         event = {"SH": "empty-response", "PH": "junk-response", "sH": "response-timeout"}[failure]
         if retryable and event in plan.retry_on and stream.retries < connect.retries_of(stream, plan.retries):
             return "retry"
-        stream.end(failure[0], failure[1])
-        failed(stream, self.http.clock.now)
         server = stream.server
         assert server is not None
+        if server.observer is not None and stream.cause == "-":
+            server.observer.failed(how, self.http.clock.now)
+        stream.end(failure[0], failure[1])
+        failed(stream, self.http.clock.now)
         server.counters.eresp += 1
         self.route.backend.counters.eresp += 1
         connect.release(stream)
@@ -292,6 +294,9 @@ class Exchange:
         whole = self.flow is None or self.flow.done
         if head.status == 101 and not (whole and http.agrees(asked, head)):
             return await self._refuse_answer(502)
+        server = stream.server
+        if server is not None and server.observer is not None:
+            server.observer.answered(head.status, http.clock.now)
         if plan.tcp_response is not None:
             stream.position, stream.inspected_server = 0, self.conn.inbox
             effect = plan.tcp_response(stream)
@@ -457,6 +462,8 @@ class Exchange:
         stream.responded = 0.0
         if stream.server is not None:
             stream.server.counters.eresp += 1
+            if stream.server.observer is not None:
+                stream.server.observer.failed("Invalid http response (headers)", self.http.clock.now)
         self.route.backend.counters.eresp += 1
         connect.release(stream)
         keep = await self.http.error(stream, status, self.route.errors)

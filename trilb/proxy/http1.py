@@ -230,6 +230,7 @@ class HttpSession:
         stream.received = self.clock.now
         stream.head_size = size
         stream.bytes_in = asked_size(head)
+        session.frontend.counters.streams += 1
         return stream
 
     def _parse(self, data: bytes) -> tuple[Head, int] | None:
@@ -306,6 +307,7 @@ class HttpSession:
         if not data and self.plan.ignore_probes:
             return
         stream = self.bad_stream(status, cause, started, idle_since)
+        self.session.frontend.counters.streams += bool(data)
         if data or not self.plan.dontlognull:
             self.log(stream)
 
@@ -313,6 +315,7 @@ class HttpSession:
         """Answer something that was no request, and end the session."""
         keep_request(self.session, data, refusal.reason)
         stream = self.bad_stream(refusal.status, "P", started, idle_since)
+        self.session.frontend.counters.streams += 1
         self.log(stream)
         await self._say_raw(refusal.status)
 
@@ -544,6 +547,8 @@ class HttpSession:
             ended, body = await self._read_body(stream, effect.most)
             if ended is not None:
                 return await self.obey(stream, ended, errors, during)
+            self._intercepted(stream, during)
+            stream.bytes_in += len(stream.body or b"")
             made = effect.then(body)
             stream.end("L", during)
             return await self.reply(stream, replies.head(made.status, list(made.fields)), made.body)
@@ -566,7 +571,7 @@ class HttpSession:
         assert isinstance(effect, Reply)
         if effect.denied:
             self._denied(stream, during)
-        else:
+        elif not effect.counted:
             self._intercepted(stream, during)
         stream.end("P" if effect.denied else "L", during)
         head = replies.head(effect.status, list(effect.fields))
@@ -852,6 +857,10 @@ class HttpSession:
             counters.hrsp[kind] += 1
             if server is not None and stream.responded and stream.dispatched:
                 self._took(stream, server.counters, counters)
+        elif stream.frontend.own is not None and stream.request is not None:
+            counters = stream.frontend.own.counters
+            counters.bin += stream.bytes_in
+            counters.bout += stream.bytes_out
         counters = stream.frontend.counters
         counters.bin += stream.bytes_in
         counters.bout += stream.bytes_out
@@ -869,8 +878,8 @@ class HttpSession:
         connect_time = int((connected - dispatched) * 1000)
         response = int((responded - connected) * 1000)
         total = int((self.clock.now - (stream.idle_since or stream.accepted)) * 1000)
-        server.took(server.req_tot, queued, connect_time, response, total)
-        backend.took(backend.req_tot, queued, connect_time, response, total)
+        server.took(queued, connect_time, response, total)
+        backend.took(queued, connect_time, response, total)
 
     def log(self, stream: Stream, *, early: bool = False) -> None:
         """Write what is to be logged of a stream that ended, or (logasap) has its response."""

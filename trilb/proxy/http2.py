@@ -29,6 +29,7 @@ from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter, Watch
+from trilb.proxy.exchange import asked_size
 from trilb.proxy.http1 import Gone, HttpSession
 from trilb.proxy.plane import Plane
 
@@ -283,6 +284,9 @@ class Http2Session:
 
     async def serve(self) -> bool:
         """Serve until the connection ends; always False. Never raises but for cancellation."""
+        counters = self.session.frontend.counters
+        counters.h2_sess += 1
+        counters.h2_open += 1
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -295,6 +299,7 @@ class Http2Session:
                     self.client.close()
                     self._break_off()
         finally:
+            counters.h2_open -= 1
             self.session.close_private()
         return False
 
@@ -495,7 +500,9 @@ class Http2Session:
         stream.accepted_wall = self.clock.wall
         # Nobody waited for a request that comes while others are served.
         stream.idle_since = self._idle_since if len(self.streams) == 1 else now
-        stream.bytes_in = stream.head_size = event.size
+        stream.head_size = event.size
+        stream.bytes_in = asked_size(head)
+        self.session.frontend.counters.h2_req += 1
         return stream
 
     async def _serve(self, conn: StreamConn, event: Request) -> None:

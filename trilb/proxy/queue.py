@@ -52,7 +52,7 @@ def enter(server: Server, moved: object) -> None:
     """Take a slot."""
     server.used = used = server.used + 1
     if used > server.counters.smax:
-        server.counters.smax = used
+        server.counters.rise(used)
     if callable(moved):
         moved(server)
 

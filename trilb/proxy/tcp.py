@@ -256,6 +256,8 @@ class TcpSession:
             self._turn_away(stream, None)
             return False
         stream.server_side = server
+        if stream.server is not None and stream.server.observer is not None:
+            stream.server.observer.connected()
         for log in plan.log_connect:
             log(stream)
         if plan.logasap:
@@ -356,6 +358,12 @@ class TcpSession:
         backend = stream.backend
         tallies = [stream.frontend.counters]
         if backend is not None:
+            if stream.server is not None and stream.connected:
+                queued = int((stream.dispatched - stream.accepted) * 1000)
+                connected = int((stream.connected - stream.dispatched) * 1000)
+                total = int((self.plane.clock.now - stream.accepted) * 1000)
+                for one in (stream.server.counters, backend.counters):
+                    one.took(queued, connected, 0, total)
             backend.counters.scur -= 1
             tallies.append(backend.counters)
             if stream.server is not None:

@@ -188,13 +188,6 @@ class Service:
         server.fqdn, server.port, server.address = "", 0, None
         self.free.append(server)
 
-    def forget(self, server: Server) -> None:
-        """The server is deleted."""
-        if server in self.free:
-            self.free.remove(server)
-        for key in [key for key, other in self.used.items() if other is server]:
-            del self.used[key]
-
 
 class Question:
     """A rule that wants one address of a name (`do-resolve`)."""

@@ -34,10 +34,12 @@ class Resolution:
     """A name, its kind, how far the current lookup is, and what the last ones brought."""
 
     __slots__ = (
+        "_first",
         "_rounds",
         "answers",
         "asked_at",
         "asking",
+        "families",
         "finished",
         "kind",
         "last_valid",
@@ -54,6 +56,9 @@ class Resolution:
         self.section = section
         self.name = name
         self.preferred = preferred
+        self.families: tuple[Kind, ...] = (Kind.A, Kind.AAAA)
+        """What may be asked for, besides SRV records."""
+        self._first = preferred
         self.kind = preferred
         """What is being asked for now."""
         self.status = Status.NONE
@@ -72,7 +77,9 @@ class Resolution:
     def begin(self, now: float) -> None:
         """A lookup starts; the caller asks."""
         self.asking = True
-        self.kind = self.preferred
+        other = _OTHER_KIND.get(self.preferred)
+        self._first = self.preferred if other is None or self.preferred in self.families else other
+        self.kind = self._first
         self._rounds = self.section.retries - 1
         self._asked(now)
 
@@ -117,22 +124,22 @@ class Resolution:
         if self.answers and self._other_kind(now):
             return Step.ASK
         self._rounds -= 1
-        self.kind = self.preferred
+        self.kind = self._first
         self._asked(now)
         return Step.ASK
 
     def _other_kind(self, now: float) -> bool:
         """From A to AAAA or back, once a round."""
-        if self.kind is not self.preferred or self.kind not in _OTHER_KIND:
+        other = _OTHER_KIND.get(self.kind)
+        if self.kind is not self._first or other not in self.families:
             return False
-        self.kind = _OTHER_KIND[self.kind]
+        self.kind = other
         self._asked(now)
         return True
 
     def _end(self, now: float) -> None:
         self.asking = False
         self.finished = now
-        self.kind = self.preferred
 
     def held(self, now: float) -> bool:
         """Whether the error that the last lookup ended with is ignored still."""

@@ -15,6 +15,7 @@ from trilb.config.model import ResolversSection
 from trilb.live.proxy import Backend
 from trilb.live.server import Server
 from trilb.resolve import changes, wire
+from trilb.resolve.families import Families
 from trilb.resolve.lookups import Lookup, Question, ServerName, Service, best, lookup_of
 from trilb.resolve.nameserver import Nameserver
 from trilb.resolve.resolution import Step
@@ -58,6 +59,7 @@ class Resolvers:
         self._asked: dict[int, _Asked] = {}
         """What is being asked, by the ids of the questions."""
         self._nursery: trio.Nursery | None = None
+        self._families = Families(section.families)
 
     # -- who wants what -------------------------------------------------------------------------------------------
 
@@ -75,12 +77,6 @@ class Resolvers:
             service.free.append(server)
         elif server.fqdn:
             self.link(server)
-
-    def forget(self, server: Server) -> None:
-        """The server is deleted."""
-        self.unlink(server)
-        for service in self.services.values():
-            service.forget(server)
 
     def link(self, server: Server) -> None:
         """Look the server's name up by itself, if that is not done yet."""
@@ -141,14 +137,26 @@ class Resolvers:
 
     def _lookup(self, name: str, kind: Kind) -> Lookup | None:
         known = wire.name(name)
-        if known is None or len(self.lookups) >= _MOST_QUESTIONS + len(self.servers) + len(self.services):
+        if known is None:
             return None
         lookup = self.lookups.get((known, kind))
         if lookup is None:
+            if len(self.lookups) >= _MOST_QUESTIONS + len(self.servers) + len(self.services) and not self._forget_one():
+                return None
             lookup = self.lookups[known, kind] = lookup_of(self.section, known, kind)
             if self._nursery is not None:
                 self._nursery.start_soon(self._look_up, lookup)
         return lookup
+
+    def _forget_one(self) -> bool:
+        """Forget the oldest answer that nobody waits for, to make room; False when there is none."""
+        for key, lookup in self.lookups.items():
+            if not lookup.requesters and not lookup.resolution.asking:
+                del self.lookups[key]
+                lookup.resolution.status = Status.NONE
+                lookup.told()
+                return True
+        return False
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -172,27 +180,29 @@ class Resolvers:
             try:
                 while True:
                     now = trio.current_time()
-                    until = resolution.deadline()
-                    if now >= until:
-                        if resolution.asking:
+                    if resolution.asking:
+                        if now >= resolution.deadline():
                             self._act(lookup, resolution.expired(now), None)
-                        elif lookup.requesters:
-                            _stop(listening)
-                            sockets.clear()
-                            for nameserver in self.nameservers:
-                                if not nameserver.line.stream and (sock := nameserver.socket()) is not None:
-                                    sockets[nameserver.name] = sock
-                                    scope = trio.CancelScope()
-                                    listening.append(scope)
-                                    readers.start_soon(self._listen, lookup, nameserver, sock, scope)
-                            resolution.begin(now)
-                            lookup.resend()
-                        elif not resolution.fresh(now):
+                    elif lookup.requesters and now >= resolution.deadline():
+                        _stop(listening)
+                        sockets.clear()
+                        for nameserver in self.nameservers:
+                            if not nameserver.line.stream and (sock := nameserver.socket()) is not None:
+                                sockets[nameserver.name] = sock
+                                scope = trio.CancelScope()
+                                listening.append(scope)
+                                readers.start_soon(self._listen, lookup, nameserver, sock, scope)
+                        resolution.families = self._families.now(now)
+                        resolution.begin(now)
+                        lookup.resend()
+                    if resolution.asking or lookup.requesters:
+                        until = resolution.deadline()
+                    else:
+                        # What is known is kept for what rules ask next; descriptors are not.
+                        _stop(listening)
+                        if not resolution.fresh(now):
                             break
-                        if not lookup.requesters and not resolution.asking:
-                            # It is kept for what rules ask next; descriptors are not.
-                            _stop(listening)
-                        until = resolution.deadline() if lookup.requesters else resolution.fresh_until()
+                        until = resolution.fresh_until()
                     told = trio.Event()
                     lookup.told = told.set
                     with trio.move_on_at(until):
@@ -260,7 +270,7 @@ class Resolvers:
             nameserver.counters["outdated"] += 1
             return
         resolution = asked.lookup.resolution
-        reply = wire.judge(raw, resolution.name, resolution.kind, asked.lookup.prefer_ipv4)
+        reply = wire.judge(raw, resolution.name, resolution.kind, asked.lookup.prefer_ipv4, resolution.families)
         nameserver.counters[reply.status.value] += 1
         if reply.status is Status.TRUNCATED and lookup is not None and nameserver not in asked.again:
             asked.again.add(nameserver)

@@ -1,31 +1,30 @@
 """DNS messages: a question to bytes, an answer's bytes to what they say. No I/O; whatever the bytes, no exception.
 
-The format is dnspython's; what an answer is worth is judged here, as HAProxy judges it (configuration.txt, 5.3.2).
+Names and questions are dnspython's. Answers are read here, as it has no bound for the work that a message can make of
+few bytes; what they are worth is judged as HAProxy judges it (configuration.txt, 5.3.2).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
+from typing import cast
 
-import dns.edns
 import dns.exception
-import dns.flags
 import dns.message
 import dns.name
-import dns.rcode
-import dns.rdataclass
 import dns.rdatatype
 import xxhash
-from dns.rdtypes.IN.A import A
-from dns.rdtypes.IN.AAAA import AAAA
-from dns.rdtypes.IN.SRV import SRV
-from dns.rrset import RRset
-
-from trilb.base import ip
 
 _MOST_RECORDS = 1024
 """Records taken from one answer. Arbitrary; a template has fewer servers."""
+_MOST_LABELS = 32768
+"""Labels and pointers followed in one message. Arbitrary: enough for _MOST_RECORDS and their addresses, with names of
+eight labels. Compressed, a message of 64 KB can say millions, and who reads them all does nothing else meanwhile."""
+_LONGEST_NAME = 255
+_CNAME, _INTERNET = 5, 1
+_ANSWER, _OPERATION, _CUT = 0x8000, 0x7800, 0x0200
+"""Bits of a message's flags: QR, the opcode, TC (RFC 1035, section 4.1.1)."""
 
 
 class Kind(IntEnum):
@@ -102,84 +101,177 @@ def number(raw: bytes) -> int:
     return int.from_bytes(raw[:2]) if len(raw) >= 2 else -1
 
 
-def judge(raw: bytes, asked: str, kind: Kind, prefer_ipv4: bool = False) -> Reply:
-    """What an answer to a question says. `prefer_ipv4` is for targets of SRV records with addresses of both kinds."""
+_BOTH = (Kind.A, Kind.AAAA)
+
+
+def judge(raw: bytes, asked: str, kind: Kind, prefer_ipv4: bool = False, families: tuple[Kind, ...] = _BOTH) -> Reply:
+    """What an answer to a question says, of the families that count.
+
+    `prefer_ipv4` is for targets of SRV records with addresses of both kinds.
+    """
     try:
-        message = dns.message.from_wire(raw, ignore_trailing=True, one_rr_per_rrset=True, raise_on_truncation=False)
-    # dnspython names nearly all of what can be wrong with a message; the rest are Python's own errors.
-    except (dns.exception.DNSException, ValueError, LookupError, TypeError, ArithmeticError):
+        reply = _judge(raw, asked, kind, prefer_ipv4)
+        return reply if families == _BOTH else _only(reply, families)
+    except (dns.exception.DNSException, ValueError, IndexError):
         return Reply(Status.INVALID)
-    if not message.flags & dns.flags.QR:
+
+
+def _only(reply: Reply, families: tuple[Kind, ...]) -> Reply:
+    """Without the addresses of other families; none left is an answer without records."""
+    kept = []
+    for record in reply.records:
+        if record.kind is not Kind.SRV:
+            kept += [record] if record.kind in families else []
+        elif record.address is not None and (Kind.A if len(record.address) == 4 else Kind.AAAA) not in families:
+            kept.append(replace(record, address=None))
+        else:
+            kept.append(record)
+    return Reply(Status.EMPTY) if reply.records and not kept else Reply(reply.status, tuple(kept))
+
+
+_Name = tuple[bytes, ...]
+"""Its labels as they are written, without the root's."""
+
+
+class _Reader:
+    """Takes a message apart from its beginning. Raises ValueError or IndexError where it is malformed."""
+
+    __slots__ = ("at", "left", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.at = 0
+        self.left = _MOST_LABELS
+
+    def number(self) -> int:
+        """The next two bytes."""
+        self.at += 2
+        return self.raw[self.at - 2] << 8 | self.raw[self.at - 1]
+
+    def bytes(self, count: int) -> bytes:
+        """The next bytes."""
+        self.at += count
+        if self.at > len(self.raw):
+            raise ValueError
+        return self.raw[self.at - count : self.at]
+
+    def name(self) -> _Name:
+        """The next name; a pointer in it leads back, to what is not part of it."""
+        raw, at, before, end, size = self.raw, self.at, self.at, 0, 1
+        labels: list[bytes] = []
+        while True:
+            self.left -= 1
+            count = raw[at]
+            if self.left < 0 or 64 <= count < 192:
+                raise ValueError
+            if count >= 192:
+                end = end or at + 2
+                at = (count & 63) << 8 | raw[at + 1]
+                if at >= before:
+                    raise ValueError
+                before = at
+                continue
+            at += 1 + count
+            if not count:
+                self.at = end or at
+                return tuple(labels)
+            size += 1 + count
+            if size > _LONGEST_NAME or at > len(raw):
+                raise ValueError
+            labels.append(raw[at - count : at])
+
+    def record(self) -> tuple[_Name, int, _Data]:
+        """The next record: whose it is, its type (0 for one that is not known), what it says."""
+        owner, kind, kept, _ = self.name(), self.number(), self.number(), self.bytes(4)
+        end = self.number() + self.at
+        data: _Data = None
+        if kept != _INTERNET or kind not in (_CNAME, *Kind):
+            kind, self.at = 0, end
+        elif kind == _CNAME:
+            data = self.name()
+        elif kind == Kind.SRV:
+            self.number()
+            data = self.number(), self.number(), self.name()
+        else:
+            data = self.bytes(4 if kind == Kind.A else 16)
+        if self.at != end or end > len(self.raw):
+            raise ValueError
+        return owner, kind, data
+
+
+_Data = bytes | _Name | tuple[int, int, _Name] | None
+"""Of a record: its address, its target, or weight, port and target."""
+
+
+def _judge(raw: bytes, asked: str, kind: Kind, prefer_ipv4: bool) -> Reply:
+    reader = _Reader(raw)
+    _, flags, questions, answers, authorities, additional = (reader.number() for _ in range(6))
+    if not flags & _ANSWER or flags & _OPERATION:
         return Reply(Status.INVALID)
-    if message.flags & dns.flags.TC:
+    if flags & _CUT:
         return Reply(Status.TRUNCATED)
-    code = message.rcode()
-    if code != dns.rcode.NOERROR:
-        known = {dns.rcode.NXDOMAIN: Status.NX, dns.rcode.REFUSED: Status.REFUSED}
-        return Reply(known.get(code, Status.OTHER))
-    if len(message.question) != 1:
+    code = flags & 15
+    if code:
+        return Reply({3: Status.NX, 5: Status.REFUSED}.get(code, Status.OTHER))
+    if questions != 1:
         return Reply(Status.INVALID)
-    if not message.answer:
+    if not answers:
         return Reply(Status.EMPTY)
-    wanted = dns.name.from_text(asked)
-    if message.question[0].name != wanted or int(message.question[0].rdtype) != int(kind):
+    wanted = _folded(dns.name.from_text(asked).labels[:-1])
+    if _folded(reader.name()) != wanted or reader.number() != kind:
         return Reply(Status.INVALID)
-    return _records(message, wanted, prefer_ipv4)
+    reader.number()
+    found = [reader.record() for _ in range(answers)]
+    more = [reader.record() for _ in range(authorities + additional)][authorities:]
+    return _records(found, more, wanted, prefer_ipv4)
 
 
-def _records(message: dns.message.Message, wanted: dns.name.Name, prefer_ipv4: bool) -> Reply:
+def _folded(name: _Name) -> _Name:
+    return tuple(label.lower() for label in name)
+
+
+def _records(
+    answers: list[tuple[_Name, int, _Data]], more: list[tuple[_Name, int, _Data]], wanted: _Name, prefer_ipv4: bool
+) -> Reply:
     """The records of the name that was asked for, behind its aliases."""
     at, aliased = wanted, False
     found: list[Record] = []
-    extra: dict[str, bytes] | None = None
-    for rrset in message.answer[:_MOST_RECORDS]:
-        if rrset.rdclass != dns.rdataclass.IN:
+    extra: dict[_Name, bytes] | None = None
+    for owner, kind, data in answers[:_MOST_RECORDS]:
+        if not kind:
             continue
-        kind = rrset.rdtype
-        if kind not in (dns.rdatatype.CNAME, *Kind):
-            continue
-        if rrset.name != at:
+        if _folded(owner) != at:
             return Reply(Status.CNAME if aliased else Status.INVALID)
-        if kind == dns.rdatatype.CNAME:
-            at, aliased = rrset[0].target, True
-            continue
-        data = rrset[0]
-        if isinstance(data, SRV):
-            extra = _additional(message, prefer_ipv4) if extra is None else extra
-            found.append(_service(data, extra))
+        if kind == _CNAME:
+            at, aliased = _folded(cast(_Name, data)), True
+        elif kind == Kind.SRV:
+            extra = _additional(more, prefer_ipv4) if extra is None else extra
+            found.append(_service(*cast("tuple[int, int, _Name]", data), extra))
         else:
-            found.append(_address(rrset))
+            packed = cast(bytes, data)
+            found.append(Record(Kind(kind), packed, order=xxhash.xxh32_intdigest(packed, kind)))
     if not found:
         return Reply(Status.CNAME if aliased else Status.OTHER)
     return Reply(Status.VALID, tuple(found))
 
 
-def _address(rrset: RRset) -> Record:
-    data = rrset[0]
-    assert isinstance(data, (A, AAAA))
-    packed = ip.packed(data.address)
-    kind = Kind(rrset.rdtype)
-    return Record(kind, packed, order=xxhash.xxh32_intdigest(packed, kind))
-
-
-def _service(data: SRV, extra: dict[str, bytes]) -> Record:
-    target = data.target.to_text(omit_final_dot=True).lower()
-    order = xxhash.xxh32_intdigest(data.target.to_wire()[:-1], Kind.SRV)
+def _service(weight: int, port: int, target: _Name, extra: dict[_Name, bytes]) -> Record:
+    text = dns.name.Name((*target, b"")).to_text(omit_final_dot=True).lower()
+    order = xxhash.xxh32_intdigest(b"".join(bytes([len(label)]) + label for label in target), Kind.SRV)
     # 0 stays 0, and every other weight of 1 to 65535 gives at least 1.
-    weight = (data.weight + 255) // 256
-    return Record(Kind.SRV, target.encode("latin-1"), data.port, order, weight, extra.get(target))
+    weight = (weight + 255) // 256
+    return Record(Kind.SRV, text.encode("latin-1"), port, order, weight, extra.get(_folded(target)))
 
 
-def _additional(message: dns.message.Message, prefer_ipv4: bool) -> dict[str, bytes]:
+def _additional(more: list[tuple[_Name, int, _Data]], prefer_ipv4: bool) -> dict[_Name, bytes]:
     """Addresses that came with SRV records, by name; where a name has both kinds, the preferred one."""
-    found: dict[str, bytes] = {}
-    for rrset in message.additional[:_MOST_RECORDS]:
-        data = rrset[0] if len(rrset) else None
-        if isinstance(data, (A, AAAA)):
-            packed = ip.packed(data.address)
-            target = rrset.name.to_text(omit_final_dot=True).lower()
-            if target not in found or (len(packed) == 4) is prefer_ipv4:
-                found.setdefault(target, packed)
-                if (len(found[target]) == 4) is not prefer_ipv4:
-                    found[target] = packed
+    found: dict[_Name, bytes] = {}
+    for owner, kind, data in more[:_MOST_RECORDS]:
+        if kind not in (Kind.A, Kind.AAAA):
+            continue
+        packed, target = cast(bytes, data), _folded(owner)
+        if target not in found or (len(packed) == 4) is prefer_ipv4:
+            found.setdefault(target, packed)
+            if (len(found[target]) == 4) is not prefer_ipv4:
+                found[target] = packed
     return found

@@ -55,6 +55,9 @@ class Builder(Resolver, Protocol):
     def logger(self, origin: str, profile: str) -> Step:
         """The step that writes a log line of the stream's frontend now (do-log)."""
 
+    def service(self, name: str) -> Step:
+        """The step that lets a service answer (use-service)."""
+
     def uncertain(self, when: Cond) -> Callable[[Stream], bool | None]:
         """The same over bytes that still arrive: None while they may change the answer."""
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from trilb.base.registry import Arg, Kind, optional
 from trilb.live.stream import Stream
 from trilb.samples import tables
-from trilb.samples.tables import Reader
 from trilb.samples.types import Bin, Fetch, Value, fetches
 from trilb.tables.store import Table
 
@@ -99,10 +98,6 @@ def _register(name: str, meaning: str, work: Work | None, *, make: Callable[[int
 def _table(table: object) -> Table | None:
     assert table is None or isinstance(table, Table)
     return table
-
-
-def _reads(read: Reader) -> Work:
-    return read
 
 
 for _name in tables.SIMPLE:

@@ -92,7 +92,7 @@ def _url_port(stream: Stream) -> int | None:
     if not authority:
         return None
     port = authority.rpartition(b"]")[2].rpartition(b":")[2] if b":" in authority.rpartition(b"]")[2] else b""
-    return int(port) if port.isdigit() else 80
+    return int(port) if port.isdigit() and len(port) < 19 else 80
 
 
 def base_of(stream: Stream) -> bytes | None:

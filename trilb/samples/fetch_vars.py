@@ -5,7 +5,7 @@ from __future__ import annotations
 from trilb.base.registry import Arg, Kind, optional
 from trilb.live.stream import Stream
 from trilb.samples.casts import any_text
-from trilb.samples.logvars import elapsed, wait_connect, wait_queue, wait_response
+from trilb.samples.logparts import elapsed, wait_connect, wait_queue, wait_response
 from trilb.samples.types import Fetch, fetch, plain
 from trilb.samples.variables import Variable
 

@@ -347,11 +347,10 @@ class Expressions:
 class Numbers:
     """Integers and ranges of them; `parse` reads a pattern, `number_of` makes the number of a value."""
 
-    __slots__ = ("_number_of", "_parse", "_ranges", "_single", "find", "tree")
+    __slots__ = ("_parse", "_ranges", "_single", "find", "tree")
 
     def __init__(self, parse: Callable[[bytes], Range], number_of: Callable[[Any], int] | None = None) -> None:
         self._parse = parse
-        self._number_of = number_of
         self._single: Keyed[int] = Keyed()
         self._ranges: dict[int, tuple[int, int, Entry]] = {}
         self.tree = False

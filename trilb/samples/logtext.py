@@ -45,6 +45,9 @@ def until_nul(value: bytes) -> bytes:
     return value if b"\0" not in value else value[: value.index(b"\0")]
 
 
+_MILLISECONDS = tuple([f".{number:03d}" for number in range(1000)])
+
+
 class DateCache:
     """Log dates, formatted once a second: `20/Nov/2026:22:30:01` in local time."""
 
@@ -60,7 +63,7 @@ class DateCache:
         if second != self._second:
             self._text = _date(time.localtime(second))
             self._second = second
-        return f"{self._text}.{int((wall - second) * 1000):03d}"
+        return self._text + _MILLISECONDS[int((wall - second) * 1000)]
 
 
 def _date(t: time.struct_time) -> str:

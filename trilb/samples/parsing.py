@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ipaddress import IPv6Address
 
 from trilb.base.diagnostic import Refused
+from trilb.base.units import saturated
 
 Range = tuple[int, int]
 """Both ends belong to it."""
@@ -24,8 +25,9 @@ def integer_range(text: bytes) -> Range:
         raise Refused(f"'{text.decode('latin-1')}' is not a number")
     low, high, single = found.groups()
     if single is not None:
-        return int(single), int(single)
-    bottom, top = int(low) if low else _LEAST, int(high) if high else _MOST
+        return saturated(single.decode()), saturated(single.decode())
+    bottom = saturated(low.decode()) if low else _LEAST
+    top = saturated(high.decode()) if high else _MOST
     if bottom > top:
         raise Refused(f"the range '{text.decode('latin-1')}' is empty: its lower end comes first")
     return bottom, top
@@ -43,9 +45,9 @@ def version_range(text: bytes) -> Range:
 
 def _version(text: str) -> int:
     found = _VERSION.fullmatch(text)
-    if found is None or int(found[2] or 0) > 65535:
+    if found is None or saturated(found[2] or "0") > 65535:
         raise Refused(f"'{text}' is not a version such as 3.1")
-    return int(found[1]) << 16 | int(found[2] or 0)
+    return saturated(found[1]) << 16 | int(found[2] or 0)
 
 
 def fold_operators(words: tuple[str, ...], versions: bool = False) -> tuple[str, ...]:
@@ -93,7 +95,7 @@ def network(text: bytes, lookup: Lookup) -> Network:
     host, slash, mask = spelled.partition("/")
     if ":" in host:
         try:
-            address, bits = int(IPv6Address(host)), int(mask) if slash else 128
+            address, bits = int(IPv6Address(host)), saturated(mask) if slash else 128
         except ValueError:
             raise Refused(_wrong(spelled)) from None
         if "%" in host or not 0 <= bits <= 128:
@@ -110,7 +112,7 @@ def network(text: bytes, lookup: Lookup) -> Network:
             raise Refused(_wrong(spelled)) from None
     ones = 0xFFFFFFFF
     if slash:
-        if mask.isdigit() and int(mask) <= 32:
+        if mask.isdecimal() and saturated(mask) <= 32:
             ones = (1 << 32) - (1 << 32 - int(mask))
         else:
             spelled_mask = _ipv4(mask)

@@ -116,17 +116,33 @@ def _set_list(context: SSL.Context, function: str, option: str, value: str) -> N
         raise Refused(f"'{option}' : OpenSSL knows nothing usable in '{value}'")
 
 
-def _identity(context: SSL.Context, certificate: Certificate) -> None:
-    # Chains belong to their certificate only when OpenSSL reads them from a file; a file in memory will do.
+def _identities(context: SSL.Context, certificates: Sequence[Certificate]) -> None:
+    # Chains belong to their certificate only when OpenSSL reads them from a file; a file in memory will do. In a chroot
+    # it has no name: there the chains belong to the context, and each is sent with every certificate.
+    files = os.path.isdir("/proc/self/fd")
+    sent: list[x509.Certificate] = []
+    for certificate in certificates:
+        try:
+            if files:
+                _from_file(context, certificate)
+            else:
+                context.use_certificate(certificate.leaf)
+                for each in certificate.chain:
+                    if each not in sent:
+                        context.add_extra_chain_cert(each)
+                        sent.append(each)
+            key = load_pem_private_key(certificate.key, None)
+            context.use_privatekey(key)  # type: ignore[arg-type]
+        except SSL.Error as error:
+            reason = error.args[0][0][2] if error.args and error.args[0] else "unknown reason"
+            raise Refused(f"OpenSSL does not take the certificate '{certificate.path}': {reason}") from None
+
+
+def _from_file(context: SSL.Context, certificate: Certificate) -> None:
     number = os.memfd_create("certificate")
     try:
         os.write(number, certificate.pem())
         context.use_certificate_chain_file(f"/proc/self/fd/{number}")
-        key = load_pem_private_key(certificate.key, None)
-        context.use_privatekey(key)  # type: ignore[arg-type]
-    except SSL.Error as error:
-        reason = error.args[0][0][2] if error.args and error.args[0] else "unknown reason"
-        raise Refused(f"OpenSSL does not take the certificate '{certificate.path}': {reason}") from None
     finally:
         os.close(number)
 
@@ -168,8 +184,7 @@ def server_side(
     context = _base(SSL.TLS_SERVER_METHOD, tls, CIPHERS)
     if not tls.client_ciphers:
         context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
-    for certificate in certificates:
-        _identity(context, certificate)
+    _identities(context, certificates)
     context.set_session_id(b"trilb")
     context.set_timeout(lifetime)
     context.set_session_cache_mode(SSL.SESS_CACHE_SERVER if cache else SSL.SESS_CACHE_OFF)
@@ -202,7 +217,7 @@ def client_side(
     """A context for who connects. Raises Refused."""
     context = _base(SSL.TLS_CLIENT_METHOD, tls, "")
     if certificate is not None:
-        _identity(context, certificate)
+        _identities(context, (certificate,))
     if tls.tickets is False:
         context.set_options(SSL.OP_NO_TICKET)
     if tls.alpn:

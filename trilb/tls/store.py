@@ -229,6 +229,10 @@ class Store:
         self.outgoing.append(made)
         return made
 
+    def forget(self, line: ServerLine) -> None:
+        """A server is gone, and with it what was made for its line, and for its checks."""
+        self.outgoing = [one for one in self.outgoing if (one.line.name, one.line.place) != (line.name, line.place)]
+
     def _connecting(self, tls: Tls, line: ServerLine) -> SSL.Context:
         if tls.verify != "none" and not tls.ca_file:
             raise Refused(

@@ -58,7 +58,7 @@ def accepted(line: Line, section: Global, context: Context) -> None:
     elif line.words[0] == "expose-experimental-directives":
         section.experimental = True
     elif line.words[0] == "insecure-fork-wanted":
-        section.insecure_fork = True
+        section.insecure_fork = not context.negated
 
 
 @keyword("global", "maxconn")
@@ -73,6 +73,12 @@ def rates(line: Line, section: Global, context: Context) -> None:
     """`maxconnrate N`: connections, sessions or TLS sessions a second that are accepted; 0: no limit (section 3.2)."""
     (value,) = only(line, 1, f"{line.words[0]} <number>")
     section.rates[line.words[0]] = whole(value, 0, 2**31 - 1, f"'{line.words[0]}'")
+
+
+@keyword("global", "stats-file")
+def stats_file(line: Line, section: Global, context: Context) -> None:
+    """`stats-file PATH`: counters to begin with, as `dump stats-file` wrote them (section 3.1)."""
+    (section.stats_file,) = only(line, 1, "stats-file <path>")
 
 
 @keyword("global", "spread-checks")

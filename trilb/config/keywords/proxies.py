@@ -5,7 +5,7 @@ from __future__ import annotations
 from trilb.base.address import Family
 from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
-from trilb.base.units import seconds, whole
+from trilb.base.units import guid, seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed
 from trilb.config.keywords import forward
@@ -43,6 +43,13 @@ def disabled(line: Line, proxy: Proxy, context: Context) -> None:
     """`disabled` and `enabled`."""
     only(line, 0, line.words[0])
     proxy.disabled = line.words[0] == "disabled"
+
+
+@keyword("proxy", "guid", where="FLB")
+def global_id(line: Line, proxy: Proxy, context: Context) -> None:
+    """`guid STRING`: by what a stats-file knows the proxy; nothing else in the configuration may have it."""
+    (value,) = only(line, 1, "guid <string>")
+    proxy.guid = guid(value)
 
 
 @keyword("proxy", "description", where="FLB")
@@ -264,6 +271,7 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
             "httpslog",
             "forwardfor",
             "originalto",
+            "external-check",
         )
     ) or (context.negated and name in KINDS):
         raise Refused(f"negation is not supported for option '{name}'", column=line.columns[1])
@@ -295,9 +303,15 @@ def option(line: Line, proxy: Proxy, context: Context) -> None:
                 line.at(1), f"'option forwarded' ignored because frontend '{proxy.name}' has no backend capability"
             )
         proxy.forwarded = None if context.negated else forward.forwarded(line, proxy, context)
+    elif name == "external-check":
+        if rest:
+            raise Refused(f"'option {name}' cannot handle unexpected argument '{rest[0]}'", column=line.columns[2])
+        proxy.probe = proxy.probe.with_option("external-check", ())
     elif name in known.OPTIONS:
         if not context.negated:
             raise NotServed(f"option {name}")
+    elif f"option {name}" in known.REMOVED:
+        raise Refused(known.removed(f"option {name}"), column=line.columns[1])
     else:
         raise Refused(f"unknown option '{name}'{nearest(name, [*SWITCHES, *known.OPTIONS])}", column=line.columns[1])
 

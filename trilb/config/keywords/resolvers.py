@@ -11,13 +11,30 @@ from trilb.base.diagnostic import Refused, nearest
 from trilb.base.units import seconds, whole
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line, expand_address
-from trilb.config.model import NameserverLine, ResolversSection
+from trilb.config.model import Global, NameserverLine, ResolversSection
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 _PORT = 53
 _STREAM = ("tcp@", "tcp4@", "tcp6@", "stream+ip@", "stream+ipv4@", "stream+ipv6@")
 _NOT_IP = (Family.UNIX, Family.ABSTRACT, Family.FD)
 _OPTIONS = ("allow-dup-ip", "ignore-weight", "prevent-dup-ip")
+
+
+_FAMILIES = ("auto", "ipv4", "ipv6")
+
+
+@keyword("global", "dns-accept-family")
+def dns_accept_family(line: Line, section: Global, context: Context) -> None:
+    """`dns-accept-family ipv4|ipv6|auto[,...]`: in which families names are looked up at run time; both without it."""
+    (text,) = only(line, 1, "dns-accept-family ipv4|ipv6|auto[,...]")
+    words = text.split(",")
+    for word in words:
+        if word not in _FAMILIES:
+            raise Refused(
+                f"'dns-accept-family' expects ipv4, ipv6 or auto, not '{word}'{nearest(word, _FAMILIES)}",
+                column=line.columns[1],
+            )
+    section.dns_families = "auto" if "auto" in words else ",".join(sorted(set(words)))
 
 
 @keyword("resolvers", "nameserver")

@@ -36,7 +36,7 @@ def stats(line: Line, section: Global, context: Context) -> None:
 
 def read_socket(line: Line, address: str) -> tuple[list[Socket], list[int]]:
     """Read an address and the options behind it; also which of the words mean nothing here. Raises Refused."""
-    addresses = parse_address(address, port_required=not address.startswith(("/", "unix@", "abns@", "fd@")))
+    addresses = parse_address(address, port_required=not address.startswith(("/", "unix@", "abns@", "abnsz@", "fd@")))
     options: dict[str, object] = {}
     idle: list[int] = []
     i, words = 1, line.words

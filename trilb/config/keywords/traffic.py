@@ -9,9 +9,10 @@ from dataclasses import replace
 from trilb.base.address import Address, Family, is_service
 from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
-from trilb.base.units import seconds, whole
+from trilb.base.units import guid, seconds, whole
 from trilb.config import known
 from trilb.config.expressions import NotServed, parse_expr, parse_format
+from trilb.config.keywords import agents
 from trilb.config.keywords import resolvers as resolving
 from trilb.config.keywords.presets import preset
 from trilb.config.keywords.registry import Context, keyword
@@ -33,6 +34,7 @@ _BIND_VALUES: dict[str, Callable[[str], object]] = {
     "user": lambda text: lookup_id("user", text),
     "group": lambda text: lookup_id("group", text),
     "interface": str,
+    "guid-prefix": guid,
 }
 _BIND_FLAGS = {"v6only": "v6only", "v4v6": "v4v6", "transparent": "transparent", "accept-proxy": "accept_proxy"}
 _BIND_WITHOUT_EFFECT = {
@@ -105,7 +107,8 @@ def read_bind(line: Line, context: Context, tls: PeerTls | None = None) -> Bind:
                 value = _BIND_VALUES[option](_value(words, i, option, column))
             except Refused as refused:
                 raise Refused(refused.text, column=column) from None
-            setattr(made, {"user": "uid", "group": "gid"}.get(option, option), value)
+            names = {"user": "uid", "group": "gid", "guid-prefix": "guid_prefix"}
+            setattr(made, names.get(option, option), value)
             i += 1
         elif option == "proto" and _value(words, i, option, column) in ("h1", "h2", "none"):
             made.proto = words[i]
@@ -204,6 +207,7 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "port": ("check_port", lambda text: whole(text, 1, 65535, "'port'")),
     "cookie": ("cookie", _cookie_value),
     "id": ("id", lambda text: whole(text, 1, 2**31 - 1, "'id'")),
+    "guid": ("guid", guid),
     "source": ("source", str),
     "pool-max-conn": ("pool_max_conn", lambda text: whole(text, -1, 2**31 - 1, "'pool-max-conn'")),
     "pool-purge-delay": ("pool_purge_delay", seconds),
@@ -218,6 +222,7 @@ _SERVER_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "init-state": ("init_state", lambda text: _one_of(text, _INIT_STATES)),
     "check-proto": ("check_proto", lambda text: _one_of(text, ("h1", "h2", "none"))),
     "check-sni": ("check_sni", str),
+    **agents.SERVER_VALUES,
     "check-alpn": ("check_alpn", lambda text: tuple(name.encode("latin-1") for name in text.split(",") if name)),
 }
 _PROXY_OPTIONS = frozenset("ssl cert-cn ssl-cipher cert-sig cert-key authority crc32c unique-id".split())
@@ -239,13 +244,13 @@ _SERVER_FLAGS: dict[str, tuple[str, bool | str]] = {
     "no-check-sni-auto": ("check_sni_auto", False),
     "send-proxy-v2": ("send_proxy", "v2"),
     "check-send-proxy": ("check_send_proxy", True),
+    **agents.SERVER_FLAGS,
 }
 _ON_MARKED = {
     "on-marked-down": ("down_shuts_sessions", "shutdown-sessions"),
     "on-marked-up": ("up_shuts_backups", "shutdown-backup-sessions"),
 }
 _SERVER_WITHOUT_EFFECT = {"allow-0rtt": 0, "tfo": 0, "no-tfo": 0, "pool-low-conn": 1, "log-bufsize": 1}
-_SERVER_DEFAULTS_AS_IS = frozenset(["no-agent-check"])
 _NOT_IN_DEFAULT = frozenset({"id"})
 
 
@@ -314,7 +319,7 @@ def apply_server_options(
             if made.ws not in ("auto", "h1", "h2"):
                 raise Refused(f"'ws' expects auto, h1 or h2, not '{made.ws}'", column=columns[i])
             i += 1
-        elif option == "redirect" or option in _SERVER_DEFAULTS_AS_IS:
+        elif option == "redirect":
             continue
         elif option in _SERVER_WITHOUT_EFFECT:
             context.config.without_effect.setdefault(f"server {option}", made.place)
