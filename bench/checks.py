@@ -22,7 +22,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.__main__ import NGINX, free_port, wait_for
+from bench.programs import free_port, wait_for
 
 SERVERS = 1000
 SECONDS = 12.0
@@ -45,6 +45,27 @@ backend app
     server app 127.0.0.1:{nginx}
 backend checked
     {option}
+"""
+NGINX = """
+worker_processes 1;
+daemon off;
+error_log stderr crit;
+pid {dir}/nginx.pid;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path {dir}/body;
+    proxy_temp_path {dir}/proxy;
+    fastcgi_temp_path {dir}/fastcgi;
+    uwsgi_temp_path {dir}/uwsgi;
+    scgi_temp_path {dir}/scgi;
+    server {{
+        listen 127.0.0.1:{nginx} backlog=4096;
+        location /bulk {{ alias {dir}/bulk; default_type application/octet-stream; }}
+        location / {{ return 200 "hello, world\\n"; default_type text/plain; }}
+    }}
+}}
 """
 KINDS = {
     "none": ("", ""),
