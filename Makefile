@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PY313 := $(shell ls -d $$HOME/.pyenv/versions/3.13.*/bin/python 2>/dev/null | tail -n 1)
-WORKERS ?= auto
+# Tests wait more than they compute.
+WORKERS ?= $(shell expr `nproc` + 1)
 TESTS := tests
 ALONE := alone
 
