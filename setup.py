@@ -1,15 +1,16 @@
-"""Compiles the hot modules when a wheel is built; everything else about the package stands in pyproject.toml.
+"""Compiles the hot modules when asked to; everything else about the package stands in pyproject.toml.
 
-The modules are plain Python, and run as such: an editable installation (`pip install -e .`) never compiles, nor does
-any other with TRILB_PURE=1 or without a C compiler. Compiled by mypyc, which needs no annotation that mypy does not
-want anyway, they take a little over half of the processor's time a request (bench/README.md). What a module must be to
-stand in this list: strictly typed, its classes not subclassed and its functions not replaced by one that is not listed.
+The modules are plain Python, and run as such wherever nobody asked: `python setup.py build_ext --inplace` compiles them
+where they are (`make compiled`), TRILB_COMPILE=1 into a wheel or an installation, which then needs what trilb needs and
+mypy at hand: `TRILB_COMPILE=1 pip install --no-build-isolation .`. Compiled by mypyc, which needs no annotation that
+mypy does not want anyway, they take a little over half of the processor's time a request (bench/README.md). What a
+module must be to stand in this list: strictly typed, its classes not subclassed and its functions not replaced by one
+that is not listed.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 
 from setuptools import setup
@@ -60,13 +61,7 @@ HOT = [
 ]
 
 
-def _wanted() -> bool:
-    if os.environ.get("TRILB_PURE") or not {"bdist_wheel", "build_ext"} & set(sys.argv):
-        return False
-    return shutil.which(os.environ.get("CC", "cc")) is not None
-
-
-if _wanted():
+if os.environ.get("TRILB_COMPILE") or "build_ext" in sys.argv:
     from mypyc.build import mypycify
 
     setup(ext_modules=mypycify(HOT, opt_level="3", debug_level="0"))
