@@ -33,6 +33,8 @@ class Checks:
         self._nursery = nursery
         self._spread = spread / 100
         self._scopes: dict[Check, trio.CancelScope] = {}
+        self._turning = False
+        """The wheel turns from the first check on: without any it would cost for nothing."""
 
     def begin_all(self, servers: Iterable[Server], most: float = 0.0) -> None:
         """Begin every check of these servers, the first ones spread over the smallest interval, or over `most`."""
@@ -47,6 +49,9 @@ class Checks:
 
     def begin(self, server: Server, check: Check, offset: float = 0.0) -> None:
         """Check `server` from `offset` seconds from now on, until `end`."""
+        if not self._turning:
+            self._turning = True
+            self._nursery.start_soon(self._wheel.run)
         scope = self._scopes[check] = trio.CancelScope()
         self._nursery.start_soon(partial(self._watch, server, check, offset, scope))
 

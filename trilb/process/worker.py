@@ -310,9 +310,7 @@ class _Worker:
                     successor = Successor(runtime, self.sharing, self._exposed)
                     nursery.start_soon(successor.run, self.ready.own_line())
                     settings = runtime.config.globals
-                    wheel = Wheel(plane.clock, CHECK_TICK)
-                    nursery.start_soon(wheel.run)
-                    runtime.checks = Checks(wheel, nursery, settings.spread_checks)
+                    runtime.checks = Checks(Wheel(plane.clock, CHECK_TICK), nursery, settings.spread_checks)
                     servers = [server for backend in runtime.backends.values() for server in backend.servers]
                     runtime.checks.begin_all(servers, settings.max_spread_checks)
                     if runtime.history is not None:
