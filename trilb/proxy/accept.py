@@ -70,8 +70,8 @@ class Acceptor:
             except (OSError, trio.ClosedResourceError):
                 return
             plane.clock.refresh()
-            for begun in range(_BATCH):
-                if self._saturated(begun):
+            for _ in range(_BATCH):
+                if self._saturated():
                     break
                 try:
                     accepted, peer = sock.accept()
@@ -88,12 +88,8 @@ class Acceptor:
                     if not self._running():
                         return
                     raise
-                # Counted from here on, or a soft stop would overlook it.
-                self.current += 1
+                self._count()
                 nursery.start_soon(self._session, accepted, peer, name=frontend.name)
-                if plane.process.limited:
-                    # It must have been counted before another one may come.
-                    await trio.lowlevel.checkpoint()
 
     def _http(self, session: Session, conn: Conn, proto: str) -> HttpSession | Http2Session:
         """Who serves a client in mode http: told by the configuration, by what TLS agreed on, else by its preface."""
@@ -102,18 +98,34 @@ class Acceptor:
         upgrades = "h1" not in (proto, self.proto) and "disable-h2-upgrade" not in self.frontend.config.options
         return HttpSession(self.plane, session, conn, may_upgrade=upgrades)
 
+    def _count(self) -> None:
+        """Count a connection at once: its task may begin later than the next look at what may still come."""
+        process, counters, now = self.plane.process, self.frontend.counters, self.plane.clock.now
+        self.current += 1
+        process.actconn += 1
+        process.cum_conn += 1
+        process.conn_rate.add(now)
+        counters.arrive()
+        counters.conn_tot += 1
+        counters.conn_rate.add(now)
+
+    def _uncount(self) -> None:
+        self.current -= 1
+        self.plane.process.actconn -= 1
+        self.frontend.counters.scur -= 1
+
     def _running(self) -> bool:
         return not self.stopped
 
-    def _saturated(self, begun: int = 0) -> bool:
-        """Whether no more may come; `begun` were accepted just now and are not counted by others yet."""
+    def _saturated(self) -> bool:
+        """Whether no more may come."""
         frontend, process = self.frontend, self.plane.process
         if self.most and self.current >= self.most:
             return True
         if process.limited and self._too_fast():
             return True
-        full = frontend.maxconn and frontend.counters.scur + begun >= frontend.maxconn
-        return bool(full or (process.maxconn and process.actconn + begun >= process.maxconn))
+        full = frontend.maxconn and frontend.counters.scur >= frontend.maxconn
+        return bool(full or (process.maxconn and process.actconn >= process.maxconn))
 
     def _too_fast(self) -> bool:
         """Whether one more connection this second would be above what the process may accept."""
@@ -172,18 +184,12 @@ class Acceptor:
                 local = sock.getsockname()
             except OSError:
                 sock.close()
-                self.current -= 1
+                self._uncount()
                 return
             session.local, session.local_port = ip.unmapped(ip.packed(local[0])), local[1]
         session.accepted = now
         session.accepted_wall = clock.wall
         session.listener_name, session.listener_id = self.name, self.number
-        process.actconn += 1
-        process.cum_conn += 1
-        process.conn_rate.add(now)
-        frontend.counters.arrive()
-        frontend.counters.conn_tot += 1
-        frontend.counters.conn_rate.add(now)
         if self.counters is not None:
             session.listener = self.counters
             self.counters.enter(now)
@@ -205,11 +211,9 @@ class Acceptor:
             if session.tracked is not None or session.carried is not None:
                 for each in session.tracks(session.carried):
                     each.end(clock.now)
-            self.current -= 1
             conn.close()
-            process.actconn -= 1
+            self._uncount()
             process.tls_now -= binding is not None
-            frontend.counters.scur -= 1
             if self.counters is not None:
                 self.counters.scur -= 1
 
