@@ -12,13 +12,12 @@ from collections.abc import Iterable
 import h11
 
 from trilb.http.head import Head, Refusal
-from trilb.http.policy import coding_status
 
 _HOST = re.compile(rb"\r\nhost:", re.IGNORECASE)
 _STRAY = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n|\0")
-_LENGTHS = re.compile(
-    rb"(\r\ncontent-length:[ \t]*+)([0-9]++(?:[ \t]*+,[ \t]*+[0-9]++)++)(?=[ \t]*+\r\n)", re.IGNORECASE
-)
+_FRAMING = re.compile(rb"\r\n(?:content-length|transfer-encoding):", re.IGNORECASE)
+_OTHER = b"\r\nframing:"
+"""What h11 is shown instead of a framing field: it would judge what it means, before policy can."""
 _NO_LIMIT = 1 << 30
 _BLANKS = re.compile(rb"[ \t]+")
 
@@ -114,11 +113,10 @@ def request(data: bytes, limit: int) -> tuple[Head, int] | None:
         # h11 demands a Host in HTTP/1.1, HAProxy does not.
         raw = raw[:-2] + b"host: none\r\n\r\n"
     try:
-        # h11 compares lengths as texts; what they mean is the policy's question.
-        connection.receive_data(_LENGTHS.sub(_plain_lengths, raw))
+        connection.receive_data(_FRAMING.sub(_OTHER, raw))
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        raise Refusal(coding_status(_codings(raw)) if error.error_status_hint == 501 else 400, str(error)) from None
+        raise Refusal(400, str(error)) from None
     if not isinstance(event, h11.Request):
         raise Refusal(400, "not a request")
     version = 10 if event.http_version in (b"1.0", b"0.9") else 11
@@ -132,22 +130,10 @@ def request(data: bytes, limit: int) -> tuple[Head, int] | None:
     return head, size
 
 
-def _plain_lengths(match: re.Match[bytes]) -> bytes:
-    """A list of lengths without leading zeros, for h11."""
-    parts = [part.strip(b" \t") for part in match[2].split(b",")]
-    return match[1] + b", ".join([(part.lstrip(b"0") or b"0") if part else part for part in parts])
-
-
-def _codings(raw: bytes) -> list[bytes]:
-    lines = raw.lower().split(b"\r\n")
-    return [line[18:] for line in lines if line.startswith(b"transfer-encoding:")]
-
-
 def _fields(raw: bytes, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """h11's fields, with those it rewrites taken as they were sent (it folds equal lengths, lowers codings)."""
-    fields = [(bytes(name), bytes(value)) for name, value in headers]
-    if not any(name in (b"content-length", b"transfer-encoding") for name, _ in fields):
-        return fields
+    """h11's fields; as they were sent where it was shown others."""
+    if _FRAMING.search(raw) is None:
+        return [(bytes(name), bytes(value)) for name, value in headers]
     lines = raw[raw.index(b"\r\n") + 2 : -4].split(b"\r\n")
     plain = []
     for line in lines:
@@ -180,7 +166,7 @@ def response(data: bytes, limit: int) -> tuple[Head, int] | None:
     connection.send(h11.Request(method="GET", target="/", headers=ask))
     connection.send(h11.EndOfMessage())
     try:
-        connection.receive_data(raw)
+        connection.receive_data(_FRAMING.sub(_OTHER, raw))
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
         raise Refusal(502, str(error)) from None
