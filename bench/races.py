@@ -23,7 +23,7 @@ local n = os.time() % 1000000 * 1000000
 request = function()
   n = n + 1
   wrk.headers["Cookie"] = "session=" .. n .. "; theme=dark"
-  wrk.headers["User-Agent"] = "bench/" .. (n % 977)
+  wrk.headers["User-Agent"] = "bench/" .. n
   wrk.headers["Accept"] = "text/html"
   return wrk.format("GET", "/path/" .. n .. "?q=" .. (n * 7))
 end

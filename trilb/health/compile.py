@@ -108,6 +108,11 @@ def _filled(step: AskStep, option: AskStep | None) -> AskStep:
     )
 
 
+def _constant(text: bytes | str | Format) -> bool:
+    """Is it the same each time?"""
+    return isinstance(text, (bytes, str)) or all(isinstance(item, Literal) for item in text)
+
+
 class _Compiler:
     def __init__(self, server: Server, builder: Builder, limits: Limits, opened: Opened) -> None:
         self.server = server
@@ -174,7 +179,7 @@ class _Compiler:
         if isinstance(text, (bytes, str)):
             fixed = text if isinstance(text, bytes) else text.encode("latin-1")
             return lambda stream: fixed
-        if all(isinstance(item, Literal) for item in text):
+        if _constant(text):
             whole = "".join(cast(Literal, item).text for item in text).encode("latin-1")
             return lambda stream: whole
         return self.builder.writer(text, "plain")
@@ -206,6 +211,7 @@ class _Compiler:
     def ask(self, step: AskStep) -> Callable[[CheckStream, bool], Exchange]:
         """What makes an HTTP request."""
         headers = tuple((name.encode("latin-1"), self.text(value)) for name, value in step.headers)
+        texts = (step.uri or "/", step.body, *(value for _, value in step.headers))
         if self.send_state:
             headers = (*headers, (b"x-haproxy-server-state", request.state))
         return request.maker(
@@ -215,6 +221,7 @@ class _Compiler:
             (step.version or "HTTP/1.0").encode("latin-1"),
             headers,
             self.text(step.body) if step.body is not None else None,
+            fixed=not self.send_state and all(text is None or _constant(text) for text in texts),
         )
 
     # -- what is expected ----------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""Heads to bytes, in HAProxy's form: lower-case names in their order, `name: value`. HOT."""
+"""Heads to bytes, in HAProxy's form: lower-case names in their order, `name: value`. HOT.
+
+One list of pieces, joined once: a line formatted by itself costs five times its pieces (bench/micro/write.py).
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,39 @@ from trilb.http.head import Field, Head
 
 def request(head: Head, extra: bytes = b"", case: dict[bytes, bytes] | None = None) -> bytes:
     """A request's head; `extra` is appended whole lines. `case` restores the case of some names."""
-    lines = [b"%b: %b\r\n" % field for field in (head.fields if case is None else _adjust(head.fields, case))]
-    return b"%b %b HTTP/1.%d\r\n%b%b\r\n" % (
-        head.method,
-        head.target,
-        head.version - 10,
-        b"".join(lines),
-        extra,
-    )
+    parts = [head.method, b" ", head.target, b" HTTP/1.1\r\n" if head.version == 11 else b" HTTP/1.0\r\n"]
+    for name, value in head.fields if case is None else _adjust(head.fields, case):
+        parts.append(name)
+        parts.append(b": ")
+        parts.append(value)
+        parts.append(b"\r\n")
+    parts.append(extra)
+    parts.append(b"\r\n")
+    return b"".join(parts)
 
 
 def response(head: Head, extra: bytes = b"", case: dict[bytes, bytes] | None = None) -> tuple[bytes, int]:
     """A response's head, and its size in HAProxy's accounting (the log's %B counts messages as it stores them)."""
-    fields = head.fields
-    block = b"".join([b"%b: %b\r\n" % field for field in fields])
-    reason = head.reason
-    counted = 32 + len(reason) + len(block) - 4 * len(fields)
-    if case is not None:
-        block = b"".join([b"%b: %b\r\n" % field for field in _adjust(fields, case)])
-    return b"HTTP/1.%d %d %b\r\n%b%b\r\n" % (head.version - 10, head.status, reason, block, extra), counted
+    parts = [_begin(head), b" ", head.reason, b"\r\n"]
+    counted = 32 + len(head.reason)
+    for name, value in head.fields if case is None else _adjust(head.fields, case):
+        counted += len(name) + len(value)
+        parts.append(name)
+        parts.append(b": ")
+        parts.append(value)
+        parts.append(b"\r\n")
+    parts.append(extra)
+    parts.append(b"\r\n")
+    return b"".join(parts), counted
+
+
+_STATUSES = [b"HTTP/1.1 %d" % status for status in range(1000)]
+
+
+def _begin(head: Head) -> bytes:
+    if head.version == 11 and 0 <= head.status < 1000:
+        return _STATUSES[head.status]
+    return b"HTTP/1.%d %d" % (head.version - 10, head.status)
 
 
 def _adjust(fields: list[Field], case: dict[bytes, bytes]) -> list[Field]:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from trilb.base import ip
 from trilb.base.ip import Packed
 from trilb.net.address import Sockaddr
-from trilb.net.poller import Poller, Watch
+from trilb.net.poller import Poller, Tasklet, Watch
 
 _SO_MARK = getattr(socket, "SO_MARK", 36)
 _TCP_REPAIR = 19
@@ -56,6 +56,7 @@ class Conn:
         "reused",
         "since",
         "sock",
+        "tasklet",
         "watch",
     )
 
@@ -77,6 +78,8 @@ class Conn:
         self.key: object = None
         """What it was opened with; only streams that would open it the same way may use it again."""
         self.since = 0.0
+        self.tasklet: Tasklet | None = None
+        """What the session that it belongs to runs as."""
 
     @property
     def alpn(self) -> bytes:

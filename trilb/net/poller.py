@@ -2,29 +2,37 @@
 
 Theory of operation. A session is one task that may wait for two descriptors at once; trio waits for one. So every
 descriptor is registered once, edge-triggered, in an epoll of our own; one task waits (through trio) for that epoll
-to be readable, takes its events and reschedules the sessions they belong to.
+to be readable, takes its events and lets the sessions they belong to go on.
+
+A session's coroutine runs as a `Tasklet`. While it does nothing but wait for descriptors the poller steps it itself,
+in place of its trio task, which sleeps: a way through trio's scheduler costs five times as much (bench/micro/step.py).
+Everything else (a deadline, a queue, a cancellation, its end, an exception) wakes the task, and there the coroutine
+goes on as if it had never been away.
 
 Rules. I/O is tried first and parked only after EAGAIN. An edge nobody waits for is remembered in `Watch.edge`, so
 none is lost between a try and a park. A session has one `Waiter`; whoever wakes it (an event, its deadline, a
-queue) releases its watches first, so a late edge never wakes a task that sleeps elsewhere.
+queue) releases its watches first, so a late edge never wakes a task that sleeps elsewhere. A tasklet that is away must
+not use trio's own primitives, which would take the poller's task for its own: it asks for `home` first.
 """
 
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
-import outcome
 import trio
 
 from trilb.base.clock import Clock
 from trilb.net.timers import Wheel
+from trilb.net.trap import HOME, PARK, TURN, relay, suspend
 
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _HANGUP = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _READABLE = select.EPOLLIN | _HANGUP
 _MOST_EVENTS = 512
 """Events taken in one round. Arbitrary: large enough to amortise the round, small enough to stay fair."""
+_ROUNDS = 4
+"""Rounds, while there are events, before trio's other tasks get their turn."""
 
 WOKEN, EXPIRED, ABORTED = 0, 1, 2
 
@@ -61,17 +69,19 @@ class Waiter:
     and the task's turn, and the task has not heard of it.
     """
 
-    __slots__ = ("_a", "_b", "_late", "_parked", "_wheel", "expires", "filed", "task")
+    __slots__ = ("_a", "_b", "_late", "_parked", "_reason", "_tasklet", "_wheel", "expires", "filed", "task")
 
-    def __init__(self, wheel: Wheel) -> None:
+    def __init__(self, wheel: Wheel, tasklet: Tasklet | None = None) -> None:
         self._wheel = wheel
+        self._tasklet = tasklet
+        self._reason = WOKEN
         self._a: Watch | None = None
         self._b: Watch | None = None
         self._parked = False
         self._late = False
         self.expires = 0.0
         self.filed = 0
-        self.task = trio.lowlevel.current_task()
+        self.task = trio.lowlevel.current_task() if tasklet is None else tasklet.task
 
     def arm(self, seconds: float | None) -> None:
         """Let the next parks fail with Expired after `seconds`; None is never."""
@@ -117,16 +127,38 @@ class Waiter:
             b.waiter = self
         self._a, self._b = a, b
         self._parked = True
-        reason: int = await trio.lowlevel.wait_task_rescheduled(self._abort)
-        if reason == EXPIRED:
+        self._reason = WOKEN
+        if self._tasklet is None:
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        else:
+            self._tasklet.parked = self
+            await suspend(PARK)
+        if self._reason == EXPIRED:
             raise Expired
-        return reason
+        return self._reason
+
+    async def breathe(self) -> None:
+        """Let other sessions run: ready I/O never yields by itself."""
+        if self._tasklet is not None and self._tasklet.away:
+            await suspend(TURN)
+        else:
+            await trio.lowlevel.checkpoint()
+
+    def happened(self) -> None:
+        """Called by the poller: something happened on a watch."""
+        if self._parked:
+            self._release()
+            if self._tasklet is not None:
+                self._tasklet.step()
+            else:
+                trio.lowlevel.reschedule(self.task)
 
     def wake(self, reason: int = WOKEN) -> None:
         """Wake the task, if it is parked. Safe to call twice."""
         if self._parked:
             self._release()
-            trio.lowlevel.reschedule(self.task, outcome.Value(reason))
+            self._reason = reason
+            trio.lowlevel.reschedule(self.task)
 
     def expire(self) -> None:
         """Called by the wheel when the deadline has passed."""
@@ -143,19 +175,126 @@ class Waiter:
             self._b.waiter = None
 
     def _abort(self, raise_cancel: object) -> trio.lowlevel.Abort:
-        self._release()
+        self.leave()
         return trio.lowlevel.Abort.SUCCEEDED
+
+    def leave(self) -> None:
+        """The task goes on for another reason."""
+        if self._parked:
+            self._release()
+
+
+class Tasklet:
+    """A session's coroutine, stepped by the poller while it only waits for descriptors, else by its own trio task.
+
+    `away`: the poller steps it. `parked`: the waiter it sleeps with.
+    """
+
+    __slots__ = ("_ended", "_error", "_poller", "_send", "_turn", "away", "parked", "task")
+
+    def __init__(self, poller: Poller) -> None:
+        self.task = trio.lowlevel.current_task()
+        self._poller = poller
+        self.away = False
+        self.parked: Waiter | None = None
+        self._send: Callable[[object], object] | None = None
+        self._turn = False
+        self._ended = False
+        self._error: BaseException | None = None
+
+    async def run(self, coro: Coroutine[object, object, None]) -> None:
+        """Run it to its end, in the task that made this. Raises what it raises."""
+        self._send = coro.send
+        value: object = None
+        error: BaseException | None = None
+        while True:
+            try:
+                trap = coro.send(value) if error is None else coro.throw(error)
+            except StopIteration:
+                return
+            value = error = None
+            if trap is not PARK:
+                # Something of trio's: its turn is this task's.
+                value = await relay(trap)
+                continue
+            self.away = True
+            try:
+                await trio.lowlevel.wait_task_rescheduled(self._abort)
+            except BaseException as reason:  # noqa: BLE001
+                # Cancelled: the coroutine hears of it where it sleeps.
+                error = reason
+            self.away = False
+            if self._ended:
+                if self._error is not None:
+                    raise self._error
+                return
+
+    def step(self) -> None:
+        """Let the coroutine go on, from the poller's task. Never raises."""
+        assert self._send is not None
+        try:
+            trap = self._send(None)
+        except StopIteration:
+            self._ended = True
+        except BaseException as error:  # noqa: BLE001
+            self._ended = True
+            self._error = error
+        else:
+            if trap is PARK:
+                return
+            if trap is TURN:
+                self._turn = True
+                self._poller.turns.append(self)
+                return
+        trio.lowlevel.reschedule(self.task)
+
+    def turn(self) -> None:
+        """Called by the poller: others had theirs."""
+        if self._turn:
+            self._turn = False
+            self.step()
+
+    async def home(self) -> None:
+        """Go on in the own task: asked for before anything of trio's is used."""
+        if self.away:
+            await suspend(HOME)
+
+    def _abort(self, raise_cancel: object) -> trio.lowlevel.Abort:
+        self._turn = False
+        if self.parked is not None:
+            self.parked.leave()
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+def _dispatch(watch: Watch, events: int) -> None:
+    watch.ready = True
+    if events & _HANGUP:
+        # A reset is only the peer's own doing if it had not ended politely before.
+        watch.broken = watch.broken or (not watch.hangup and bool(events & select.EPOLLERR))
+        watch.hangup = True
+    waiter = watch.waiter
+    if waiter is not None:
+        waiter.happened()
+    elif watch.call is not None:
+        watch.call()
+    elif watch.idle is not None:
+        if events & _READABLE:
+            watch.idle()
+    else:
+        watch.edge = True
 
 
 class Poller:
     """The nested epoll and its task."""
 
-    __slots__ = ("_epoll", "_watches", "clock")
+    __slots__ = ("_epoll", "_watches", "clock", "turns")
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self._epoll = select.epoll()
         self._watches: dict[int, Watch] = {}
+        self.turns: list[Tasklet] = []
+        """Who goes on once others had their turn."""
 
     def add(self, fd: int) -> Watch:
         """Register a non-blocking descriptor."""
@@ -165,6 +304,11 @@ class Poller:
             self._watches[fd] = watch
             self._epoll.register(fd, _EVENTS)
         return watch
+
+    def narrow(self, watch: Watch, *, writes: bool = False) -> None:
+        """Hear only of what can be read, or (`writes`) of both again."""
+        if watch.fd in self._watches and not self._epoll.closed:
+            self._epoll.modify(watch.fd, _EVENTS if writes else _EVENTS & ~select.EPOLLOUT)
 
     def remove(self, watch: Watch) -> None:
         """Forget a descriptor; call it before closing."""
@@ -178,26 +322,21 @@ class Poller:
         fd = epoll.fileno()
         try:
             while True:
-                await trio.lowlevel.wait_readable(fd)
-                self.clock.refresh()
-                for ready, events in epoll.poll(0, _MOST_EVENTS):
-                    watch = watches.get(ready)
-                    if watch is None:
-                        continue
-                    watch.ready = True
-                    if events & _HANGUP:
-                        # A reset is only the peer's own doing if it had not ended politely before.
-                        watch.broken = watch.broken or (not watch.hangup and bool(events & select.EPOLLERR))
-                        watch.hangup = True
-                    waiter = watch.waiter
-                    if waiter is not None:
-                        waiter.wake()
-                    elif watch.call is not None:
-                        watch.call()
-                    elif watch.idle is not None:
-                        if events & _READABLE:
-                            watch.idle()
-                    else:
-                        watch.edge = True
+                if self.turns:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await trio.lowlevel.wait_readable(fd)
+                for _ in range(_ROUNDS):
+                    found = epoll.poll(0, _MOST_EVENTS)
+                    if not found and not self.turns:
+                        break
+                    self.clock.refresh()
+                    turns, self.turns = self.turns, []
+                    for ready, events in found:
+                        watch = watches.get(ready)
+                        if watch is not None:
+                            _dispatch(watch, events)
+                    for tasklet in turns:
+                        tasklet.turn()
         finally:
             epoll.close()

@@ -26,10 +26,9 @@ from trilb.base.diagnostic import NOWHERE, Place, Refused
 from trilb.config.model import Bind, Config, Proxy, Socket
 from trilb.dynamic import Dynamic
 from trilb.health import states
-from trilb.health.run import CHECK_TICK, Checks
+from trilb.health.run import Checks
 from trilb.live.proxy import Listener
 from trilb.net.listen import address_of, open_listener
-from trilb.net.timers import Wheel
 from trilb.process import handover
 from trilb.process.console import Console
 from trilb.process.handover import Inheritance
@@ -310,7 +309,7 @@ class _Worker:
                     successor = Successor(runtime, self.sharing, self._exposed)
                     nursery.start_soon(successor.run, self.ready.own_line())
                     settings = runtime.config.globals
-                    runtime.checks = Checks(Wheel(plane.clock, CHECK_TICK), nursery, settings.spread_checks)
+                    runtime.checks = Checks(plane.poller, nursery, settings.spread_checks)
                     servers = [server for backend in runtime.backends.values() for server in backend.servers]
                     runtime.checks.begin_all(servers, settings.max_spread_checks)
                     if runtime.history is not None:

@@ -15,6 +15,7 @@ from trilb.live.proxy import Frontend
 from trilb.live.session import Session
 from trilb.net.conn import Conn
 from trilb.net.listen import ACCEPT_FULL, ACCEPT_GONE
+from trilb.net.poller import Tasklet
 from trilb.proxy.admit import admit
 from trilb.proxy.http1 import HttpSession
 from trilb.proxy.http2 import Http2Session
@@ -91,9 +92,13 @@ class Acceptor:
                 self._count()
                 nursery.start_soon(self._session, accepted, peer, name=frontend.name)
 
-    def _http(self, session: Session, conn: Conn, proto: str) -> HttpSession | Http2Session:
+    async def _http(self, session: Session, conn: Conn, proto: str) -> HttpSession | Http2Session:
         """Who serves a client in mode http: told by the configuration, by what TLS agreed on, else by its preface."""
         if proto == "h2" or conn.alpn == b"h2":
+            # It has a nursery, which belongs to a task.
+            if conn.tasklet is not None:
+                await conn.tasklet.home()
+                conn.tasklet = None
             return Http2Session(self.plane, session, conn)
         upgrades = "h1" not in (proto, self.proto) and "disable-h2-upgrade" not in self.frontend.config.options
         return HttpSession(self.plane, session, conn, may_upgrade=upgrades)
@@ -168,6 +173,10 @@ class Acceptor:
             self.sock.close()
 
     async def _session(self, sock: socket.socket, peer: object) -> None:
+        tasklet = Tasklet(self.plane.poller)
+        await tasklet.run(self._live(sock, peer, tasklet))
+
+    async def _live(self, sock: socket.socket, peer: object, tasklet: Tasklet) -> None:
         plane, frontend = self.plane, self.frontend
         clock, process = plane.clock, plane.process
         now = clock.now
@@ -195,6 +204,7 @@ class Acceptor:
             self.counters.enter(now)
         binding = self.binding
         conn = Conn(sock, plane.poller) if binding is None else TlsConn(sock, plane.poller)
+        conn.tasklet = tasklet
         session.side = conn
         plan = frontend.plan
         guarded = binding is not None or self.accept_proxy or plan.on_connect is not None or plan.on_session is not None
@@ -222,7 +232,7 @@ class Acceptor:
         if self.frontend.config.mode is not Mode.HTTP:
             served = TcpSession(self.plane, session, conn)
         else:
-            served = self._http(session, conn, self.proto)
+            served = await self._http(session, conn, self.proto)
         self.sessions.add(served)
         try:
             while await served.serve():
@@ -231,7 +241,7 @@ class Acceptor:
                 if self.proto == "none":
                     # The socket carries bytes and nothing else.
                     return
-                served = self._http(session, conn, served.proto if isinstance(served, TcpSession) else "h2")
+                served = await self._http(session, conn, served.proto if isinstance(served, TcpSession) else "h2")
                 self.sessions.add(served)
         finally:
             self.sessions.discard(served)

@@ -54,7 +54,7 @@ def _turn_away(client: Conn, effect: Drop, *, reset: bool) -> None:
 
 async def _proxied(plane: Plane, session: Session, client: Conn) -> bool:
     """Read the PROXY header and take its addresses for the session's."""
-    waiter = Waiter(plane.wheel)
+    waiter = Waiter(plane.wheel, client.tasklet)
     waiter.arm(session.frontend.plan.client_timeout)
     data = b""
     try:
@@ -90,7 +90,7 @@ async def _secured(plane: Plane, session: Session, client: Conn, binding: Bindin
     """Let the client secure its connection."""
     assert isinstance(client, TlsConn)
     plan = session.frontend.plan
-    waiter = Waiter(plane.wheel)
+    waiter = Waiter(plane.wheel, client.tasklet)
     waiter.arm(plan.handshake_timeout)
     try:
         if await secure.accept(plane, session, client, binding, waiter):

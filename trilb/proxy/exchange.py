@@ -47,7 +47,10 @@ def asked_size(head: Head) -> int:
 
 def size_of(head: Head) -> int:
     """The size of a response head in HAProxy's accounting, which the log's %B shows."""
-    return 32 + len(head.reason) + sum([len(name) + len(value) for name, value in head.fields])
+    size = 32 + len(head.reason)
+    for name, value in head.fields:
+        size += len(name) + len(value)
+    return size
 
 
 class Exchange:
@@ -141,7 +144,7 @@ class Exchange:
             if data is None:
                 if progress:
                     waiter.arm(timeout)
-                    await relay.breathe()
+                    await waiter.breathe()
                     continue
                 uploading = flow is not None and not flow.done
                 if watched is not None and client.watch.hangup and not uploading and self._aborted():
@@ -535,7 +538,7 @@ class Exchange:
                 if moved:
                     server_left = client_left = now
                     if not down.done:
-                        await relay.breathe()
+                        await waiter.breathe()
                     continue
                 stuck_on_client = bool(down.out) or (isinstance(down, relay.Splice) and down._held > 0)
                 limit = client_limit if stuck_on_client else server_limit

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import trio
-
 from trilb.http import lane, policy, record, replies, write
 from trilb.http.dechunk import dechunk
 from trilb.http.framing import Body, ChunkedBody, LengthBody
@@ -85,7 +83,7 @@ class HttpSession:
         self.client = client
         self.clock = plane.clock
         self.plan: FrontendPlan = session.frontend.plan
-        self.waiter = Waiter(plane.wheel)
+        self.waiter = Waiter(plane.wheel, client.tasklet)
         self.stream: Stream | None = None
         self.may_upgrade = may_upgrade
         """A client that begins with the preface of HTTP/2 is to be served as such."""
@@ -127,7 +125,7 @@ class HttpSession:
                     return False
                 session.requests += 1
                 if not session.requests % _FAIR:
-                    await trio.lowlevel.checkpoint()
+                    await self.waiter.breathe()
         except (Broken, Gone):
             return False
         finally:
@@ -556,7 +554,7 @@ class HttpSession:
             pieces: list[str] = []
             for piece in effect.pieces:
                 pieces.append(piece)
-                await trio.lowlevel.checkpoint()
+                await self.waiter.breathe()
             return await self.obey(stream, effect.then("".join(pieces).encode("utf-8", "replace")), errors, during)
         if isinstance(effect, Tarpit):
             return await self._tarpit(stream, effect, errors)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 
-import trio
-
 from trilb.http.framing import Body, CloseBody, LengthBody
 from trilb.net.conn import Broken, Conn
 
@@ -160,11 +158,6 @@ def flow(src: Conn, dst: Conn, body: Body, out: bytes) -> AnyFlow:
             # Out of descriptors: copying works all the same.
             pass
     return Flow(src, dst, body, out)
-
-
-async def breathe() -> None:
-    """Let other sessions run; asked for after a full step, since ready I/O never yields by itself."""
-    await trio.lowlevel.checkpoint()
 
 
 def tunnel(src: Conn, dst: Conn, out: bytes = b"") -> Flow:

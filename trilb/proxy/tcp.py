@@ -88,7 +88,7 @@ async def tunnel(
             if up_shut and down_shut:
                 break
             if moved:
-                await relay.breathe()
+                await waiter.breathe()
                 continue
             limits = _limits(
                 clock.now,
@@ -161,7 +161,7 @@ class TcpSession:
         self.session = session
         self.client = client
         self.plan: FrontendPlan = session.frontend.plan
-        self.waiter = Waiter(plane.wheel)
+        self.waiter = Waiter(plane.wheel, client.tasklet)
         self.inflight = True
         self.stream: Stream | None = None
         self.proto = ""
