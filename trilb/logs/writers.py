@@ -7,6 +7,7 @@ a line. An emitter is the closure of one step of a stream's life: it decides on 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from trilb.config.keywords.logs import LEVELS
 from trilb.config.model import Format, LogProfile, LogStep, LogTarget, Mode, Proxy
@@ -22,7 +23,7 @@ from trilb.rules import capture_cookie
 Compile = Callable[[Format, bool], Line]
 Group = tuple[Line, "Line | None", tuple[Sink, ...]]
 _INFO, _ERR = LEVELS.index("info"), LEVELS.index("err")
-_PLAIN = LogStep()
+_PLAIN: Final = LogStep()
 
 
 def failed(stream: Stream) -> bool:
