@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 
 from trilb.base import ip
-from trilb.config.model import LogTarget, Mode
+from trilb.config.log_lines import LogTarget
+from trilb.config.model import Mode
 from trilb.live.process import ProcessState
 from trilb.live.stream import Stream
 from trilb.samples.logparts import (
