@@ -58,6 +58,15 @@ HOT = [
     "trilb/logs/format.py",
     "trilb/logs/sinks.py",
     "trilb/rules/forwarded.py",
+    "trilb/net/alarm.py",
+    "trilb/health/results.py",
+    "trilb/health/states.py",
+    "trilb/health/verdict.py",
+    "trilb/health/answer.py",
+    "trilb/health/request.py",
+    "trilb/health/script.py",
+    "trilb/health/play.py",
+    "trilb/health/run.py",
 ]
 
 

@@ -11,14 +11,16 @@ from typing import NoReturn
 import pytest
 import trio
 
+from trilb.assembly import build
 from trilb.base.clock import Clock
 from trilb.config.conditions import Facts
 from trilb.config.reader import read
 from trilb.config.sources import Source
 from trilb.dynamic import Dynamic
 from trilb.health import states
+from trilb.health.external import External
 from trilb.live.server import Server
-from trilb.runtime import Runtime, build
+from trilb.runtime import Runtime
 from trilb.vocabulary import language
 
 CONFIG = """
@@ -54,7 +56,7 @@ async def test_a_program_that_may_not_be_ended(tmp_path: Path, monkeypatch: pyte
     program.write_text(f"#!{sys.executable}\nimport time\nopen({str(tmp_path / 'begun')!r}, 'w')\ntime.sleep(20)\n")
     program.chmod(0o755)
     check = runtime(str(program)).backends["runs"].servers[0].check
-    assert check is not None and check.prober is not None
+    assert check is not None and isinstance(check.prober, External)
     server = runtime().backends["runs"].servers[0]
     killed: list[int] = []
 

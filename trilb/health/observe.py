@@ -68,6 +68,5 @@ class Observer:
 
 def _hurry(check: Check, now: float) -> None:
     """Let the next check come soon."""
-    waiter, due = check.pause, now + (check.fastinter or _FAST)
-    if waiter is not None and due < waiter.expires:
-        waiter.until(due)
+    if check.pause is not None:
+        check.pause.hasten(now + (check.fastinter or _FAST))

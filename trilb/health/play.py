@@ -1,11 +1,17 @@
-"""Plays a script on a connection: the only I/O of checks. What is tried and what it means is the script's."""
+"""Plays a script on a connection: the only I/O of checks. HOT.
+
+What is tried and what it means is the script's. A `Player` has no task: the poller calls it, and so does a wheel when
+it takes too long.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import socket
-from contextlib import suppress
+import sys
+import traceback
+from collections.abc import Callable
 
 from trilb.health.results import settle
 from trilb.health.script import Connect, Machine, Script
@@ -16,7 +22,8 @@ from trilb.live.stream import CheckStream
 from trilb.net import errors, proxyline
 from trilb.net.address import Sockaddr
 from trilb.net.conn import Broken, Conn, connect, connect_error
-from trilb.net.poller import Expired, Poller, Waiter
+from trilb.net.poller import Poller
+from trilb.net.timers import Wheel
 from trilb.tls.conn import TlsConn
 from trilb.tls.store import Outgoing
 
@@ -46,7 +53,31 @@ class Opening:
 
 
 class Player:
-    """Does a server's check by a script; times in seconds, None where the configuration is silent."""
+    """Does a server's check by a script, without a task; times in seconds, None where the configuration is silent.
+
+    `expires` is when what is waited for has taken too long, the loop's seconds.
+    """
+
+    __slots__ = (
+        "_check",
+        "_conn",
+        "_connect_timeout",
+        "_connecting",
+        "_linger",
+        "_machine",
+        "_narrow",
+        "_over",
+        "_poller",
+        "_reading",
+        "_rest",
+        "_script",
+        "_server",
+        "_stream",
+        "_timeout",
+        "_wheel",
+        "expires",
+        "filed",
+    )
 
     def __init__(
         self, poller: Poller, script: Script, stream: CheckStream, check: float | None, connect: float | None
@@ -56,97 +87,243 @@ class Player:
         self._stream = stream
         self._timeout = check
         self._connect_timeout = connect
+        self._server: Server | None = None
+        self._check: Check | None = None
+        self._wheel: Wheel | None = None
+        self._over: Callable[[], None] | None = None
+        """Whom to tell; None while nothing is played."""
+        self._machine: Machine | None = None
+        self._conn: Conn | None = None
+        self._connecting = False
+        """The connection is asked for and does not stand yet, TLS and all."""
+        self._reading = False
+        self._rest: bytes | memoryview = b""
+        """What is still to be sent."""
+        self._linger = False
+        self._narrow = False
+        """The poller is to tell of what can be read only."""
+        self.expires = 0.0
+        self.filed = 0
 
     def settle(self, server: Server, check: Check, now: float) -> None:
         """Rise or fall."""
         report(server, check, now)
 
-    async def probe(self, server: Server, check: Check, waiter: Waiter) -> None:
-        """Play the script once."""
+    def begin(self, server: Server, check: Check, wheel: Wheel, over: Callable[[], None]) -> None:
+        """Play the script once, and call `over` when the result stands in the check, which may be at once."""
         stream = self._stream
         stream.check_vars.clear()
         stream.unique = None
         stream.server = server
-        machine = Machine(self._script, stream)
-        conn: Conn | None = None
-        linger = False
-        waiter.arm(check.inter)
+        self._server, self._check, self._wheel, self._over = server, check, wheel, over
+        self._machine = Machine(self._script, stream)
+        self._linger = False
+        self._arm(check.inter)
+        self._step()
+
+    def abandon(self) -> bool:
+        """Give up what is under way; nobody is told. Was there anything?"""
+        if self._over is None:
+            return False
+        self._over = None
+        self._end()
+        return True
+
+    def expire(self) -> None:
+        """It took too long. Called by the wheel."""
+        machine = self._machine
+        if self._over is not None and machine is not None:
+            if self._connecting:
+                self._linger = machine.shaking
+            machine.expired()
+            self._finish()
+
+    def _arm(self, seconds: float) -> None:
+        wheel = self._wheel
+        assert wheel is not None
+        self.expires = when = wheel.clock.now + seconds
+        if not self.filed or when < wheel.time_of(self.filed):
+            wheel.file(self)
+
+    def _step(self) -> None:
+        """Go on as far as that is possible without waiting. Called by the poller, never raises."""
+        machine = self._machine
+        if self._over is None or machine is None:
+            return
         try:
-            while True:
-                wanted = machine.advance()
-                if machine.status:
-                    break
-                if wanted.__class__ is Connect:
-                    if conn is not None:
-                        _close(conn, linger=linger)
-                        conn = None
-                    linger = wanted.linger
-                    conn = await self._open(server, check, machine, waiter)
-                elif conn is None:
-                    machine.finish("SOCKERR", "")
-                elif wanted is None:
-                    await _read(conn, machine, waiter)
-                else:
-                    await _send(conn, machine, wanted, waiter)  # type: ignore[arg-type]
+            if not self._go(machine):
+                return
         except Broken as broken:
             text = str(broken)
-            if conn is None:
-                # It failed at once, or while it was made.
+            if self._connecting:
+                self._linger = machine.shaking
+                machine.broken(errors.TEXTS[errors.TLS_HANDSHAKE] if machine.shaking else text)
+            elif self._conn is None:
+                # It failed at once.
                 text = _NAMED[text] if text == _REFUSED else f"General socket error ({text})"
             machine.broken(_NAMED.get(text, text))
-        except Expired:
-            machine.expired()
-        finally:
-            if conn is not None:
-                _close(conn, linger=linger)
-        settle(check, machine.status, machine.text, machine.code)
+        except Exception:  # noqa: BLE001
+            # A fault of ours in one check must not end the process: tell the operator, count it.
+            self._stream.frontend.process.faults += 1
+            traceback.print_exc(file=sys.stderr)
+            machine.finish("SOCKERR", "")
+        self._finish()
 
-    async def _open(self, server: Server, check: Check, machine: Machine, waiter: Waiter) -> Conn:
-        step = machine.wanted
-        assert step is not None
+    def _finish(self) -> None:
+        machine, check, over = self._machine, self._check, self._over
+        assert machine is not None and check is not None and over is not None
+        self._over = None
+        self._end()
+        settle(check, machine.status, machine.text, machine.code)
+        over()
+
+    def _end(self) -> None:
+        """Let go of everything."""
+        self.expires = 0.0
+        if self.filed and self._wheel is not None:
+            self._wheel.drop(self)
+        self._machine, self._rest = None, b""
+        self._connecting = self._reading = False
+        self._close()
+
+    def _go(self, machine: Machine) -> bool:
+        """Is it over? Raises Broken."""
+        while True:
+            if self._connecting:
+                if not self._connected(machine):
+                    return False
+            elif self._rest:
+                if not self._send():
+                    return False
+            elif self._reading:
+                assert self._conn is not None
+                data = self._conn.receive()
+                if data is None:
+                    return False
+                self._reading = False
+                machine.received(data)
+            wanted = machine.advance()
+            if machine.status:
+                return True
+            if isinstance(wanted, Connect):
+                self._close()
+                self._linger = wanted.linger
+                self._open(machine, wanted)
+                continue
+            conn = self._conn
+            if conn is None:
+                machine.finish("SOCKERR", "")
+                return True
+            if conn.failed:
+                raise Broken(os.strerror(errno.ECONNRESET))
+            if wanted is None:
+                self._reading = True
+            else:
+                self._rest = wanted
+
+    # -- the connection ------------------------------------------------------------------------------------------
+
+    def _open(self, machine: Machine, step: Connect) -> None:
+        """Ask for a connection. Raises Broken."""
+        server, check = self._server, self._check
+        assert server is not None and check is not None
         opening = step.options if isinstance(step.options, Opening) else None
         family, address = _address(server, step, machine.stream)
-        make = TlsConn if opening is not None and opening.outgoing is not None else Conn
         if self._timeout:
-            waiter.arm(min(self._connect_timeout or check.inter, check.inter))
+            self._arm(min(self._connect_timeout or check.inter, check.inter))
         quiet = opening is None and len(self._script.steps) == 1
+        make = TlsConn if opening is not None and opening.outgoing is not None else Conn
         conn, ready = connect(family, address, self._poller, server.source, make, quiet=quiet)
-        try:
-            while not ready:
-                await waiter.park(conn.watch)
-                code = connect_error(conn)
-                if code == errno.ECONNRESET:
-                    # It stood, and is gone already: whoever wants more of it than that will hear of it.
-                    conn.failed, code = True, 0
-                if code:
-                    raise Broken(_NAMED.get(os.strerror(code), os.strerror(code)))
-                ready = code == 0
-            if self._timeout:
-                waiter.arm(self._timeout)
-            if opening is not None:
-                await _begin(conn, opening, machine, waiter)
-        except BaseException as error:
-            _close(conn, linger=machine.shaking)
-            if isinstance(error, Broken):
-                machine.broken(errors.TEXTS[errors.TLS_HANDSHAKE] if machine.shaking else str(error))
-            raise
+        self._conn, self._connecting, self._narrow = conn, True, False
+        conn.watch.call = self._step
+        if not ready and family != socket.AF_UNIX:
+            # To ourselves it stands by now, and the system only says so when it is asked again.
+            code = conn.sock.connect_ex(address)
+            ready = code not in (errno.EALREADY, errno.EINPROGRESS)
+            if ready and code:
+                self._judge(conn, code)
+            if ready and make is Conn:
+                # What the poller would tell first is known.
+                self._poller.narrow(conn.watch)
+                self._narrow = True
+        if ready:
+            self._stands(conn, machine, step)
+
+    def _connected(self, machine: Machine) -> bool:
+        """Something happened to a connection that is being made: does it stand? Raises Broken."""
+        conn, step = self._conn, machine.wanted
+        assert conn is not None and step is not None
+        if machine.shaking:
+            if not conn.handshake():  # type: ignore[attr-defined]
+                return False
+            self._made(conn, machine)
+            return True
+        code = connect_error(conn)
+        if code:
+            self._judge(conn, code)
+        elif code is None:
+            return False
+        return self._stands(conn, machine, step)
+
+    @staticmethod
+    def _judge(conn: Conn, code: int) -> None:
+        """Raises Broken where it failed."""
+        if code != errno.ECONNRESET:
+            raise Broken(_NAMED.get(os.strerror(code), os.strerror(code)))
+        # It stood, and is gone already: whoever wants more of it than that will hear of it.
+        conn.failed = True
+
+    def _stands(self, conn: Conn, machine: Machine, step: Connect) -> bool:
+        """The first bytes, where there are any of ours; is that all? Raises Broken."""
+        if self._timeout:
+            self._arm(self._timeout)
+        opening = step.options if isinstance(step.options, Opening) else None
+        if opening is not None:
+            if opening.header:
+                conn.send(_header(conn, opening.header))
+            outgoing = opening.outgoing
+            if outgoing is not None:
+                assert isinstance(conn, TlsConn)
+                machine.shaking = True
+                conn.begin(outgoing.context, server_name=opening.name, record=outgoing.record)
+                if conn.failed:
+                    raise Broken(os.strerror(errno.ECONNRESET))
+                if not conn.handshake():
+                    return False
+        self._made(conn, machine)
+        return True
+
+    def _made(self, conn: Conn, machine: Machine) -> None:
+        step = machine.wanted
+        opening = step.options if step is not None and isinstance(step.options, Opening) else None
+        if opening is not None:
+            machine.multiplexed = conn.alpn == b"h2" if opening.multiplexed is None else opening.multiplexed
+        self._connecting = False
         machine.connected()
-        return conn
 
+    def _send(self) -> bool:
+        """Is all of it sent? Raises Broken."""
+        assert self._conn is not None
+        rest = self._rest
+        sent = self._conn.send(rest)
+        if sent < len(rest):
+            if self._narrow:
+                self._narrow = False
+                self._poller.narrow(self._conn.watch, writes=True)
+            self._rest = memoryview(rest)[sent:]
+            return False
+        self._rest = b""
+        return True
 
-async def _begin(conn: Conn, opening: Opening, machine: Machine, waiter: Waiter) -> None:
-    if opening.header:
-        conn.send(_header(conn, opening.header))
-    outgoing = opening.outgoing
-    if outgoing is not None:
-        assert isinstance(conn, TlsConn)
-        machine.shaking = True
-        conn.begin(outgoing.context, server_name=opening.name, record=outgoing.record)
-        if conn.failed:
-            raise Broken(os.strerror(errno.ECONNRESET))
-        while not conn.handshake():
-            await waiter.park(conn.watch)
-    machine.multiplexed = conn.alpn == b"h2" if opening.multiplexed is None else opening.multiplexed
+    def _close(self) -> None:
+        """Nobody waits for the end of a check, and no port is to linger for it; TLS says farewell all the same."""
+        conn, self._conn = self._conn, None
+        if conn is None:
+            return
+        if not self._linger:
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        conn.watch.call = None
+        conn.close()
 
 
 def _header(conn: Conn, version: str) -> bytes:
@@ -172,34 +349,3 @@ def _address(server: Server, step: Connect, stream: CheckStream) -> tuple[int, S
     if host:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return family, (host or address[0], port if port and 0 < port < 65536 else address[1])
-
-
-def _check(conn: Conn) -> None:
-    if conn.failed:
-        raise Broken(os.strerror(errno.ECONNRESET))
-
-
-async def _read(conn: Conn, machine: Machine, waiter: Waiter) -> None:
-    _check(conn)
-    while True:
-        data = conn.receive()
-        if data is not None:
-            machine.received(data)
-            return
-        await waiter.park(conn.watch)
-
-
-async def _send(conn: Conn, machine: Machine, data: bytes, waiter: Waiter) -> None:
-    _check(conn)
-    at = conn.send(data)
-    while at < len(data):
-        await waiter.park(conn.watch)
-        at += conn.send(memoryview(data)[at:])
-
-
-def _close(conn: Conn, *, linger: bool) -> None:
-    """Nobody waits for the end of a check, and no port is to linger for it; TLS says farewell all the same."""
-    if not linger:
-        with suppress(OSError):
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    conn.close()

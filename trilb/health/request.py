@@ -22,11 +22,16 @@ def maker(
     version: bytes,
     headers: tuple[tuple[bytes, Text], ...],
     body: Text | None,
+    *,
+    fixed: bool = False,
 ) -> Callable[[CheckStream, bool], Exchange]:
-    """What makes the request, for HTTP/1 or (True) HTTP/2."""
+    """What makes the request, for HTTP/1 or (True) HTTP/2; one that is `fixed` is the same each time."""
     newer = version >= b"HTTP/1.1"
+    known: list[bytes] = []
 
     def make(stream: CheckStream, multiplexed: bool) -> Exchange:
+        if known and not multiplexed:
+            return Exchange(limits, method, known[0])
         uri = target(stream)
         # A text made of samples may hold what would be another line.
         uri = re.split(rb"[\r\n\0 ]", uri, maxsplit=1)[0] or b"/"
@@ -46,7 +51,10 @@ def maker(
         if newer and connection is None:
             fields.append((b"connection", b"close"))
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-        return Exchange(limits, method, b"%b %b %b\r\n%b\r\n%b" % (method, uri, version, lines, content))
+        request = b"%b %b %b\r\n%b\r\n%b" % (method, uri, version, lines, content)
+        if fixed:
+            known.append(request)
+        return Exchange(limits, method, request)
 
     return make
 

@@ -12,16 +12,20 @@ UNKNOWN, NEUTRAL, FAILED, PASSED, CONDITIONAL = range(5)
 
 
 class Prober(Protocol):
-    """How a check is done."""
+    """How a check is done: a script that is played (health.play.Player), or a Sleeper."""
+
+    def settle(self, server: Server, check: Check, now: float) -> None:
+        """Take the result into account that stands in the check."""
+
+
+class Sleeper(Prober, Protocol):
+    """A prober that runs in a task."""
 
     async def probe(self, server: Server, check: Check, waiter: Any) -> None:
         """Try once, and leave result, status, code and text in the check; whatever the server does, it never raises.
 
         It may be cancelled, and sleeps by the waiter it is given (net.poller.Waiter).
         """
-
-    def settle(self, server: Server, check: Check, now: float) -> None:
-        """Take the result into account that stands in the check."""
 
 
 class Check:
@@ -63,7 +67,7 @@ class Check:
         """What an agent is told first."""
         self.prober: Prober | None = None
         self.pause: Any = None
-        """By what it sleeps until it is due again (net.poller.Waiter), None while it is being done."""
+        """By what it can be made due sooner (health.run.Turn), None while it is being done."""
         self.rise = rise
         self.fall = fall
         self.health = rise

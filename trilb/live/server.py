@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from trilb.base.address import Family, is_service
-from trilb.config.model import ServerLine
+from trilb.config.lines import ServerLine
 from trilb.live.check import Check
 from trilb.live.counters import Counters
 

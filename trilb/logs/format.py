@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Final
 
 from trilb.base import ip
-from trilb.config.model import LogTarget, Mode
+from trilb.config.log_lines import LogTarget
+from trilb.config.model import Mode
 from trilb.live.process import ProcessState
 from trilb.live.stream import Stream
 from trilb.samples.logparts import (

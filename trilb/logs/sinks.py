@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from trilb.base.address import Address, Family
 from trilb.base.diagnostic import Refused
-from trilb.config.model import LogTarget
+from trilb.config.log_lines import LogTarget
 from trilb.logs.format import Envelope, envelope
 from trilb.net.address import resolve
 

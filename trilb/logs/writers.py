@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from trilb.config.keywords.logs import LEVELS
-from trilb.config.model import Format, LogProfile, LogStep, LogTarget, Mode, Proxy
+from trilb.config.log_lines import LogProfile, LogStep, LogTarget
+from trilb.config.model import Mode, Proxy
+from trilb.config.terms import Format
 from trilb.live.plan import Writer
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Frontend

@@ -308,6 +308,11 @@ class Poller:
             self._epoll.register(fd, _EVENTS)
         return watch
 
+    def narrow(self, watch: Watch, *, writes: bool = False) -> None:
+        """Hear only of what can be read, or (`writes`) of both again."""
+        if watch.fd in self._watches and not self._epoll.closed:
+            self._epoll.modify(watch.fd, _EVENTS if writes else _EVENTS & ~select.EPOLLOUT)
+
     def remove(self, watch: Watch) -> None:
         """Forget a descriptor; call it before closing."""
         # When all is cancelled the poller may be gone before its users.

@@ -69,6 +69,8 @@ class Wheel:
         """Look at every tick that has come."""
         now = self.clock.refresh()
         last = int(now / self._length)
+        if not self._slots:
+            self._tick = last
         while self._tick < last:
             self._tick += 1
             for waiter in self._slots.pop(self._tick, ()):

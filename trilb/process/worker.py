@@ -21,15 +21,17 @@ import trio
 
 from trilb.admin import stats_file
 from trilb.admin.server import serve_socket
+from trilb.assembly import build
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import NOWHERE, Place, Refused
-from trilb.config.model import Bind, Config, Proxy, Socket
+from trilb.config.lines import Bind
+from trilb.config.model import Config, Proxy
+from trilb.config.settings import Socket
 from trilb.dynamic import Dynamic
 from trilb.health import states
-from trilb.health.run import CHECK_TICK, Checks
+from trilb.health.run import Checks
 from trilb.live.proxy import Listener
 from trilb.net.listen import address_of, open_listener
-from trilb.net.timers import Wheel
 from trilb.process import handover
 from trilb.process.console import Console
 from trilb.process.handover import Inheritance
@@ -40,7 +42,7 @@ from trilb.process.sharing import Sharing
 from trilb.process.successor import Successor
 from trilb.proxy import pool
 from trilb.proxy.accept import Acceptor
-from trilb.runtime import Runtime, build
+from trilb.runtime import Runtime
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _DEFAULT_BACKLOG = 1024
@@ -310,7 +312,7 @@ class _Worker:
                     successor = Successor(runtime, self.sharing, self._exposed)
                     nursery.start_soon(successor.run, self.ready.own_line())
                     settings = runtime.config.globals
-                    runtime.checks = Checks(Wheel(plane.clock, CHECK_TICK), nursery, settings.spread_checks)
+                    runtime.checks = Checks(plane.poller, nursery, settings.spread_checks)
                     servers = [server for backend in runtime.backends.values() for server in backend.servers]
                     runtime.checks.begin_all(servers, settings.max_spread_checks)
                     if runtime.history is not None:

@@ -9,7 +9,8 @@ from typing import Final
 
 from trilb.base import ip
 from trilb.base.ip import Packed
-from trilb.config.model import Expr, Forwarded, ForwardFor
+from trilb.config.model import Forwarded, ForwardFor
+from trilb.config.terms import Expr
 from trilb.live.plan import Edit
 from trilb.live.stream import Stream
 from trilb.rules.registry import Builder
