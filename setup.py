@@ -49,6 +49,9 @@ HOT = [
     "trilb/proxy/plane.py",
     "trilb/proxy/secure.py",
     "trilb/proxy/tracks.py",
+    "trilb/tables/columns.py",
+    "trilb/tables/store.py",
+    "trilb/tables/tracking.py",
     "trilb/samples/logtext.py",
     "trilb/samples/logparts.py",
     "trilb/balance/rings.py",
@@ -57,6 +60,7 @@ HOT = [
     "trilb/logs/writers.py",
     "trilb/logs/format.py",
     "trilb/logs/sinks.py",
+    "trilb/affinity/stick.py",
     "trilb/rules/forwarded.py",
     "trilb/net/alarm.py",
     "trilb/health/results.py",
@@ -73,6 +77,6 @@ HOT = [
 if os.environ.get("TRILB_COMPILE") or "build_ext" in sys.argv:
     from mypyc.build import mypycify
 
-    setup(ext_modules=mypycify(HOT, opt_level="3", debug_level="0"))
+    setup(ext_modules=mypycify(HOT, opt_level="2", debug_level="0"))
 else:
     setup()

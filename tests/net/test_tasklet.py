@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import pytest
 import trio
@@ -67,17 +66,20 @@ async def read(made: Sketch, conn: Conn, tasklet: Tasklet, count: int, seconds: 
         conn.close()
 
 
-async def ride(made: Sketch, conn: Conn, count: int, seconds: float | None = None) -> None:
+def ride(made: Sketch, conn: Conn, count: int, seconds: float | None = None) -> Tasklet:
     """A tasklet that reads; what ends it is told too."""
-    tasklet = Tasklet(made.poller)
-    try:
-        await tasklet.run(read(made, conn, tasklet, count, seconds))
-    except BaseException as error:
-        made.said.append(type(error))
-        if isinstance(error, trio.Cancelled):
-            raise
-    else:
-        made.said.append("done")
+    tasklet = Tasklet(made.poller, made.nursery)
+
+    async def go() -> None:
+        try:
+            await read(made, conn, tasklet, count, seconds)
+        except Expired:
+            made.said.append("expired")
+        else:
+            made.said.append("done")
+
+    tasklet.begin(go())
+    return tasklet
 
 
 async def told(made: Sketch, count: int) -> list[object]:
@@ -89,42 +91,53 @@ async def told(made: Sketch, count: int) -> list[object]:
 
 
 async def test_the_poller_steps_it() -> None:
+    """From beginning to end without a task of its own."""
     async with sketch() as made:
         own, conn = made.pair()
         own.send(b"at once")
-        made.nursery.start_soon(ride, made, conn, 2)
-        assert await told(made, 1) == [(b"at once", False)]
+        tasklet = ride(made, conn, 2)
+        assert made.said == [(b"at once", True)]
+        assert made.poller.homeless == {tasklet}
         own.send(b"later")
-        assert await told(made, 3) == [(b"at once", False), (b"later", True), "done"]
+        assert await told(made, 3) == [(b"at once", True), (b"later", True), "done"]
+        assert tasklet.task is None
+        assert not made.poller.homeless
         own.close()
 
 
 async def test_a_deadline_is_the_own_tasks() -> None:
     async with sketch() as made:
         own, conn = made.pair()
-        made.nursery.start_soon(ride, made, conn, 2, 0.05)
-        await wait_all_tasks_blocked(0.001)
+        tasklet = ride(made, conn, 2, 0.05)
         own.send(b"one")
-        assert await told(made, 3) == [(b"one", True), (Expired, False), Expired]
+        assert await told(made, 3) == [(b"one", True), (Expired, False), "expired"]
+        assert tasklet.task is not None
         own.close()
 
 
-async def test_it_is_cancelled_where_it_sleeps() -> None:
+@pytest.mark.parametrize("settled", [False, True])
+async def test_it_is_cancelled_where_it_sleeps(settled: bool) -> None:
+    """With a task or without."""
     async with sketch() as made:
         own, conn = made.pair()
-        with trio.CancelScope() as scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(ride, made, conn, 2)
-                await wait_all_tasks_blocked(0.001)
-                own.send(b"one")
-                await told(made, 1)
-                scope.cancel()
-        assert made.said == [(b"one", True), (trio.Cancelled, False), trio.Cancelled]
+        async with trio.open_nursery() as nursery:
+            made.nursery, keep = nursery, made.nursery
+            nursery.start_soon(made.poller.shelter)
+            tasklet = ride(made, conn, 3)
+            if settled:
+                tasklet.settle()
+            await wait_all_tasks_blocked(0.001)
+            own.send(b"one")
+            await told(made, 1)
+            nursery.cancel_scope.cancel()
+        made.nursery = keep
+        assert made.said == [(b"one", True), (trio.Cancelled, False)]
         assert conn.watch.waiter is None
+        assert not made.poller.homeless
         own.close()
 
 
-async def test_a_fault_is_the_own_tasks_and_not_the_pollers() -> None:
+async def test_a_fault_is_the_nurserys_and_not_the_pollers() -> None:
     async def fail(made: Sketch, conn: Conn, tasklet: Tasklet) -> None:
         await arrived(conn, Waiter(made.wheel, tasklet))
         raise LookupError("away")
@@ -132,20 +145,15 @@ async def test_a_fault_is_the_own_tasks_and_not_the_pollers() -> None:
     async with sketch() as made:
         own, conn = made.pair()
         other, good = made.pair()
-
-        async def run() -> None:
-            tasklet = Tasklet(made.poller)
-            with pytest.raises(LookupError, match="away"):
-                await tasklet.run(fail(made, conn, tasklet))
-            made.said.append("raised")
-
-        made.nursery.start_soon(run)
-        made.nursery.start_soon(ride, made, good, 1)
-        await wait_all_tasks_blocked(0.001)
-        own.send(b"x")
-        assert await told(made, 1) == ["raised"]
+        with pytest.RaisesGroup(pytest.RaisesExc(LookupError, match="away")):
+            async with trio.open_nursery() as nursery:
+                tasklet = Tasklet(made.poller, nursery)
+                tasklet.begin(fail(made, conn, tasklet))
+                own.send(b"x")
+                await trio.sleep_forever()
+        ride(made, good, 1)
         other.send(b"y")
-        assert await told(made, 3) == ["raised", (b"y", True), "done"]
+        assert await told(made, 2) == [(b"y", True), "done"]
         conn.close()
         for each in (own, other):
             each.close()
@@ -153,67 +161,59 @@ async def test_a_fault_is_the_own_tasks_and_not_the_pollers() -> None:
 
 async def test_home_is_where_trio_is() -> None:
     async def go(made: Sketch, conn: Conn, tasklet: Tasklet) -> None:
-        task = trio.lowlevel.current_task()
-        await arrived(conn, Waiter(made.wheel, tasklet))
-        made.said.append((tasklet.away, trio.lowlevel.current_task() is task))
+        made.said.append((tasklet.away, trio.lowlevel.current_task() is tasklet.task))
         await tasklet.home()
-        made.said.append((tasklet.away, trio.lowlevel.current_task() is task))
+        made.said.append((tasklet.away, trio.lowlevel.current_task() is tasklet.task))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep, 0)
         await tasklet.home()
-        made.said.append("home")
+        await arrived(conn, Waiter(made.wheel, tasklet))
+        made.said.append((tasklet.away, trio.lowlevel.current_task() is tasklet.task))
+        await tasklet.home()
+        made.said.append((tasklet.away, trio.lowlevel.current_task() is tasklet.task))
 
     async with sketch() as made:
         own, conn = made.pair()
-        tasklets: list[Tasklet] = []
-
-        async def run() -> None:
-            tasklets.append(Tasklet(made.poller))
-            await tasklets[0].run(go(made, conn, tasklets[0]))
-
-        made.nursery.start_soon(run)
+        tasklet = Tasklet(made.poller, made.nursery)
+        tasklet.begin(go(made, conn, tasklet))
         await wait_all_tasks_blocked(0.001)
         own.send(b"x")
-        assert await told(made, 3) == [(True, False), (False, True), "home"]
+        assert await told(made, 4) == [(True, False), (False, True), (True, False), (False, True)]
         conn.close()
         own.close()
 
 
+@pytest.mark.parametrize("settled", [False, True])
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_turns(cancelled: bool) -> None:
+async def test_turns(cancelled: bool, settled: bool) -> None:
     """Who breathes lets the others go on, away or at home; one that waits for its turn may be cancelled."""
 
     async def busy(made: Sketch, conn: Conn, tasklet: Tasklet, name: str) -> None:
         waiter = Waiter(made.wheel, tasklet)
+        if settled:
+            await tasklet.home()
         for number in range(2 if not cancelled else 10_000_000):
             await waiter.breathe()
             if number < 2:
-                made.said.append((name, number, tasklet.away))
+                made.said.append((name, number))
             if not number:
                 await arrived(conn, waiter)
+        made.said.append(name)
 
     async with sketch() as made:
         pairs = [made.pair(), made.pair()]
-
-        async def run(conn: Conn, name: str) -> None:
-            tasklet = Tasklet(made.poller)
-            await tasklet.run(busy(made, conn, tasklet, name))
-            made.said.append(name)
-
-        with trio.CancelScope() as scope:
-            async with trio.open_nursery() as nursery:
-                for (_, conn), name in zip(pairs, "ab", strict=True):
-                    nursery.start_soon(partial(run, conn, name))
-                await told(made, 2)
-                assert sorted(made.said, key=str) == [("a", 0, False), ("b", 0, False)]
-                for own, _ in pairs:
-                    own.send(b"x")
-                await told(made, 4)
-                if cancelled:
-                    scope.cancel()
-        assert sorted(made.said[2:4], key=str) == [("a", 1, True), ("b", 1, True)]
-        assert sorted(made.said[4:], key=str) == ([] if cancelled else ["a", "b"])
-        assert not any(tasklet._turn for tasklet in made.poller.turns)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(made.poller.shelter)
+            for (_, conn), name in zip(pairs, "ab", strict=True):
+                tasklet = Tasklet(made.poller, nursery)
+                tasklet.begin(busy(made, conn, tasklet, name))
+            # A turn taken away is over when the poller next looks, which a first event makes it do.
+            for own, _ in pairs:
+                own.send(b"x")
+            await told(made, 4 if cancelled else 6)
+            nursery.cancel_scope.cancel()
+        for name in "ab":
+            assert [word for word in made.said if name in str(word)] == [(name, 0), (name, 1), name][: 3 - cancelled]
         for own, conn in pairs:
             own.close()
             conn.close()

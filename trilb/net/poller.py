@@ -72,7 +72,7 @@ class Waiter:
     and the task's turn, and the task has not heard of it.
     """
 
-    __slots__ = ("_a", "_b", "_late", "_parked", "_reason", "_tasklet", "_wheel", "expires", "filed", "task")
+    __slots__ = ("_a", "_b", "_late", "_parked", "_reason", "_task", "_tasklet", "_wheel", "expires", "filed")
 
     def __init__(self, wheel: Wheel, tasklet: Tasklet | None = None) -> None:
         self._wheel = wheel
@@ -84,7 +84,7 @@ class Waiter:
         self._late = False
         self.expires = 0.0
         self.filed = 0
-        self.task = trio.lowlevel.current_task() if tasklet is None else tasklet.task
+        self._task = trio.lowlevel.current_task() if tasklet is None else None
 
     def arm(self, seconds: float | None) -> None:
         """Let the next parks fail with Expired after `seconds`; None is never."""
@@ -153,15 +153,18 @@ class Waiter:
             self._release()
             if self._tasklet is not None:
                 self._tasklet.step()
-            else:
-                trio.lowlevel.reschedule(self.task)
+            elif self._task is not None:
+                trio.lowlevel.reschedule(self._task)
 
     def wake(self, reason: int = WOKEN) -> None:
         """Wake the task, if it is parked. Safe to call twice."""
         if self._parked:
             self._release()
             self._reason = reason
-            trio.lowlevel.reschedule(self.task)
+            if self._tasklet is not None:
+                self._tasklet.wake()
+            elif self._task is not None:
+                trio.lowlevel.reschedule(self._task)
 
     def expire(self) -> None:
         """Called by the wheel when the deadline has passed."""
@@ -190,27 +193,91 @@ class Waiter:
 class Tasklet:
     """A session's coroutine, stepped by the poller while it only waits for descriptors, else by its own trio task.
 
-    `away`: the poller steps it. `parked`: the waiter it sleeps with.
+    It begins without a task and gets one when it first needs it (most never do): it costs memory, and more time than
+    the rest of a new connection. `away`: it is not its own task that steps it. `parked`: the waiter it sleeps with.
     """
 
-    __slots__ = ("_ended", "_error", "_poller", "_send", "_turn", "away", "parked", "task")
+    __slots__ = (
+        "_called",
+        "_coro",
+        "_ended",
+        "_error",
+        "_nursery",
+        "_poller",
+        "_send",
+        "_turn",
+        "away",
+        "parked",
+        "task",
+    )
 
-    def __init__(self, poller: Poller) -> None:
-        self.task = trio.lowlevel.current_task()
+    def __init__(self, poller: Poller, nursery: trio.Nursery) -> None:
         self._poller = poller
-        self.away = False
+        self._nursery = nursery
+        self.task: trio.lowlevel.Task | None = None
+        self.away = True
         self.parked: Waiter | None = None
+        self._coro: Coroutine[object, object, None] | None = None
         self._send: Callable[[object], object] | None = None
+        self._called = False
         self._turn = False
         self._ended = False
         self._error: BaseException | None = None
 
-    async def run(self, coro: Coroutine[object, object, None]) -> None:
-        """Run it to its end, in the task that made this. Raises what it raises."""
+    def begin(self, coro: Coroutine[object, object, None]) -> None:
+        """Run it until it must wait; what it raises in the end is raised in the nursery."""
+        self._coro = coro
         self._send = coro.send
+        self._poller.homeless.add(self)
+        self.step()
+
+    def step(self) -> None:
+        """Let the coroutine go on, in a task that is not its own. Never raises."""
+        assert self._send is not None
+        try:
+            trap = self._send(None)
+        except StopIteration:
+            self._ended = True
+            if self.task is None and not self._called:
+                self._poller.homeless.discard(self)
+                return
+        except BaseException as error:  # noqa: BLE001
+            self._ended = True
+            self._error = error
+        else:
+            if trap is PARK:
+                return
+            if trap is TURN and self._poller.busy:
+                self._turn = True
+                self._poller.turns.append(self)
+                return
+        self.wake()
+
+    def wake(self) -> None:
+        """Let it go on in its own task."""
+        if self.task is not None:
+            trio.lowlevel.reschedule(self.task)
+        elif not self._called:
+            self.settle()
+
+    def settle(self) -> None:
+        """Give it a task of its own."""
+        self._called = True
+        self._poller.homeless.discard(self)
+        self._nursery.start_soon(self._run)
+
+    async def _run(self) -> None:
+        """Its own task."""
+        coro = self._coro
+        assert coro is not None
+        self.task = trio.lowlevel.current_task()
         value: object = None
         error: BaseException | None = None
-        while True:
+        self._turn = False
+        if self.parked is not None:
+            self.parked.leave()
+        while not self._ended:
+            self.away = False
             try:
                 trap = coro.send(value) if error is None else coro.throw(error)
             except StopIteration:
@@ -226,30 +293,8 @@ class Tasklet:
             except BaseException as reason:  # noqa: BLE001
                 # Cancelled: the coroutine hears of it where it sleeps.
                 error = reason
-            self.away = False
-            if self._ended:
-                if self._error is not None:
-                    raise self._error
-                return
-
-    def step(self) -> None:
-        """Let the coroutine go on, from the poller's task. Never raises."""
-        assert self._send is not None
-        try:
-            trap = self._send(None)
-        except StopIteration:
-            self._ended = True
-        except BaseException as error:  # noqa: BLE001
-            self._ended = True
-            self._error = error
-        else:
-            if trap is PARK:
-                return
-            if trap is TURN:
-                self._turn = True
-                self._poller.turns.append(self)
-                return
-        trio.lowlevel.reschedule(self.task)
+        if self._error is not None:
+            raise self._error
 
     def turn(self) -> None:
         """Called by the poller: others had theirs."""
@@ -290,14 +335,18 @@ def _dispatch(watch: Watch, events: int) -> None:
 class Poller:
     """The nested epoll and its task."""
 
-    __slots__ = ("_epoll", "_watches", "clock", "turns")
+    __slots__ = ("_epoll", "_watches", "busy", "clock", "homeless", "turns")
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self._epoll = select.epoll()
         self._watches: dict[int, Watch] = {}
+        self.busy = False
+        """Is it letting tasklets go on?"""
         self.turns: list[Tasklet] = []
         """Who goes on once others had their turn."""
+        self.homeless: set[Tasklet] = set()
+        """Who has no task of its own."""
 
     def add(self, fd: int) -> Watch:
         """Register a non-blocking descriptor."""
@@ -319,6 +368,14 @@ class Poller:
         if self._watches.pop(watch.fd, None) is not None and not self._epoll.closed:
             self._epoll.unregister(watch.fd)
 
+    async def shelter(self) -> None:
+        """Run in the nursery of the tasklets: when it is cancelled, all of them get a task that hears of it."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            for tasklet in list(self.homeless):
+                tasklet.settle()
+
     async def run(self) -> None:
         """Dispatch events until cancelled."""
         epoll, watches = self._epoll, self._watches
@@ -329,6 +386,7 @@ class Poller:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.lowlevel.wait_readable(fd)
+                self.busy = True
                 for _ in range(_ROUNDS):
                     found = epoll.poll(0, _MOST_EVENTS)
                     if not found and not self.turns:
@@ -341,5 +399,6 @@ class Poller:
                             _dispatch(watch, events)
                     for tasklet in turns:
                         tasklet.turn()
+                self.busy = False
         finally:
             epoll.close()

@@ -279,6 +279,7 @@ class _Worker:
                     nursery.cancel_scope.cancel()
                     return
                 async with trio.open_nursery() as serving:
+                    serving.start_soon(plane.poller.shelter)
                     numbers: dict[str, int] = {}
                     on_line: dict[int, int] = {}
                     for name, bind, sock, _ in self.listeners:

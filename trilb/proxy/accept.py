@@ -58,7 +58,7 @@ class Acceptor:
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Accept until cancelled or stopped; sessions run in `nursery`."""
-        sock, frontend, plane = self.sock, self.frontend, self.plane
+        sock, plane = self.sock, self.plane
         while self._running():
             if self._reopened is not None:
                 await self._reopened.wait()
@@ -90,7 +90,8 @@ class Acceptor:
                         return
                     raise
                 self._count()
-                nursery.start_soon(self._session, accepted, peer, name=frontend.name)
+                tasklet = Tasklet(plane.poller, nursery)
+                tasklet.begin(self._session(accepted, peer, tasklet))
 
     async def _http(self, session: Session, conn: Conn, proto: str) -> HttpSession | Http2Session:
         """Who serves a client in mode http: told by the configuration, by what TLS agreed on, else by its preface."""
@@ -172,11 +173,7 @@ class Acceptor:
             trio.lowlevel.notify_closing(self.sock)
             self.sock.close()
 
-    async def _session(self, sock: socket.socket, peer: object) -> None:
-        tasklet = Tasklet(self.plane.poller)
-        await tasklet.run(self._live(sock, peer, tasklet))
-
-    async def _live(self, sock: socket.socket, peer: object, tasklet: Tasklet) -> None:
+    async def _session(self, sock: socket.socket, peer: object, tasklet: Tasklet) -> None:
         plane, frontend = self.plane, self.frontend
         clock, process = plane.clock, plane.process
         now = clock.now
