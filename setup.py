@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
-from setuptools import setup
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 HOT = [
     "trilb/base/clock.py",
@@ -74,9 +76,31 @@ HOT = [
 ]
 
 
+class SideBySide(build_ext):
+    """Compiles the files of an extension on all processors."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile and link one extension."""
+        compiler = self.compiler
+        alone = compiler.compile
+
+        def compile_all(sources: list[str], *args: object, **options: object) -> list[str]:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                made = pool.map(lambda source: alone([source], *args, **options), sources)
+                return [name for names in made for name in names]
+
+        compiler.compile = compile_all
+        try:
+            super().build_extension(ext)
+        finally:
+            compiler.compile = alone
+
+
 if os.environ.get("TRILB_COMPILE") or "build_ext" in sys.argv:
     from mypyc.build import mypycify
 
-    setup(ext_modules=mypycify(HOT, opt_level="2", debug_level="0"))
+    # A file for each module, compiled side by side: a single one of them all takes four times as long.
+    made = mypycify(HOT, opt_level="2", debug_level="0", multi_file=True)
+    setup(ext_modules=made, cmdclass={"build_ext": SideBySide})
 else:
     setup()
