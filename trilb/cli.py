@@ -379,8 +379,8 @@ def _check_names(config: Config, report: Report) -> None:
 
 def _build(config: Config, report: Report) -> None:
     """What only shows when everything is put together; a start does the same."""
+    from trilb.assembly import build
     from trilb.process.sharing import prepare
-    from trilb.runtime import build
 
     try:
         for place, text in build(config).warnings:
@@ -430,7 +430,7 @@ def _be_master(options: Options, config: Config, foreground: bool) -> int:
     """Master-worker mode: what was read here was only to tell early what is wrong with it."""
     from trilb.admin.cmd_shell import called
     from trilb.config.keywords.sockets import master_socket
-    from trilb.config.model import Bind
+    from trilb.config.lines import Bind
     from trilb.net.listen import open_listener
     from trilb.process import master
     from trilb.process.privileges import daemonize

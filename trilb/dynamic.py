@@ -16,12 +16,14 @@ from trilb.base.diagnostic import Place, Refused, Report
 from trilb.config.expressions import NotServed
 from trilb.config.keywords.presets import preset
 from trilb.config.keywords.registry import Context
-from trilb.config.keywords.traffic import apply_server_options
+from trilb.config.keywords.servers import apply_server_options
 from trilb.config.lexer import expand_address
-from trilb.config.model import Mode, ServerLine
+from trilb.config.lines import ServerLine
+from trilb.config.model import Mode
+from trilb.equipment import equip
 from trilb.live.proxy import Backend
 from trilb.live.server import CMAINT, FMAINT, MAINT, RUNNING, STOPPED, Server
-from trilb.runtime import Runtime, equip
+from trilb.runtime import Runtime
 
 _NUMBERS = count(1)
 """Of servers added so far: what stands for the line of a configuration."""

@@ -21,7 +21,9 @@ from trilb.admin import server as _server  # noqa: F401 (its import enters the c
 from trilb.admin.commands import View, execute
 from trilb.base.address import Address, Family
 from trilb.base.diagnostic import Place, Refused
-from trilb.config.model import Bind, CertificateFiles, Global, ServerLine, Tls
+from trilb.config.lines import Bind, ServerLine, Tls
+from trilb.config.sections import CertificateFiles
+from trilb.config.settings import Global
 from trilb.tls.store import Store
 
 HERE = Place("lb.cfg", 7)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.admin.test_figures import World
 from trilb.admin import prometheus
-from trilb.admin.prometheus import SCOPES, Malformed, wanted
+from trilb.admin.prometheus_query import SCOPES, Malformed, wanted
 from trilb.live.check import PASSED, Check
 from trilb.live.server import FDRAIN
 

@@ -16,7 +16,8 @@ from trilb.admin.views import Selection
 from trilb.base.address import Address, Family
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import NOWHERE
-from trilb.config.model import Config, Mode, Proxy, ServerLine, Side
+from trilb.config.lines import ServerLine
+from trilb.config.model import Config, Mode, Proxy, Side
 from trilb.live.counters import Counters
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend, Listener

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from trilb.admin import server
-from trilb.config.model import Global, Socket
+from trilb.config.settings import Global, Socket
 
 ADDRESS = f"\0trilb-test-{os.getpid()}"
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from trilb.affinity.cookie import CookiePersistence, decode_date, encode_date
 from trilb.base.address import Address, Family
 from trilb.base.diagnostic import NOWHERE
-from trilb.config.model import CookieLine, Proxy, ServerLine, Side
+from trilb.config.lines import ServerLine
+from trilb.config.model import CookieLine, Proxy, Side
 from trilb.http.cookies import scan
 from trilb.http.head import Head
 from trilb.live.plan import FrontendPlan

@@ -11,7 +11,8 @@ from trilb.balance import hashing
 from trilb.base import ip
 from trilb.base.address import Address, Family
 from trilb.base.diagnostic import NOWHERE
-from trilb.config.model import HashType, Proxy, ServerLine, Side
+from trilb.config.lines import ServerLine
+from trilb.config.model import HashType, Proxy, Side
 from trilb.live.proxy import Backend
 from trilb.live.server import Server
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.support.h2wire import frame
 from trilb.base.address import Address, Family
 from trilb.base.diagnostic import NOWHERE
-from trilb.config.model import Proxy, ServerLine, Side
+from trilb.config.lines import ServerLine
+from trilb.config.model import Proxy, Side
 from trilb.health import protocols, request
 from trilb.health.answer import Multiplexed
 from trilb.health.script import Ask, Connect, Expect, Machine, Script, Send

@@ -11,6 +11,7 @@ from typing import NoReturn
 import pytest
 import trio
 
+from trilb.assembly import build
 from trilb.base.clock import Clock
 from trilb.config.conditions import Facts
 from trilb.config.reader import read
@@ -19,7 +20,7 @@ from trilb.dynamic import Dynamic
 from trilb.health import states
 from trilb.health.external import External
 from trilb.live.server import Server
-from trilb.runtime import Runtime, build
+from trilb.runtime import Runtime
 from trilb.vocabulary import language
 
 CONFIG = """

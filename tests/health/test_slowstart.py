@@ -8,7 +8,9 @@ from trilb.balance.keyless import roundrobin, staticrr
 from trilb.base.address import Address, Family
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import NOWHERE
-from trilb.config.model import Proxy, ServerLine, Side, Spec
+from trilb.config.lines import ServerLine
+from trilb.config.model import Proxy, Side
+from trilb.config.terms import Spec
 from trilb.health import states
 from trilb.health.slowstart import SlowStart
 from trilb.live.plan import BackendPlan

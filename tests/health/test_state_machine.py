@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from trilb.assembly import build
 from trilb.base.clock import Clock
 from trilb.config.conditions import Facts
 from trilb.config.model import Config
@@ -18,7 +19,6 @@ from trilb.health import restore, saved, states, verdict
 from trilb.health.weights import limit, weigh
 from trilb.live.check import FAILED, PASSED
 from trilb.live.server import DRAIN, IDRAIN, IMAINT, MAINT, RUNNING, STARTING, STOPPED, STOPPING, Server
-from trilb.runtime import build
 from trilb.vocabulary import language
 
 CONFIG = """

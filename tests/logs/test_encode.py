@@ -6,7 +6,7 @@ import pytest
 
 from trilb.base.diagnostic import Place, Refused
 from trilb.config.expressions import Scope, parse_format
-from trilb.config.model import Encoding, Literal, Variable
+from trilb.config.terms import Encoding, Literal, Variable
 from trilb.samples import encode
 from trilb.vocabulary import language
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from trilb.base.address import parse
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import NOWHERE
-from trilb.config.model import HashType, Proxy, ResolversSection, ServerLine, Side
+from trilb.config.lines import ServerLine
+from trilb.config.model import HashType, Proxy, Side
+from trilb.config.sections import ResolversSection
 from trilb.live.plan import BackendPlan
 from trilb.live.proxy import Backend
 from trilb.live.server import RMAINT, STOPPED, Server

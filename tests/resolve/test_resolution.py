@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from trilb.base.address import Address, Family
 from trilb.base.diagnostic import NOWHERE
 from trilb.base.ip import Network
-from trilb.config.model import NameserverLine, ResolversSection
+from trilb.config.sections import NameserverLine, ResolversSection
 from trilb.resolve.choose import choose
 from trilb.resolve.families import Families, has_default_route
 from trilb.resolve.resolution import Resolution, Step

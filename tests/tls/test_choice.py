@@ -17,7 +17,7 @@ from OpenSSL import SSL
 from tests.support.certs import Authority, Key, client_context, parse, rsa_key
 from trilb.base.diagnostic import Refused
 from trilb.config.keywords.secure import read_option
-from trilb.config.model import Tls
+from trilb.config.lines import Tls
 from trilb.tls import context
 from trilb.tls.certificates import Certificate
 from trilb.tls.names import entry, matches, rfc2253, when, written

@@ -21,7 +21,7 @@ from OpenSSL import SSL
 
 from tests.support.certs import Authority, client_context, parse, server_context
 from trilb.base.clock import Clock
-from trilb.config.model import Tls
+from trilb.config.lines import Tls
 from trilb.net.conn import Broken
 from trilb.net.poller import Poller, Waiter, Watch
 from trilb.net.timers import Wheel

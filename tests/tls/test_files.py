@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.support.certs import NOW, Authority, parse, rsa_key
 from trilb.base.address import Address, Family
 from trilb.base.diagnostic import Place, Refused
-from trilb.config.model import Bind, Global, Tls
+from trilb.config.lines import Bind, Tls
+from trilb.config.settings import Global
 from trilb.tls import certificates
 from trilb.tls.certificates import authorities, load, revocations
 from trilb.tls.lists import Listed

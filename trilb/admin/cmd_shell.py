@@ -10,7 +10,7 @@ from trilb.admin.shell import pause
 from trilb.base.address import Family
 from trilb.base.diagnostic import Refused
 from trilb.base.units import milliseconds
-from trilb.config.model import Socket
+from trilb.config.settings import Socket
 
 _PROMPT = """\
 Usage: prompt [help | n | i | p | timed]*

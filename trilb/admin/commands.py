@@ -13,7 +13,8 @@ from trilb.admin.shell import Answer as Answer
 from trilb.admin.usages import usage
 from trilb.admin.words import nearest_lines, split_words
 from trilb.base.registry import Registry
-from trilb.config.model import Config, Expr, Format
+from trilb.config.model import Config
+from trilb.config.terms import Expr, Format
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend
 from trilb.live.server import Server

@@ -38,7 +38,7 @@ from trilb.admin import cmd_tables as _cmd_tables  # noqa: F401
 from trilb.admin.caller import Caller
 from trilb.admin.commands import View, execute
 from trilb.admin.shell import Handover, Pause, Piece, Shell, prompt_of
-from trilb.config.model import Socket
+from trilb.config.settings import Socket
 
 Give = Callable[[socket.socket], None]
 

@@ -17,8 +17,8 @@ from trilb.base.registry import Entry, Kind, check_args, names_variable
 from trilb.config import known
 from trilb.config.language import IMPOSSIBLE_CASTS, AnyRegistry, Language
 from trilb.config.lexer import split_arguments
-from trilb.config.model import AclSpec, Cond, Encoding, Expr, Format, Literal, Sample, Spec, Term, Variable
 from trilb.config.patterns import Patterns, list_name
+from trilb.config.terms import AclSpec, Cond, Encoding, Expr, Format, Literal, Sample, Spec, Term, Variable
 
 _WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 _REFERENCES = (Kind.FRONTEND, Kind.BACKEND, Kind.SERVER, Kind.TABLE)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from trilb.base.diagnostic import NOWHERE, Place
 
 if TYPE_CHECKING:
-    from trilb.config.model import Expr, Format
+    from trilb.config.terms import Expr, Format
 
 
 @dataclass(frozen=True, slots=True)

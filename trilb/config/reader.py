@@ -18,18 +18,10 @@ from trilb.config.keywords import globals as global_keywords
 from trilb.config.keywords.registry import SECTIONS, Context, Keyword
 from trilb.config.language import Language
 from trilb.config.lexer import Line, tokenize
-from trilb.config.model import (
-    CertificateStore,
-    Config,
-    ErrorSection,
-    LogProfile,
-    PeersSection,
-    Proxy,
-    ResolversSection,
-    Side,
-    UserList,
-)
+from trilb.config.log_lines import LogProfile
+from trilb.config.model import Config, Proxy, Side
 from trilb.config.probes import HealthCheck
+from trilb.config.sections import CertificateStore, ErrorSection, PeersSection, ResolversSection, UserList
 from trilb.config.sources import Source
 
 _PROXIES = {"defaults": Side.BOTH, "frontend": Side.FRONTEND, "backend": Side.BACKEND, "listen": Side.BOTH}

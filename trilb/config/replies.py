@@ -11,8 +11,9 @@ import re
 from trilb.base.diagnostic import Refused, Report, nearest
 from trilb.base.units import whole
 from trilb.config.expressions import Scope, parse_format
-from trilb.config.model import Config, ErrorImport, Format, Proxy, ReplyLine, Source
+from trilb.config.model import Config, ErrorImport, Proxy, ReplyLine, Source
 from trilb.config.sources import read_bytes
+from trilb.config.terms import Format
 
 ERROR_STATUSES = (
     *(200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431),

@@ -10,7 +10,6 @@ from trilb.base.ip import is_literal
 from trilb.base.registry import variable_name
 from trilb.base.units import whole
 from trilb.config.expressions import NotServed, Scope, parse_expr, parse_format
-from trilb.config.model import Expr, Format
 from trilb.config.probes import (
     AskStep,
     CheckStep,
@@ -21,6 +20,7 @@ from trilb.config.probes import (
     SendStep,
     VariableStep,
 )
+from trilb.config.terms import Expr, Format
 
 OK = ("L4OK", "L6OK", "L7OK", "L7OKC")
 ERROR = ("L7OKC", "L7RSP", "L7STS", "L6RSP", "L4CON")

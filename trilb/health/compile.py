@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import cast
 
-from trilb.config.model import Expr, Format, Literal
 from trilb.config.probes import (
     AskStep,
     CheckStep,
@@ -19,8 +16,10 @@ from trilb.config.probes import (
     SendStep,
     VariableStep,
 )
+from trilb.config.terms import Expr, Format, Literal
 from trilb.health import protocols, request
 from trilb.health.answer import Exchange
+from trilb.health.implied import OPENED, asked, led
 from trilb.health.script import (
     BAD_DIGITS,
     Ask,
@@ -45,9 +44,6 @@ from trilb.samples.regex import Regex
 from trilb.samples.types import Fetch
 from trilb.samples.variables import Variable, may_set
 
-_OPENED = ConnectStep(default=True, implicit=True)
-_KNOWN_STATUSES = ((200, 399),)
-
 Opened = Callable[[ConnectStep], object]
 """Makes what a connection begins with."""
 
@@ -66,48 +62,6 @@ def compile_probe(probe: Probe, server: Server, builder: Builder, limits: Limits
     return made.tcp(())
 
 
-def _led(steps: tuple[CheckStep, ...]) -> bool:
-    """Does the first step that does something open a connection?"""
-    first = next((step for step in steps if not isinstance(step, (VariableStep, CommentStep))), None)
-    return isinstance(first, ConnectStep)
-
-
-def asked(probe: Probe) -> tuple[CheckStep, ...]:
-    """All steps of an HTTP check: the request of the option, what is expected when nobody says, the connection.
-
-    What the first `send` does not say, the option says; it comes before the first `expect` wherever it stands.
-    """
-    steps = list(probe.http)
-    sends = [at for at, step in enumerate(steps) if isinstance(step, AskStep)]
-    expects = [at for at, step in enumerate(steps) if isinstance(step, ExpectStep)]
-    option = probe.ask
-    if sends and (not expects or sends[0] < expects[0]):
-        steps[sends[0]] = _filled(cast(AskStep, steps[sends[0]]), option)
-    elif option is not None or not sends:
-        ask = option or AskStep()
-        if sends:
-            ask = _filled(cast(AskStep, steps.pop(sends[0])), option)
-        opens = [at for at, step in enumerate(steps) if isinstance(step, ConnectStep)]
-        steps.insert(opens[0] + 1 if opens and _led(tuple(steps)) else 0, ask)
-    last = max((at for at, step in enumerate(steps) if isinstance(step, AskStep)), default=-1)
-    if not any(isinstance(step, ExpectStep) for step in steps[last + 1 :]):
-        steps.append(ExpectStep("status", _KNOWN_STATUSES))
-    return (*(() if _led(tuple(steps)) else (_OPENED,)), *steps)
-
-
-def _filled(step: AskStep, option: AskStep | None) -> AskStep:
-    if option is None:
-        return step
-    return replace(
-        step,
-        method=step.method if step.method is not None else option.method,
-        uri=step.uri if step.uri is not None else option.uri,
-        version=step.version if step.version is not None else option.version,
-        headers=(*option.headers, *step.headers),
-        body=step.body if step.body is not None else option.body,
-    )
-
-
 def _constant(text: bytes | str | Format) -> bool:
     """Is it the same each time?"""
     return isinstance(text, (bytes, str)) or all(isinstance(item, Literal) for item in text)
@@ -124,7 +78,7 @@ class _Compiler:
 
     def tcp(self, steps: tuple[CheckStep, ...], *, named: bool = False) -> Script:
         """The script of `option tcp-check`, or (not `named`) of no option at all."""
-        every = steps if _led(steps) else (_OPENED, *steps)
+        every = steps if led(steps) else (OPENED, *steps)
         return Script(self.steps(every), named=named, said="(tcp-check)" if named else "", most=self.limits.raw)
 
     def http(self, probe: Probe) -> Script:
@@ -136,7 +90,7 @@ class _Compiler:
         """Say how the connections of a ready script begin: by the server line."""
         for step in script.steps:
             if isinstance(step, Connect):
-                self.begin(step, _OPENED)
+                self.begin(step, OPENED)
 
     def begin(self, made: Connect, step: ConnectStep) -> None:
         """Say how a connection begins."""
@@ -384,18 +338,3 @@ def _said(machine: Machine, found: bool) -> tuple[str, int]:
     """The reason of the response, and its status."""
     response = machine.stream.response
     return (response.reason.decode("latin-1"), response.status) if response is not None else ("", 0)
-
-
-_HOST = re.compile(r"(?:[^\]:]*|\[[^\]]*\])(?=:\d*\Z|\Z)")
-
-
-def host_of(probe: Probe) -> str:
-    """The host that an HTTP check asks for, where a text says it: the name for TLS (`check-sni-auto`)."""
-    if probe.kind != "httpchk" or any(isinstance(step, ConnectStep) for step in probe.http):
-        return ""
-    ask = next((step for step in asked(probe) if isinstance(step, AskStep)), None)
-    for name, value in ask.headers if ask is not None else ():
-        if name == "host" and len(value) == 1 and isinstance(value[0], Literal):
-            found = _HOST.match(value[0].text)
-            return found[0] if found is not None else ""
-    return ""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from trilb.base.diagnostic import NOWHERE, Place, Refused
-from trilb.config.model import Global, Proxy, Side
+from trilb.config.model import Proxy, Side
+from trilb.config.settings import Global
 from trilb.health.restore import Row, judge, read
 
 Warn = Callable[[Place, str], None]

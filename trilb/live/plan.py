@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from trilb.config.model import ServerLine
+from trilb.config.lines import ServerLine
 from trilb.http.policy import Limits
 from trilb.live.effects import Answer, Effect
 from trilb.live.proxy import Backend

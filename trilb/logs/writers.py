@@ -7,9 +7,12 @@ a line. An emitter is the closure of one step of a stream's life: it decides on 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from trilb.config.keywords.logs import LEVELS
-from trilb.config.model import Format, LogProfile, LogStep, LogTarget, Mode, Proxy
+from trilb.config.log_lines import LogProfile, LogStep, LogTarget
+from trilb.config.model import Mode, Proxy
+from trilb.config.terms import Format
 from trilb.live.plan import Writer
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Frontend
@@ -22,7 +25,7 @@ from trilb.rules import capture_cookie
 Compile = Callable[[Format, bool], Line]
 Group = tuple[Line, "Line | None", tuple[Sink, ...]]
 _INFO, _ERR = LEVELS.index("info"), LEVELS.index("err")
-_PLAIN = LogStep()
+_PLAIN: Final = LogStep()
 
 
 def failed(stream: Stream) -> bool:

@@ -18,7 +18,7 @@ import msgpack
 
 from trilb.base.address import Address
 from trilb.base.diagnostic import Refused
-from trilb.config.model import Bind
+from trilb.config.lines import Bind
 
 LISTENERS, TABLES, CALLER = b"listeners\n", b"tables\n", b"caller "
 FDS_AT_ONCE = 200

@@ -21,7 +21,7 @@ import trio
 
 from trilb.base.diagnostic import Refused
 from trilb.base.units import saturated
-from trilb.config.model import Socket
+from trilb.config.settings import Socket
 from trilb.process import master_cli
 from trilb.process.notify import notify, reloading
 from trilb.process.privileges import detach, write_pidfile

@@ -21,7 +21,7 @@ from trilb import HAPROXY_VERSION, __version__
 from trilb.admin.caller import LEVELS, Caller, Mode
 from trilb.admin.shell import Deed, Shell, prompt_of
 from trilb.admin.words import nearest_lines, split_words
-from trilb.config.model import Socket
+from trilb.config.settings import Socket
 from trilb.process import handover
 
 MOST = 10

@@ -7,7 +7,7 @@ import os
 from trilb.base import proc
 from trilb.base.diagnostic import Refused
 from trilb.config.keywords.sockets import lookup_id
-from trilb.config.model import Global
+from trilb.config.settings import Global
 
 
 def prepare(settings: Global) -> tuple[int | None, int | None]:

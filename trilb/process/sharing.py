@@ -21,7 +21,9 @@ from peers.replica import PeerStatus, Remote, Replica
 from peers.service import Address as PeerAddress
 from peers.service import Service
 from trilb.base.diagnostic import Place, Refused
-from trilb.config.model import Bind, Config, PeersSection
+from trilb.config.lines import Bind
+from trilb.config.model import Config
+from trilb.config.sections import PeersSection
 from trilb.net import tls
 from trilb.net.address import resolve
 from trilb.net.listen import open_listener

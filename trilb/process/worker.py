@@ -21,9 +21,12 @@ import trio
 
 from trilb.admin import stats_file
 from trilb.admin.server import serve_socket
+from trilb.assembly import build
 from trilb.base.clock import Clock
 from trilb.base.diagnostic import NOWHERE, Place, Refused
-from trilb.config.model import Bind, Config, Proxy, Socket
+from trilb.config.lines import Bind
+from trilb.config.model import Config, Proxy
+from trilb.config.settings import Socket
 from trilb.dynamic import Dynamic
 from trilb.health import states
 from trilb.health.run import Checks
@@ -39,7 +42,7 @@ from trilb.process.sharing import Sharing
 from trilb.process.successor import Successor
 from trilb.proxy import pool
 from trilb.proxy.accept import Acceptor
-from trilb.runtime import Runtime, build
+from trilb.runtime import Runtime
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _DEFAULT_BACKLOG = 1024

@@ -66,7 +66,7 @@ class StreamConn(Conn):
         self.error = 0
         self.key = None
         self.since = 0.0
-        self.tasklet = None
+        self.gone = self.tasklet = None
         self._arrived = bytearray()
         self._chunked = head is not None and head.chunked
         self._ended = ended

@@ -267,7 +267,7 @@ class ServerStream(Conn):
         self.error = 0
         self.key = mux.conn.key
         self.since = 0.0
-        self.tasklet = None
+        self.gone = self.tasklet = None
         self.unserved = False
         self._ask = Ask()
         self._arrived = bytearray()

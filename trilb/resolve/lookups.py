@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from trilb.config.model import ResolversSection
+from trilb.config.sections import ResolversSection
 from trilb.health import states
 from trilb.live.proxy import Backend
 from trilb.live.server import RMAINT, Server

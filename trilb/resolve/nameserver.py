@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import trio
 
-from trilb.config.model import NameserverLine
+from trilb.config.sections import NameserverLine
 from trilb.net.address import resolve
 
 COUNTERS = (

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from trilb.config.model import ResolversSection
+from trilb.config.sections import ResolversSection
 from trilb.resolve.wire import Kind, Record, Reply, Status
 
 _HOLDS = {Status.NX: "nx", Status.REFUSED: "refused", Status.TIMEOUT: "timeout"}

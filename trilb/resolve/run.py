@@ -11,7 +11,7 @@ import trio
 
 from trilb.base.address import is_service
 from trilb.base.clock import Clock
-from trilb.config.model import ResolversSection
+from trilb.config.sections import ResolversSection
 from trilb.live.proxy import Backend
 from trilb.live.server import Server
 from trilb.resolve import changes, wire

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from trilb.base.diagnostic import Refused
 from trilb.base.units import milliseconds, whole
 from trilb.config.expressions import Scope, parse_expr
-from trilb.config.model import Expr
+from trilb.config.terms import Expr
 from trilb.live.plan import Step
 from trilb.live.stream import Limits, Stream
 from trilb.rules.registry import CONNECTION, CONTENT, REQUEST, RESPONSE, SESSION, TCP_RESPONSE, Builder, action

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from trilb.base.diagnostic import Refused
 from trilb.config.expressions import Scope, parse_format
-from trilb.config.model import Format, Literal
+from trilb.config.terms import Format, Literal
 from trilb.http.head import Head
 from trilb.live.plan import Step
 from trilb.live.stream import Stream

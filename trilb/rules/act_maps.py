@@ -8,8 +8,8 @@ from typing import cast
 from trilb.base.diagnostic import Refused
 from trilb.base.registry import Kind
 from trilb.config.expressions import Scope, parse_format
-from trilb.config.model import Format
 from trilb.config.patterns import Patterns, list_name
+from trilb.config.terms import Format
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.rules.registry import HTTP, REQUEST, RESPONSE, Builder, action

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from trilb.base.diagnostic import Refused, nearest
 from trilb.config.expressions import Scope, parse_format
-from trilb.config.model import Format, Literal
+from trilb.config.terms import Format, Literal
 from trilb.http.head import Field
 from trilb.live.effects import Effect, Reply
 from trilb.live.plan import Step

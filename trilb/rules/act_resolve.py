@@ -8,7 +8,7 @@ from typing import Protocol, cast
 from trilb.base.diagnostic import Refused
 from trilb.base.registry import Kind, variable_name
 from trilb.config.expressions import Reference, Scope, parse_expr
-from trilb.config.model import Expr
+from trilb.config.terms import Expr
 from trilb.live.effects import Effect, Resolve
 from trilb.live.plan import Step
 from trilb.live.stream import Stream

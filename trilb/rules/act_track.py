@@ -7,7 +7,7 @@ from trilb.base.registry import Kind
 from trilb.base.schema import LARGEST_ARRAY
 from trilb.base.units import whole
 from trilb.config.expressions import Reference, Scope, parse_expr
-from trilb.config.model import Expr
+from trilb.config.terms import Expr
 from trilb.live.effects import MORE, Effect
 from trilb.live.plan import Step
 from trilb.live.stream import Stream

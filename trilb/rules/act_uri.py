@@ -8,7 +8,7 @@ from collections.abc import Callable
 from trilb.base.diagnostic import Refused
 from trilb.base.units import whole
 from trilb.config.expressions import Scope, parse_format
-from trilb.config.model import Format
+from trilb.config.terms import Format
 from trilb.http.reasons import reason_of
 from trilb.live.effects import Effect
 from trilb.live.plan import Step

@@ -6,7 +6,7 @@ from trilb.base.diagnostic import Refused
 from trilb.base.registry import variable_name
 from trilb.base.units import whole
 from trilb.config.expressions import Scope, parse_expr, parse_format
-from trilb.config.model import Expr, Format
+from trilb.config.terms import Expr, Format
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.rules.registry import AFTER, CONTENT, HTTP, REQUEST, RESPONSE, TCP, Builder, action

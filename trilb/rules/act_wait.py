@@ -5,7 +5,7 @@ from __future__ import annotations
 from trilb.base.diagnostic import Refused
 from trilb.base.units import milliseconds, size
 from trilb.config.expressions import Scope, parse_expr, parse_format
-from trilb.config.model import Expr, Format
+from trilb.config.terms import Expr, Format
 from trilb.live.effects import EarlyHint, Effect, Pause, WaitBody
 from trilb.live.plan import Step
 from trilb.live.stream import Stream

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from trilb.base.diagnostic import Place, Refused
-from trilb.config.model import Proxy, Rule
+from trilb.config.model import Proxy
+from trilb.config.terms import Rule
 from trilb.live.effects import MORE, Allow, Effect
 from trilb.live.plan import Step
 from trilb.live.stream import Stream

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Final
 
 from trilb.base import ip
 from trilb.base.ip import Packed
-from trilb.config.model import Expr, Forwarded, ForwardFor
+from trilb.config.model import Forwarded, ForwardFor
+from trilb.config.terms import Expr
 from trilb.live.plan import Edit
 from trilb.live.stream import Stream
 from trilb.rules.registry import Builder
 from trilb.samples import build, casts
 from trilb.samples.types import Addr, Fetch, Value
 
-_OBFUSCATED = re.compile(rb"[A-Za-z0-9._-]+")
-_PORT = re.compile(rb"[0-9]{1,5}")
-_SPELLINGS = 4096
+_OBFUSCATED: Final = re.compile(rb"[A-Za-z0-9._-]+")
+_PORT: Final = re.compile(rb"[0-9]{1,5}")
+_SPELLINGS: Final = 4096
 """Addresses whose spelling is remembered, per option."""
 
 

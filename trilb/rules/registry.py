@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from trilb.base.registry import Registry
-from trilb.config.model import Cond, Format
+from trilb.config.terms import Cond, Format
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.samples.logformat import Style

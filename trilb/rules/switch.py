@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from trilb.config.model import Cond, UseBackend
+from trilb.config.terms import Cond, UseBackend
 from trilb.live.plan import Route
 from trilb.live.server import Server
 from trilb.live.stream import Stream

@@ -7,7 +7,7 @@ from typing import cast
 
 from trilb.base.diagnostic import Refused
 from trilb.base.registry import Arg, Kind, names_variable
-from trilb.config.model import AclSpec, Cond, Expr, Spec, Term
+from trilb.config.terms import AclSpec, Cond, Expr, Spec, Term
 from trilb.live.stream import Stream
 from trilb.samples import casts
 from trilb.samples.indexes import Find

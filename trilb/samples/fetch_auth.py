@@ -8,7 +8,7 @@ import hmac
 
 from trilb.base import crypt
 from trilb.base.registry import Arg, Kind, optional
-from trilb.config.model import User, UserList
+from trilb.config.sections import User, UserList
 from trilb.live.stream import Stream
 from trilb.samples.types import Every, Fetch, fetch, plain
 

@@ -20,7 +20,7 @@ from typing import Literal as Choice
 from typing import cast
 
 from trilb.base import ip
-from trilb.config.model import Encoding, Format, Literal, Sample, Variable
+from trilb.config.terms import Encoding, Format, Literal, Sample, Variable
 from trilb.live.process import ProcessState
 from trilb.live.stream import Stream
 from trilb.samples import build, encode

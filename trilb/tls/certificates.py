@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from trilb.base.diagnostic import Refused
-from trilb.config.model import CertificateFiles
+from trilb.config.sections import CertificateFiles
 
 ODD = (
     ValueError,

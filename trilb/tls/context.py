@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from OpenSSL import SSL, crypto
 
 from trilb.base.diagnostic import Refused
-from trilb.config.model import Tls
+from trilb.config.lines import Tls
 from trilb.tls.certificates import Certificate
 
 CIPHERS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from trilb.base.diagnostic import Refused
 from trilb.config.keywords.secure import read_option
-from trilb.config.model import Tls
+from trilb.config.lines import Tls
 from trilb.tls import certificates
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from OpenSSL import SSL
 
-from trilb.config.model import Tls
+from trilb.config.lines import Tls
 from trilb.tls.certificates import Certificate
 
 

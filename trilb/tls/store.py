@@ -16,7 +16,8 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from trilb.base.diagnostic import Place, Refused
-from trilb.config.model import Bind, Global, ServerLine, Tls
+from trilb.config.lines import Bind, ServerLine, Tls
+from trilb.config.settings import Global
 from trilb.tls import certificates, context
 from trilb.tls.certificates import Certificate, Issuers, Parts
 from trilb.tls.lists import CrtList, Listed, read_directory, read_list, under

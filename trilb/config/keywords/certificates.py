@@ -8,7 +8,8 @@ from trilb.base.diagnostic import Refused, nearest
 from trilb.config.expressions import NotServed
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
-from trilb.config.model import CertificateFiles, CertificateStore, Global
+from trilb.config.sections import CertificateFiles, CertificateStore
+from trilb.config.settings import Global
 
 _FILES = ("crt", "key", "ocsp", "issuer", "sctl")
 _UNSERVED = ("acme", "domains", "ips", "generate-dummy", "keytype", "bits", "curves", "jwt", "ocsp-update")

@@ -9,7 +9,7 @@ from trilb.base.diagnostic import Refused, nearest
 from trilb.config.expressions import Scope, parse_format
 from trilb.config.keywords.registry import Context, keyword
 from trilb.config.lexer import Line
-from trilb.config.model import Literal, Proxy, Side
+from trilb.config.model import Proxy, Side
 from trilb.config.probes import (
     AskStep,
     CheckStep,
@@ -21,6 +21,7 @@ from trilb.config.probes import (
     VariableStep,
 )
 from trilb.config.steps import http_version, parse
+from trilb.config.terms import Literal
 
 KINDS = frozenset(
     "httpchk tcp-check ssl-hello-chk smtpchk pgsql-check redis-check mysql-check ldap-check spop-check".split()

@@ -6,8 +6,9 @@ from trilb.base.diagnostic import Refused
 from trilb.config.expressions import parse_condition
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
-from trilb.config.model import ErrorImport, ErrorSection, Proxy, ReplyLine, Source
+from trilb.config.model import ErrorImport, Proxy, ReplyLine, Source
 from trilb.config.replies import handled, parse_reply, read_page
+from trilb.config.sections import ErrorSection
 
 
 def _two(line: Line, context: Context, usage: str) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from trilb.base.diagnostic import Refused
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
-from trilb.config.model import Global, Proxy
+from trilb.config.model import Proxy
+from trilb.config.settings import Global
 
 
 @keyword("global", "external-check")

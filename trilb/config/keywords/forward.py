@@ -10,7 +10,8 @@ from trilb.base.ip import Network
 from trilb.config.expressions import parse_expr, parse_format
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
-from trilb.config.model import Expr, Forwarded, ForwardFor, Proxy
+from trilb.config.model import Forwarded, ForwardFor, Proxy
+from trilb.config.terms import Expr
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 

@@ -13,8 +13,9 @@ from trilb.config.expressions import NotServed, Scope, parse_expr, parse_format
 from trilb.config.keywords.logs import log_target
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
-from trilb.config.model import Expr, Format, Global
+from trilb.config.settings import Global
 from trilb.config.sources import read_text
+from trilb.config.terms import Expr, Format
 
 
 @keyword("global", "chroot")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trilb.base.diagnostic import Refused
 from trilb.config.keywords.registry import Context, keyword
 from trilb.config.lexer import Line
-from trilb.config.model import User, UserList
+from trilb.config.sections import User, UserList
 
 
 @keyword("userlist", "user")

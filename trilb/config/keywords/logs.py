@@ -8,7 +8,8 @@ from trilb.base.units import whole
 from trilb.config.expressions import NotServed, Scope, parse_format
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line, expand_address
-from trilb.config.model import LogProfile, LogStep, LogTarget, Proxy
+from trilb.config.log_lines import LogProfile, LogStep, LogTarget
+from trilb.config.model import Proxy
 
 FACILITIES = (
     "kern user mail daemon auth syslog lpr news uucp cron auth2 ftp ntp audit alert cron2 "

@@ -9,11 +9,11 @@ from trilb.base.address import parse as parse_address
 from trilb.base.diagnostic import Refused, nearest
 from trilb.base.units import whole
 from trilb.config import known
+from trilb.config.keywords.binds import read_bind, tls_option
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.keywords.tables import read_table
-from trilb.config.keywords.traffic import read_bind, tls_option
 from trilb.config.lexer import Line, expand_address
-from trilb.config.model import Peer, PeersSection, PeerTls
+from trilb.config.sections import Peer, PeersSection, PeerTls
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+\Z")
 _TLS = ("ssl", "crt", "ca-file", "crl-file", "verify", "verifyhost")

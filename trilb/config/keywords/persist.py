@@ -9,7 +9,8 @@ from trilb.base.units import seconds, whole
 from trilb.config.expressions import NotServed, parse_condition
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
-from trilb.config.model import CookieLine, HashType, Proxy, Spec
+from trilb.config.model import CookieLine, HashType, Proxy
+from trilb.config.terms import Spec
 
 HASH_FUNCTIONS = ("sdbm", "djb2", "wt6", "crc32", "none")
 

@@ -11,7 +11,8 @@ from trilb.base.diagnostic import Refused, nearest
 from trilb.base.units import seconds, whole
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line, expand_address
-from trilb.config.model import Global, NameserverLine, ResolversSection
+from trilb.config.sections import NameserverLine, ResolversSection
+from trilb.config.settings import Global
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 _PORT = 53

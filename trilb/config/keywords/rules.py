@@ -11,7 +11,8 @@ from trilb.config import known
 from trilb.config.expressions import NotServed, parse_acl, parse_condition, parse_format, split_condition
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
-from trilb.config.model import AclSpec, Cond, Expr, Proxy, Rule, Spec, Term, UseBackend
+from trilb.config.model import Proxy
+from trilb.config.terms import AclSpec, Cond, Expr, Rule, Spec, Term, UseBackend
 
 _ACL_NAME = re.compile(r"[A-Za-z0-9_.:-]+\Z")
 _RESERVED = ("or", "if", "unless", "||", "{", "}")

@@ -9,7 +9,8 @@ from trilb.base.diagnostic import Refused, nearest
 from trilb.base.units import seconds, whole
 from trilb.config.keywords.registry import Context, keyword, only
 from trilb.config.lexer import Line
-from trilb.config.model import Global, Tls
+from trilb.config.lines import Tls
+from trilb.config.settings import Global
 
 VERSIONS = ("SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _BY_WORD = {name.lower().replace(".", ""): name for name in VERSIONS}

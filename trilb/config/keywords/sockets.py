@@ -8,7 +8,7 @@ from trilb.base.units import seconds, whole
 from trilb.config.expressions import NotServed
 from trilb.config.keywords.registry import Context, keyword
 from trilb.config.lexer import Line, expand_address
-from trilb.config.model import Global, Socket
+from trilb.config.settings import Global, Socket
 
 _WITHOUT_EFFECT = ("maxconn", "process", "thread", "nice", "name", "shards", "id")
 _UNSERVED = ("ssl", "crt", "crt-list", "ca-file", "verify", "accept-proxy")

@@ -10,7 +10,8 @@ from trilb.config.expressions import Reference, parse_expr, split_condition
 from trilb.config.keywords.registry import Context, keyword
 from trilb.config.keywords.rules import condition
 from trilb.config.lexer import Line
-from trilb.config.model import Proxy, StickRule
+from trilb.config.model import Proxy
+from trilb.config.terms import StickRule
 
 _FLAGS = {"nopurge": "nopurge", "recv-only": "recv_only"}
 _WORDS = "type size expire nopurge recv-only peers srvkey write-to store brates-factor durable counters".split()

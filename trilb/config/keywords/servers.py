@@ -1,4 +1,4 @@
-"""`bind`, `server`, `default-server`: where traffic comes in and goes out (sections 5.1 and 5.2)."""
+"""`server`, `default-server`: where traffic goes (configuration.txt, section 5.2)."""
 
 from __future__ import annotations
 
@@ -14,148 +14,14 @@ from trilb.config import known
 from trilb.config.expressions import NotServed, parse_expr, parse_format
 from trilb.config.keywords import agents
 from trilb.config.keywords import resolvers as resolving
+from trilb.config.keywords.option_words import secured, value_of
 from trilb.config.keywords.presets import preset
 from trilb.config.keywords.registry import Context, keyword
-from trilb.config.keywords.secure import read_option
-from trilb.config.keywords.sockets import lookup_id, octal
 from trilb.config.lexer import Line, expand_address
-from trilb.config.model import Bind, PeerTls, Proxy, ServerLine, Tls
+from trilb.config.lines import ServerLine
+from trilb.config.model import Proxy
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+\Z")
-
-_BIND_VALUES: dict[str, Callable[[str], object]] = {
-    "name": str,
-    "id": lambda text: whole(text, 1, 2**31 - 1, "'id'"),
-    "maxconn": lambda text: whole(text, 1, 2**31 - 1, "'maxconn'"),
-    "backlog": lambda text: whole(text, 1, 2**31 - 1, "'backlog'"),
-    "mode": octal,
-    "uid": lambda text: whole(text, 0, 0xFFFFFFFE, "'uid'"),
-    "gid": lambda text: whole(text, 0, 0xFFFFFFFE, "'gid'"),
-    "user": lambda text: lookup_id("user", text),
-    "group": lambda text: lookup_id("group", text),
-    "interface": str,
-    "guid-prefix": guid,
-}
-_BIND_FLAGS = {"v6only": "v6only", "v4v6": "v4v6", "transparent": "transparent", "accept-proxy": "accept_proxy"}
-_BIND_WITHOUT_EFFECT = {
-    "process": 1,
-    "thread": 1,
-    "nice": 1,
-    "shards": 1,
-    "tfo": 0,
-    "defer-accept": 0,
-    "mss": 1,
-    "tcp-ut": 1,
-    "severity-output": 1,
-    "level": 1,
-    "allow-0rtt": 0,
-}
-
-
-@keyword("proxy", "bind", where="FL")
-def bind(line: Line, proxy: Proxy, context: Context) -> None:
-    """`bind ADDRESS[,ADDRESS...] [options]`."""
-    made = read_bind(line, context)
-    if made.id and any(other.id == made.id for other in proxy.binds):
-        raise Refused(f"bind id {made.id} is already used in this section")
-    proxy.binds.append(made)
-
-
-def read_bind(line: Line, context: Context, tls: PeerTls | None = None) -> Bind:
-    """Read a `bind` line; what it says of TLS goes to `tls` where that is served. Raises Refused or NotServed."""
-    if len(line.words) < 2:
-        raise Refused("'bind' expects an address and port as argument, for instance :80")
-    addresses: list[Address] = []
-    for part in expand_address(line.words[1], context.env).split(","):
-        try:
-            addresses += parse_address(part, port_required=True)
-        except Refused as refused:
-            raise Refused(f"'bind' : {refused.text}", column=line.columns[1]) from None
-    made = Bind(tuple(addresses), line.place)
-    if any(address.datagram for address in addresses):
-        raise Refused("'bind' takes stream sockets, not datagrams", column=line.columns[1])
-    if any(address.offset for address in addresses):
-        raise Refused("'bind' takes plain ports, not offsets", column=line.columns[1])
-    made.tls_defaults = replace(context.config.globals.tls_bind)
-    i, words = 2, line.words
-    unserved = ""
-    # An empty word ends the line, as in HAProxy: an option may come from a variable that is empty.
-    while i < len(words) and words[i]:
-        option = words[i]
-        column = line.columns[i]
-        i += 1
-        if option in _BIND_FLAGS:
-            setattr(made, _BIND_FLAGS[option], True)
-        elif option in _BIND_WITHOUT_EFFECT:
-            context.config.without_effect.setdefault(f"bind {option}", line.at(i - 1))
-            i += _BIND_WITHOUT_EFFECT[option]
-        elif tls is not None and option in ("ssl", *_PEER_TLS):
-            made.ssl = made.ssl or option == "ssl"
-            i += tls_option(tls, words, i - 1, line.columns)
-        elif option == "ssl":
-            made.ssl = True
-        elif option in ("crt", "crt-list", "default-crt"):
-            name = "crt_list" if option == "crt-list" else "crt"
-            added = (_value(words, i, option, column),)
-            files = getattr(made.tls, name)
-            setattr(made.tls, name, added + files if option == "default-crt" else files + added)
-            i += 1
-        elif taken := _secure(made.tls, "bind", words, i - 1, column):
-            i += taken - 1
-        elif option in _BIND_VALUES:
-            try:
-                value = _BIND_VALUES[option](_value(words, i, option, column))
-            except Refused as refused:
-                raise Refused(refused.text, column=column) from None
-            names = {"user": "uid", "group": "gid", "guid-prefix": "guid_prefix"}
-            setattr(made, names.get(option, option), value)
-            i += 1
-        elif option == "proto" and _value(words, i, option, column) in ("h1", "h2", "none"):
-            made.proto = words[i]
-            i += 1
-        elif option in known.BIND_OPTIONS or option == "ssl":
-            unserved = unserved or f"bind {option}"
-            break
-        else:
-            raise Refused(f"unknown 'bind' option '{option}'{nearest(option, [*known.BIND_OPTIONS])}", column=column)
-    if unserved:
-        context.unserved(unserved, line.place)
-    return made
-
-
-def _secure(tls: Tls, where: str, words: tuple[str, ...], i: int, column: int) -> int:
-    """A TLS option; how many words it took, 0 when it is something else."""
-    try:
-        return read_option(tls, where, words, i)
-    except Refused as refused:
-        raise Refused(refused.text, column=column) from None
-
-
-_PEER_TLS = {
-    "crt": "crt",
-    "ca-file": "ca_file",
-    "crl-file": "crl_file",
-    "verify": "verify",
-    "verifyhost": "verify_host",
-}
-
-
-def tls_option(tls: PeerTls, words: tuple[str, ...], i: int, columns: tuple[int, ...]) -> int:
-    """Read one option of TLS between peers at `words[i]`; returns how many arguments it had. Raises Refused."""
-    option = words[i]
-    if option == "ssl":
-        return 0
-    text = _value(words, i + 1, option, columns[i])
-    if option == "verify" and text not in ("none", "optional", "required"):
-        raise Refused(f"'verify' expects none, optional or required, not '{text}'", column=columns[i])
-    setattr(tls, _PEER_TLS[option], text)
-    return 1
-
-
-def _value(words: tuple[str, ...], i: int, option: str, column: int) -> str:
-    if i >= len(words):
-        raise Refused(f"'{option}' expects an argument", column=column)
-    return words[i]
 
 
 def _interval(text: str) -> float:
@@ -274,7 +140,7 @@ def apply_server_options(
             if name == "ssl":
                 made.ssl_said, made.no_ssl = made.ssl_said or made.ssl, not made.ssl
         elif option in _SERVER_VALUES:
-            text = _value(words, i, option, column)
+            text = value_of(words, i, option, column)
             i += 1
             name, read = _SERVER_VALUES[option]
             try:
@@ -285,15 +151,15 @@ def apply_server_options(
                 raise Refused(f"'{option}': {refused.text}", column=column) from None
             if option == "id":
                 made.forced_id = True
-        elif taken := _secure(made.tls, "server", words, i - 1, column) or _proxy_header(
+        elif taken := secured(made.tls, "server", words, i - 1, column) or _proxy_header(
             made, words, i - 1, context, proxy, column
         ):
             i += taken - 1
         elif option == "crt":
-            made.tls.crt = (_value(words, i, option, column),)
+            made.tls.crt = (value_of(words, i, option, column),)
             i += 1
         elif option in ("sni", "pool-conn-name"):
-            text = _value(words, i, option, column)
+            text = value_of(words, i, option, column)
             i += 1
             made_expr, _, _ = parse_expr(text, context.scope(proxy, made.place))
             if option == "sni":
@@ -301,21 +167,21 @@ def apply_server_options(
             else:
                 made.pool_conn_name = made_expr
         elif option == "addr":
-            made.check_address, port = _check_address(_value(words, i, option, column), column)
+            made.check_address, port = _check_address(value_of(words, i, option, column), column)
             made.check_port = made.check_port or port
             i += 1
-        elif option == "proto" and _value(words, i, option, column) in ("h1", "h2", "none"):
+        elif option == "proto" and value_of(words, i, option, column) in ("h1", "h2", "none"):
             made.proto = words[i]
             i += 1
         elif option in _ON_MARKED:
             name, action = _ON_MARKED[option]
-            text = _value(words, i, option, column)
+            text = value_of(words, i, option, column)
             if text != action:
                 raise Refused(f"'{option}' expects '{action}', not '{text}'", column=column)
             setattr(made, name, True)
             i += 1
         elif option == "ws":
-            made.ws = _value(words, i, option, column)
+            made.ws = value_of(words, i, option, column)
             if made.ws not in ("auto", "h1", "h2"):
                 raise Refused(f"'ws' expects auto, h1 or h2, not '{made.ws}'", column=columns[i])
             i += 1
@@ -353,7 +219,7 @@ def _proxy_header(made: ServerLine, words: tuple[str, ...], i: int, context: Con
             made.proxy_options |= wanted
         return 1
     if option == "proxy-v2-options":
-        names = _value(words, i + 1, option, column).split(",")
+        names = value_of(words, i + 1, option, column).split(",")
         for name in names:
             if name not in _PROXY_OPTIONS:
                 raise Refused(f"'{option}' knows no '{name}'{nearest(name, _PROXY_OPTIONS)}", column=column)
@@ -454,7 +320,7 @@ def default_server(line: Line, proxy: Proxy, context: Context) -> None:
     scratch = ServerLine("", Address(Family.ANY, ""), line.place)
     words, name = line.words[1:], ""
     if words[:1] == ("name",):
-        name, words = _value(words, 1, "name", line.columns[1]), words[2:]
+        name, words = value_of(words, 1, "name", line.columns[1]), words[2:]
         if any(other.name == name for other in proxy.servers):
             raise Refused(f"'default-server name {name}' : a server has that name", column=line.columns[1])
     before = proxy.named_servers.get(name, []) if name else proxy.default_server
