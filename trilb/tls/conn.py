@@ -322,11 +322,16 @@ class TlsConn(Conn):
             return 0
         done, self._owed = self._owed, 0
         size, most = len(data), self.record
-        source: Any = data if not done and size <= most and isinstance(data, bytes) else _from_buffer(data)
+        source: Any = None
         while done < size:
             begun, records = done, 0
             while done < size and records < _BATCH:
-                taken: int = _seal(raw, source + done if done else source, min(size - done, most))
+                if not done and isinstance(data, bytes):
+                    taken: int = _seal(raw, data, min(size, most))
+                else:
+                    if source is None:
+                        source = _from_buffer(data)
+                    taken = _seal(raw, source + done, min(size - done, most))
                 if taken <= 0:
                     self._ended(taken)
                     raise Broken("closed")
