@@ -1,4 +1,4 @@
-"""A TCP session: one tunnel, both directions in one task, half-close passed on, spliced from the first byte."""
+"""A TCP session: one tunnel, both directions in one task, half-close passed on, spliced from the first byte. HOT."""
 
 from __future__ import annotations
 
