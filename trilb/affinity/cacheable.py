@@ -1,4 +1,4 @@
-"""Would a shared cache keep this response? `nocache` protects only those that it would (observed of HAProxy)."""
+"""Would a shared cache keep this response? `nocache` protects only those that it would (observed of HAProxy). HOT."""
 
 from __future__ import annotations
 

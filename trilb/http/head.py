@@ -1,4 +1,4 @@
-"""A message head: what the lane and the record both produce, and what rules edit.
+"""A message head: what the lane and the record both produce, and what rules edit. HOT.
 
 Names are lower case already, values are stripped; both are bytes. `fields` keeps the order of the wire.
 """

@@ -1,4 +1,4 @@
-"""What is counted, per frontend, listener, backend and server. Slots and additions only."""
+"""What is counted, per frontend, listener, backend and server. Slots and additions only. HOT."""
 
 from __future__ import annotations
 

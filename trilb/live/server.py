@@ -1,4 +1,4 @@
-"""A server while serving: its address, its weight, its state, who uses it."""
+"""A server while serving: its address, its weight, its state, who uses it. HOT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request and its answer, or one TCP connection: everything rules, cookies, balancing and logs look at.
+"""One request and its answer, or one TCP connection: everything rules, cookies, balancing and logs look at. HOT.
 
 Slots only. A feature's slot holds None until its first use; nothing here allocates what may not be needed.
 Times are the loop's seconds, 0.0 (or -1.0 where noted) while not reached.

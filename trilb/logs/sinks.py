@@ -1,4 +1,4 @@
-"""Where log lines leave: UDP, unix datagrams, standard output. Never blocks, never raises, counts what it drops."""
+"""Where log lines leave: UDP, unix datagrams, standard output. Never blocks or raises, counts drops. HOT."""
 
 from __future__ import annotations
 

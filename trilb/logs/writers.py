@@ -1,4 +1,4 @@
-"""What a frontend logs, at which step, and how each of its targets wants it: decided at load (sections 8.2 and 8.3).
+"""What a frontend logs, at which step, and how each of its targets wants it: decided at load (8.2 and 8.3). HOT.
 
 A target that names a log profile has its own formats; all the others share the frontend's, which is then rendered once
 a line. An emitter is the closure of one step of a stream's life: it decides on the level, renders, and sends.

@@ -6,6 +6,7 @@ went. Anything the system reports as a failure becomes Broken, with a word for t
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import socket
@@ -18,6 +19,7 @@ from trilb.base.ip import Packed
 from trilb.net.address import Sockaddr
 from trilb.net.poller import Poller, Tasklet, Watch
 
+_STREAM: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 _SO_MARK: Final = getattr(socket, "SO_MARK", 36)
 _TCP_REPAIR: Final = 19
 """Linux: a socket under repair closes without telling its peer."""
@@ -63,7 +65,7 @@ class Conn:
         "watch",
     )
 
-    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+    def __init__(self, sock: _socket.socket, poller: Poller) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self._poller = poller
@@ -148,7 +150,7 @@ class Conn:
             own, peer = self.sock.getsockname(), self.sock.getpeername()
         except OSError:
             return None
-        return ip.unmapped(ip.packed(own[0])), own[1], ip.unmapped(ip.packed(peer[0])), peer[1]
+        return ip.of_peer(own[0]), own[1], ip.of_peer(peer[0]), peer[1]
 
     def set_option(self, name: str, value: int) -> None:
         """Set `mark`, `tos` or `ttl`; what the system does not allow is left."""
@@ -209,7 +211,7 @@ def connect(
     acknowledgement wait: one that is reset at once was never seen by who accepts there.
     """
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock = _socket.socket(family, _STREAM)
     except OSError as error:
         raise Broken(error.strerror) from None
     try:

@@ -1,4 +1,4 @@
-"""An HTTP/2 session: one connection, many requests at once, each run as HTTP/1 runs it.
+"""An HTTP/2 session: one connection, many requests at once, each run as HTTP/1 runs it. HOT.
 
 Theory of operation. One task reads the connection and writes it; every request is a task of the session's nursery,
 an ordinary HttpSession whose client is a `StreamConn`: a connection that speaks HTTP/1 on the inside and frames on the

@@ -1,4 +1,4 @@
-"""Content rules over bytes that are still arriving (configuration.txt, `tcp-request content`, `inspect-delay`)."""
+"""Content rules over bytes that are still arriving (configuration.txt, `tcp-request content`, `inspect-delay`). HOT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP/2 towards servers: one connection that carries requests of many sessions.
+"""HTTP/2 towards servers: one connection that carries requests of many sessions. HOT.
 
 Theory of operation. A `Mux` owns the connection and has no task: the poller calls it when something happens there, and
 it hands what came to its streams. A stream is a connection to the rest of trilb, `ServerStream`, that speaks HTTP/1 on

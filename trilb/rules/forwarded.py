@@ -1,5 +1,7 @@
-"""Header fields that tell a server about the client (configuration.txt, `option forwardfor`, `originalto`,
-`forwarded`; RFC 7239)."""
+"""Header fields that tell a server about the client. HOT.
+
+Sources: configuration.txt, `option forwardfor`, `originalto`, `forwarded`; RFC 7239.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How values look in log lines: dates, escapes, quotes (configuration.txt, sections 8.2.6 and 8.6)."""
+"""How values look in log lines: dates, escapes, quotes (configuration.txt, sections 8.2.6 and 8.6). HOT."""
 
 from __future__ import annotations
 
