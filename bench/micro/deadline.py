@@ -1,6 +1,7 @@
 """What a deadline costs a wait that it does not end: the lazy wheel, or a cancel scope of trio's for each.
 
-1 us
+Measured (CPython 3.11, modules as plain Python; in brackets the ratio):
+- a wait that is woken: the wheel 8.79 us (1.00), no deadline 7.66 us (0.87), move_on_after 14.1 us (1.60).
 """
 
 from __future__ import annotations

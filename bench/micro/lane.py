@@ -1,6 +1,12 @@
 """How a request's head is read: h11, one possessive expression, or lines that were seen before.
 
-1 us
+Measured (CPython 3.11, modules as plain Python; in brackets the ratio; compiled the lane is at 0.55, 0.60, 1.74):
+- heads all alike: one expression 3.63 us (1.00), split, unchecked 2.34 us (0.64), the lane 2.55 us (0.70), h11 (the
+  record) 43.2 us (11.90).
+- paths and cookies that differ: one expression 3.62 us (1.00), split, unchecked 2.29 us (0.63), the lane 2.53 us
+  (0.70), h11 (the record) 43.1 us (11.91).
+- nothing was there before: one expression 3.72 us (1.00), split, unchecked 2.41 us (0.65), the lane 6.91 us (1.86),
+  h11 (the record) 43.5 us (11.70).
 """
 
 from __future__ import annotations

@@ -1,6 +1,11 @@
 """How bytes are read that are looked at as bytes: recv, or recv_into a buffer that is kept, and a copy of what came.
 
-1 us
+Measured (CPython 3.11, modules as plain Python; in brackets the ratio):
+- 200 bytes sent and read: recv(16384) 0.97 us (1.00), recv(65536) 0.95 us (0.98), recv_into and a copy 1.05 us
+  (1.09).
+- 4096 bytes sent and read: recv(16384) 1.29 us (1.00), recv(65536) 1.26 us (0.98), recv_into and a copy 1.4 us
+  (1.08).
+- 65536 bytes sent and read: recv(65536) 5.35 us (1.00), recv_into and a copy 6.95 us (1.30).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What an object a request costs: slots, a dataclass, a frozen one, a tuple, a dict.
 
-1 us
+Measured (CPython 3.11, modules as plain Python; in brackets the ratio):
+- made: slots 0.3 us (1.00), dataclass 0.34 us (1.12), frozen dataclass 0.87 us (2.87), named tuple 0.43 us (1.41).
 """
 
 from __future__ import annotations
