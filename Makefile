@@ -15,7 +15,7 @@ ALONE := alone
 # A copy whose hot modules are compiled (setup.py); the sources stay as they are.
 COMPILED := build/compiled
 
-.PHONY: demo test check reference unit unit-3.13 unit-compiled compiled packages bench clean
+.PHONY: demo test check reference unit unit-h11 unit-3.13 unit-compiled compiled packages bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -57,6 +57,13 @@ unit: $(STAMP) packages
 	$(BIN)/$(PYTEST) -n $(WORKERS) $(TOGETHER) $(TESTS) || $(BIN)/$(PYTEST) $(AGAIN) $(TOGETHER) $(TESTS)
 	$(if $(ALONE),$(BIN)/$(PYTEST) -n 0 -m alone || $(BIN)/$(PYTEST) $(AGAIN) -m alone)
 
+# The suite with `tune.h1.fast-lane off` everywhere: h11 alone does all that is promised. A part of it, by default.
+H11 := $(addprefix tests/duel/test_, $(addsuffix .py, headers malformed_requests malformed_responses messages relaxed)) \
+    tests/e2e/test_lane_off.py
+unit-h11: $(STAMP) packages
+	TRILB_TEST_LANE=off $(BIN)/$(PYTEST) -n $(WORKERS) $(TOGETHER) $(H11) || \
+	    TRILB_TEST_LANE=off $(BIN)/$(PYTEST) $(AGAIN) $(TOGETHER) $(H11)
+
 unit-3.13: packages
 ifneq ($(PY313),)
 	$(MAKE) unit VENV=.venv-3.13 PYTHON=$(PY313) TESTS="tests --ignore=tests/duel" ALONE=
@@ -65,8 +72,9 @@ else
 	$(MAKE) unit
 endif
 
-# Compiled on one Python, as it is on the other; there without what compares it with HAProxy, side by side.
-test: packages check unit-compiled unit-3.13
+# Compiled on one Python, as it is on the other; there without what compares it with HAProxy, side by side. For all of the
+# suite on h11 alone: `make unit-h11 H11=tests`.
+test: packages check unit-compiled unit-h11 unit-3.13
 
 $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'

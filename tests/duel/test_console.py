@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tests.duel.test_server_state_files import HEADER, line
 from tests.duel.test_tables import ask
 from tests.support.duel import Side, start_duel
 from tests.support.ports import free_port
-from tests.support.program import ROOT
+from tests.support.program import ROOT, TRILB
 from tests.support.runtime_socket import command as tell
 
 CONFIG = """
@@ -75,7 +74,7 @@ def test_silence_in_the_background(tmp_path: Path) -> None:
         f" timeout server 1s\nlisten l\n bind 127.0.0.1:{port}\n server a 127.0.0.1:1\n"
     )
     with (tmp_path / "said").open("wb") as said:
-        command = [sys.executable, "-m", "trilb", "-W", "-D", "-f", str(config), "-p", str(pids)]
+        command = [*TRILB, "-W", "-D", "-f", str(config), "-p", str(pids)]
         subprocess.run(command, stdout=said, stderr=said, cwd=ROOT, check=True, timeout=30)
     try:
         tell(socket, "disable server l/a")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -335,7 +336,7 @@ def test_answer(answered: Results, row: Row) -> None:
 
 @dataclass(frozen=True)
 class Queue:
-    """A first request that keeps server a busy, then others, which come WAIT / 8 apart."""
+    """A first request that keeps server a busy, then others, each at least WAIT / 8 after the one before it."""
 
     id: str
     first: str
@@ -372,10 +373,21 @@ QUEUES = [
 ]
 
 
+SENT: dict[str, list[threading.Event]] = {}
+"""Of each backend: the first request has reached its server, the second was sent ..."""
+
+
 def respond_late(raw: bytes, origin: Origin) -> bytes:
-    """Answer `long` after two queue timeouts, `short` after less than one."""
-    pause = {b"long": WAIT * 2, b"short": WAIT * 0.65}.get(raw.split(b" ")[1].split(b"/")[2], 0)
-    origin.stopping.wait(pause)
+    """Answer `long` after two queue timeouts, `short` soon after the last of the others was sent."""
+    _, backend, word = raw.split(b" ")[1].decode().split("/")
+    sent = SENT[backend]
+    if word in ("long", "short"):
+        sent[0].set()
+        pause = WAIT * 2
+        if word == "short":
+            sent[-1].wait(10)
+            pause = WAIT / 4
+        origin.stopping.wait(pause)
     return default_respond(raw, origin)
 
 
@@ -399,15 +411,22 @@ def queued(module_duel: DuelFactory) -> tuple[dict[str, QueueSeen], dict[str, Qu
     text += "".join(f"backend {row.backend}\n" + "".join(f"    {line}\n" for line in row.lines) for row in QUEUES)
 
     def one(side: Side, row: Queue, index: int) -> tuple[bytes, int]:
-        time.sleep(WAIT / 8 * index)
+        sent = SENT[row.backend]
+        if index:
+            assert sent[index - 1].wait(10)
+            # The one before is in the queue by then.
+            time.sleep(WAIT / 8)
         header = f"Cookie: SRV={row.cookies[index]}\r\n" if row.cookies[index] else ""
         start = time.monotonic()
         with Client(side.port) as client:
             target = f"/{row.backend}/{index or row.first}"
             client.send(f"GET {target} HTTP/1.1\r\nHost: a\r\n{header}\r\n".encode())
+            if index:
+                sent[index].set()
             return client.read_response(), waits(time.monotonic() - start)
 
     def every(side: Side) -> dict[str, QueueSeen]:
+        SENT.update((row.backend, [threading.Event() for _ in row.cookies]) for row in QUEUES)
         jobs = [(row, index) for row in QUEUES for index in range(len(row.cookies))]
         with ThreadPoolExecutor(len(jobs)) as pool:
             results, lines = gather(side, [pool.submit(one, side, *job) for job in jobs])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.certs import Authority, ask, client_context
 from tests.support.ports import free_port
-from tests.support.program import ROOT, Program, fill
+from tests.support.program import ROOT, TRILB, Program, fill
 from tests.support.runtime_socket import command
 from tests.support.wire import exchange
 
@@ -67,7 +66,7 @@ def test_the_background_in_an_empty_root(tmp_path: Path, flags: str) -> None:
     config, pids, socket = tmp_path / "lb.cfg", tmp_path / "pid", tmp_path / "admin.sock"
     text = CONFIG.partition("frontend tls")[0]
     config.write_text(fill(text, {"root": tmp_path / "root", "socket": socket, "port": free_port()}))
-    words = [sys.executable, "-m", "trilb", *flags.split(), "-f", str(config), "-p", str(pids)]
+    words = [*TRILB, *flags.split(), "-f", str(config), "-p", str(pids)]
     done = subprocess.run(words, capture_output=True, timeout=30, cwd=ROOT)
     try:
         assert (done.returncode, done.stderr) == (0, b"")

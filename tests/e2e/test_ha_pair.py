@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.netns import Network, network, require
-from tests.support.program import HAPROXY
+from tests.support.program import HAPROXY, TRILB
 
 pytestmark = pytest.mark.alone
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +108,7 @@ def after(pair: Pair, what: str, act: Callable[[], None], gaps: dict[str, float]
 @pytest.mark.parametrize("program", ["trilb", "haproxy"])
 def test_a_pair_loses_no_session(program: str, tmp_path: Path) -> None:
     require()
-    command = [sys.executable, "-m", "trilb"] if program == "trilb" else [HAPROXY or "haproxy"]
+    command = TRILB if program == "trilb" else [HAPROXY or "haproxy"]
     gaps: dict[str, float] = {}
     with network() as net:
         for n in (1, 2):

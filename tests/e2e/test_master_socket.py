@@ -19,7 +19,7 @@ import trio
 
 from tests.support.duel import require_haproxy
 from tests.support.ports import free_port
-from tests.support.program import HAPROXY, ROOT
+from tests.support.program import HAPROXY, ROOT, TRILB
 from trilb.process.master import Master
 
 CONFIG = """
@@ -87,9 +87,6 @@ def until(true: Callable[[], bool], running: Running) -> None:
                 return
         assert time.monotonic() < deadline, (running.dir / "output").read_text()
         time.sleep(0.02)
-
-
-TRILB = [sys.executable, "-m", "trilb"]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import pytest
 from tests.support.certs import Authority
 from tests.support.origin import Origin
 from tests.support.ports import free_port
-from tests.support.program import Program
+from tests.support.program import TRILB, Program
 from tests.support.wire import Client, exchange
 
 ROOT = Path(__file__).parent.parent.parent
@@ -302,7 +302,7 @@ def test_inherited_listening_socket() -> None:
             file.write(text)
             file.flush()
             process = subprocess.Popen(
-                [sys.executable, "-m", "trilb", "-d", "-dM", "-dI", "-f", file.name],
+                [*TRILB, "-d", "-dM", "-dI", "-f", file.name],
                 pass_fds=[listener.fileno()],
                 cwd=ROOT,
                 stdout=subprocess.DEVNULL,

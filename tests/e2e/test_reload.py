@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ import pytest
 
 from tests.support.origin import Origin
 from tests.support.ports import free_port
-from tests.support.program import listening
+from tests.support.program import TRILB, listening
 from tests.support.wire import Client, exchange
 from trilb.process import handover
 
@@ -88,7 +87,7 @@ def trilb(path: Path, port: int, *flags: str, env: dict[str, str] | None = None)
     """trilb in the foreground, started anew in `path`; every process of its group is ended at the end."""
     log = (path / "output").open("ab")
     process = subprocess.Popen(
-        [sys.executable, "-m", "trilb", *flags, "-f", str(path / "lb.cfg")],
+        [*TRILB, *flags, "-f", str(path / "lb.cfg")],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -287,7 +286,7 @@ def test_listeners_come_from_a_runtime_socket(tmp_path: Path, origins: list[Orig
         assert old.process.wait(10) in (0, 143)
         assert new.pid() == new.process.pid
     done = subprocess.run(
-        [sys.executable, "-m", "trilb", "-x", str(tmp_path / "nothing"), "-f", str(tmp_path / "lb.cfg")],
+        [*TRILB, "-x", str(tmp_path / "nothing"), "-f", str(tmp_path / "lb.cfg")],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -347,7 +346,7 @@ def test_an_old_process_ends_hard_in_time(tmp_path: Path, origins: list[Origin])
 def test_daemon_mode_returns_when_it_serves(tmp_path: Path, origins: list[Origin]) -> None:
     port = free_port()
     write(tmp_path, port, origins)
-    command = [sys.executable, "-m", "trilb", "-D", "-p", str(tmp_path / "pid"), "-f", str(tmp_path / "lb.cfg")]
+    command = [*TRILB, "-D", "-p", str(tmp_path / "pid"), "-f", str(tmp_path / "lb.cfg")]
     done = subprocess.run(command, cwd=ROOT, timeout=20, check=False)
     assert done.returncode == 0
     pid = int((tmp_path / "pid").read_text())
@@ -385,7 +384,7 @@ def test_one_that_is_told_to_stop_while_it_starts(tmp_path: Path) -> None:
     with handover.listen() as listener:
         listener.setblocking(True)
         threading.Thread(target=predecessor, args=(listener,), daemon=True).start()
-        words = [sys.executable, "-m", "trilb", "-d", "-f", str(config), "-sf", str(os.getpid())]
+        words = [*TRILB, "-d", "-f", str(config), "-sf", str(os.getpid())]
         process = subprocess.Popen(words, cwd=ROOT)
         try:
             assert asked.wait(30)

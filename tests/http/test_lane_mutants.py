@@ -23,7 +23,7 @@ MANY = 25_000
 def told(number: int, raw: bytes) -> str:
     """A disagreement in its smallest form, with what either side says."""
     small = heads.smallest(raw, number)
-    return f"heads.difference({number}): {small!r}\nlane and h11: {heads.verdicts(small, number)}"
+    return f"heads.difference({number}): {small!r}\nh11 and the lane: {heads.verdicts(small, number)}"
 
 
 def test_h11_agrees_with_the_lane_on_mutants() -> None:
@@ -31,6 +31,21 @@ def test_h11_agrees_with_the_lane_on_mutants() -> None:
     for number in range(first, first + MANY):
         raw = heads.difference(number)
         assert raw is None, told(number, raw)
+
+
+FOUND = {
+    # The lane takes it with `clean`, and policy does not look at the method then; h11 and HAProxy refuse it.
+    "CONNECT to a path": b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n",
+    # lane.Previous answers without policy, whose limit of size nobody asks then.
+    "too large for a second request": b"GET /" + b"p" * 17000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+}
+
+
+@pytest.mark.xfail(strict=True, reason="lane.py and policy.py: mend, then take this mark and heads.known away")
+@pytest.mark.parametrize("what", FOUND)
+def test_what_was_found(what: str) -> None:
+    found = heads.request_verdicts(FOUND[what])
+    assert found is None or all(one == found[0] for one in found)
 
 
 def test_the_lane_takes_many_of_them() -> None:

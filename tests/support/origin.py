@@ -88,6 +88,12 @@ class Origin:
                 raise AssertionError(f"{self.name}: {len(self.requests)} of {count} requests: {self.requests!r}")
             return list(self.requests)
 
+    def wait_connections(self, count: int, timeout: float = 5.0) -> None:
+        """Return as soon as there were at least `count` connections."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.connections >= count, timeout):
+                raise AssertionError(f"{self.name}: {self.connections} of {count} connections")
+
     def wait_partial(self, count: int = 1, timeout: float = 5.0) -> list[bytes]:
         """Return the requests cut short by a close as soon as there are at least `count`."""
         with self._changed:
@@ -146,6 +152,7 @@ class Origin:
             with self._changed:
                 self.connections += 1
                 self._open.add(sock)
+                self._changed.notify_all()
             self._spawn(self._serve, sock)
 
     def _serve(self, sock: socket.socket) -> None:

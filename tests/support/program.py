@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -16,6 +17,11 @@ from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
+LANE_OFF = Path(__file__).with_name("lane-off.cfg")
+TRILB = [sys.executable, "-m", "trilb"]
+"""How tests start trilb to serve. TRILB_TEST_LANE=off makes all of them do so on h11 alone (`make unit-h11`)."""
+if os.environ.get("TRILB_TEST_LANE") == "off":
+    TRILB += ["-f", str(LANE_OFF)]
 NOT_AWAITED = ("origin", "syslog", "dead")
 
 
@@ -71,7 +77,7 @@ class Program:
     @classmethod
     def trilb(cls, config_text: str, *, timeout: float = 30.0, **ports: object) -> Self:
         """Start trilb; every number but `origin*`, `syslog*` and `dead*` is a port to wait for."""
-        return cls([sys.executable, "-m", "trilb"], config_text, ports, timeout)
+        return cls(TRILB, config_text, ports, timeout)
 
     def __enter__(self) -> Self:
         """Return the program itself."""

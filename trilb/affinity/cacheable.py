@@ -1,13 +1,15 @@
-"""Would a shared cache keep this response? `nocache` protects only those that it would (observed of HAProxy)."""
+"""Would a shared cache keep this response? `nocache` protects only those that it would (observed of HAProxy). HOT."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from trilb.live.stream import Stream
 
-_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
-_STATUSES = frozenset((200, 203, 204, 206, 300, 301, 404, 405, 410, 414, 501))
-_VALIDATORS = frozenset((b"etag", b"last-modified", b"expires"))
-_FORBIDDING = frozenset((b"private", b"no-cache", b"no-store", b"max-age=0", b"s-maxage=0"))
+_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+_STATUSES: Final = frozenset((200, 203, 204, 206, 300, 301, 404, 405, 410, 414, 501))
+_VALIDATORS: Final = frozenset((b"etag", b"last-modified", b"expires"))
+_FORBIDDING: Final = frozenset((b"private", b"no-cache", b"no-store", b"max-age=0", b"s-maxage=0"))
 
 
 def cacheable(stream: Stream) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Final
 
 from trilb.affinity.cacheable import cacheable
 from trilb.config.model import CookieLine
@@ -19,11 +20,10 @@ from trilb.live.proxy import Backend
 from trilb.live.server import Server
 from trilb.live.stream import Stream
 
-_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_VALUES = {ord(c): i for i, c in enumerate(_ALPHABET)}
-_DAY = 86400
+_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_VALUES: Final = {ord(c): i for i, c in enumerate(_ALPHABET)}
+_DAY: Final = 86400
 """Seconds a date may lie in the future, for clocks that differ."""
-_SQUEEZE = re.compile(rb"[ \t]=|=[ \t]")
 
 
 def encode_date(seconds: int) -> bytes:
@@ -48,7 +48,20 @@ def decode_date(text: bytes) -> int:
 class CookiePersistence:
     """The `cookie` line of a backend, at work. `wall` gives the current seconds since the epoch."""
 
-    __slots__ = ("_by_value", "_insertions", "_line", "_plain", "_removes", "_wall", "backend", "name")
+    __slots__ = (
+        "_by_value",
+        "_dated",
+        "_insert",
+        "_insertions",
+        "_line",
+        "_nocache",
+        "_plain",
+        "_prefix",
+        "_removes",
+        "_wall",
+        "backend",
+        "name",
+    )
 
     def __init__(self, line: CookieLine, backend: Backend, wall: Callable[[], float]) -> None:
         self._line = line
@@ -56,6 +69,8 @@ class CookiePersistence:
         self.name = line.name.encode("latin-1")
         self._wall = wall
         self._removes = line.insert and line.indirect
+        self._insert, self._prefix, self._nocache = line.insert, line.prefix, line.nocache
+        self._dated = bool(line.maxidle or line.maxlife)
         # The usual client sends our cookie alone: its value is then everything behind the first `=`.
         self._plain = re.compile(re.escape(self.name) + rb"=([^;,\"\s|~]++)\Z")
         self._by_value: dict[bytes, list[Server]] = {}
@@ -88,26 +103,26 @@ class CookiePersistence:
         """
         head = stream.request
         assert head is not None
-        value = head.get(b"cookie")
-        if value is None:
+        fields, name = head.fields, self.name
+        count = at = 0
+        ours = False
+        for index in range(len(fields)):
+            field = fields[index]
+            if field[0] == b"cookie":
+                count += 1
+                at = index
+                value = field[1]
+                ours = ours or value.find(name) >= 0 or _squeezable(value)
+        if not ours:
             return
-        match = self._plain.match(value)
-        if match is not None and not self._line.prefix:
-            self._examine(stream, match[1], force, persist)
-            if not self._removes and not self._line.prefix:
-                self._others(stream, head, force, persist)
+        if count == 1 and not self._prefix:
+            match = self._plain.match(fields[at][1])
+            if match is not None:
+                self._examine(stream, match[1], force, persist)
+                if self._removes:
+                    del fields[at]
                 return
-            if sum(1 for field in head.fields if field[0] == b"cookie") == 1:
-                head.remove(b"cookie")
-                return
-            stream.cookie_in = "N"
-            stream.server = None
-            stream.chosen_by_cookie = False
         self._general(stream, head, force, persist)
-
-    def _others(self, stream: Stream, head: Head, force: bool, persist: bool) -> None:
-        if sum(1 for field in head.fields if field[0] == b"cookie") > 1:
-            self._general(stream, head, force, persist)
 
     def _general(self, stream: Stream, head: Head, force: bool, persist: bool) -> None:
         out: list[Field] = []
@@ -129,9 +144,9 @@ class CookiePersistence:
     def _header(self, stream: Stream, header: bytes, force: bool, persist: bool) -> bytes | None:
         """Read one Cookie header; returns it edited, the very same object if untouched, None to drop it."""
         name = self.name
-        if name not in header:
-            return _squeeze(header) if _SQUEEZE.search(header) else header
-        result = _squeeze(header) if _SQUEEZE.search(header) else header
+        result = _squeeze(header) if _squeezable(header) else header
+        if header.find(name) < 0:
+            return result
         kept, at, removed = 0, 0, False
         while True:
             cookie = next(scan(result, at), None)
@@ -144,7 +159,7 @@ class CookiePersistence:
                 kept += 1
                 continue
             value = result[cookie.value_start : cookie.value_end]
-            if self._line.prefix:
+            if self._prefix:
                 prefix, mark, rest = value.partition(b"~")
                 self._examine(stream, prefix if mark else value, force, persist)
                 kept += 1
@@ -213,7 +228,7 @@ class CookiePersistence:
             if field[0] == b"set-cookie" or field[0] == b"set-cookie2":
                 own = self._own(stream, head, server)
                 break
-        if not line.insert or (line.preserve and own):
+        if not self._insert or (own and line.preserve):
             return
         if line.postonly and (stream.request is None or stream.request.method != b"POST"):
             return
@@ -222,10 +237,9 @@ class CookiePersistence:
             if not self._stale(stream):
                 return
             updated = stream.cookie_in == "V"
-        fields: list[Field] = [(b"set-cookie", self._value(stream, server))]
-        if line.nocache and cacheable(stream):
-            fields.append((b"cache-control", b"private"))
-        head.fields.extend(fields)
+        head.fields.append((b"set-cookie", self._value(stream, server)))
+        if self._nocache and cacheable(stream):
+            head.fields.append((b"cache-control", b"private"))
         stream.cookie_out = "U" if updated else "I"
 
     def _own(self, stream: Stream, head: Head, server: Server) -> bool:
@@ -275,7 +289,7 @@ class CookiePersistence:
     def _value(self, stream: Stream, server: Server) -> bytes:
         begin, tail = self._insertions[server]
         line = self._line
-        if server.cookie is None or not (line.maxidle or line.maxlife):
+        if server.cookie is None or not self._dated:
             return begin + tail
         now = int(self._wall())
         dates = b"|" + encode_date(now)
@@ -284,6 +298,14 @@ class CookiePersistence:
             # A kept date is a multiple of four already; rounding up again must not move it.
             dates += b"|" + encode_date(first or now)
         return begin + dates + tail
+
+
+def _squeezable(header: bytes) -> bool:
+    return (
+        header.find(b"= ") >= 0
+        or header.find(b" =") >= 0
+        or (header.find(b"\t") >= 0 and (header.find(b"=\t") >= 0 or header.find(b"\t=") >= 0))
+    )
 
 
 def _squeeze(header: bytes) -> bytes:

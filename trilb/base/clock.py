@@ -1,4 +1,4 @@
-"""Time while serving: one reading per round of the poller, and rates over the last second.
+"""Time while serving: one reading per round of the poller, and rates over the last second. HOT.
 
 `Clock.now` is monotonic seconds from an injected source (trio's clock in service, a mock one in tests);
 `Clock.wall` is seconds since the epoch, for dates in logs and cookies.

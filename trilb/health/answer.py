@@ -1,4 +1,4 @@
-"""An HTTP request of a check and what is answered to it, sans-IO: HTTP/1 and HTTP/2 with one face.
+"""An HTTP request of a check and what is answered to it, sans-IO: HTTP/1 and HTTP/2 with one face. HOT.
 
 `take` gives what is to be sent, `receive` takes what came. Whatever comes, nothing is raised: what is no answer makes
 the exchange `failed`.

@@ -1,4 +1,4 @@
-"""The request of an HTTP check: its head, what it tells of the server's state, its body."""
+"""The request of an HTTP check: its head, what it tells of the server's state, its body. HOT."""
 
 from __future__ import annotations
 

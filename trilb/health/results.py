@@ -1,4 +1,4 @@
-"""What a check can find: HAProxy's codes, their words, and how logs write them (management.txt, 9.1; observed)."""
+"""What a check can find: HAProxy's codes, their words, and how logs write them (management.txt, 9.1; observed). HOT."""
 
 from __future__ import annotations
 

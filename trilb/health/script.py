@@ -1,4 +1,4 @@
-"""A check as a sequence of steps, and the machine that takes them, sans-IO.
+"""A check as a sequence of steps, and the machine that takes them, sans-IO. HOT.
 
 The machine says what is wanted next: a connection (a Connect step), bytes to send, or more bytes to read (None); it is
 told what became of it. When `status` is set it is over. Any bytes give a status, never an exception: what a server

@@ -1,4 +1,4 @@
-"""A server changes its state: what that does to who tracks it, to its connections, to balancing, to the logs.
+"""A server changes its state: what that does to who tracks it, to its connections, to balancing, to the logs. HOT.
 
 Two things make a state: the operation (down, up, stopping), which checks, agents and the CLI change, and the
 administration (maintenance, drain), which has reasons of its own as bits and rules over the operation: a server in

@@ -1,4 +1,4 @@
-"""Rise and fall: what a check's result does to its server (configuration.txt, `rise`, `fall`, `inter`).
+"""Rise and fall: what a check's result does to its server (configuration.txt, `rise`, `fall`, `inter`). HOT.
 
 A success adds one to the check's health, or lifts that of a server that just came up to the top; a failure takes one,
 or drops that of a server that just went down to zero.

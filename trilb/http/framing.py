@@ -1,4 +1,4 @@
-"""Message bodies, sans-IO: what of the bytes at hand is body, and where it ends.
+"""Message bodies, sans-IO: what of the bytes at hand is body, and where it ends. HOT.
 
 A reader is fed bytes and returns (payload, used): the body bytes as they should be sent on and how many bytes of
 the input they took; `done` tells that the body is complete. The chunked reader checks every chunk and writes it

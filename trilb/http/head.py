@@ -1,13 +1,15 @@
-"""A message head: what the lane and the record both produce, and what rules edit.
+"""A message head: what the lane and the record both produce, and what rules edit. HOT.
 
 Names are lower case already, values are stripped; both are bytes. `fields` keeps the order of the wire.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 Field = tuple[bytes, bytes]
 
-NO_LENGTH = -1
+NO_LENGTH: Final = -1
 
 
 class Head:
@@ -73,7 +75,9 @@ class Head:
         self.fields.append((name, value))
 
 
-CLOSE, KEEP_ALIVE, UPGRADE = 1, 2, 4
+CLOSE: Final = 1
+KEEP_ALIVE: Final = 2
+UPGRADE: Final = 4
 """Bits of Head.connection: what the connection header asked for."""
 
 

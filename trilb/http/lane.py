@@ -11,23 +11,25 @@ that are new are looked at (bench/micro/lane.py). What identifies somebody is no
 from __future__ import annotations
 
 import re
+from typing import Final
 
-from trilb.http.head import Field, Head
+from trilb.http.head import UPGRADE, Field, Head
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # Uppercase methods only; CONNECT has no origin-form target, so it cannot get in.
-_REQUEST = re.compile(rb"([A-Z]++) (/[!\"$-~]*+) HTTP/1\.1").fullmatch
-_RESPONSE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) ((?:[!-~]++(?: [!-~]++)*+)?+)").fullmatch
+_REQUEST: Final = re.compile(rb"([A-Z]++) (/[!\"$-~]*+) HTTP/1\.1").fullmatch
+_RESPONSE: Final = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) ((?:[!-~]++(?: [!-~]++)*+)?+)").fullmatch
 # A value without outer blanks and without controls: what h11 would neither trim nor refuse.
-_LINE = re.compile(rb"(" + _TOKEN + rb"):(?: ([!-~]++(?: ++[!-~]++)*+))?+").fullmatch
+_LINE: Final = re.compile(rb"(" + _TOKEN + rb"):(?: ([!-~]++(?: ++[!-~]++)*+))?+").fullmatch
 
 _LOWER: dict[bytes, bytes] = {}
-_LOWER_MOST = 1024
+_LOWER_MOST: Final = 1024
 """Distinct spellings kept. Arbitrary; past it names are lowered one by one, so strangers cannot grow it."""
 
-_PRIVATE = frozenset((b"cookie", b"set-cookie", b"authorization", b"proxy-authorization"))
-_MOST_LINES = 2048
-_LONGEST = 160
+_PRIVATE: Final = frozenset((b"cookie", b"set-cookie", b"authorization", b"proxy-authorization"))
+_MOST_LINES: Final = 2048
+_LONGEST: Final = 160
+_LONGEST_BLOCK: Final = 2048
 """Lines remembered, and how long they may be. Arbitrary: half a megabyte at the most."""
 
 
@@ -82,6 +84,42 @@ def request(data: bytes) -> tuple[Head, int] | None:
     if fields is None:
         return None
     return Head(match[1], match[2], 11, fields), end + 4
+
+
+class Previous:
+    """What a session's last request was but for its first line: the next one, from a browser above all, says the same.
+
+    Only a request that was nothing but a plain head is kept.
+    """
+
+    __slots__ = ("_block", "_connection", "_fields")
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._fields: list[Field] = []
+        self._connection = 0
+
+    def request(self, data: bytes) -> tuple[Head, int] | None:
+        """The head that `data` is, policy's part done, and its length; None when it differs from the one before."""
+        begin = data.find(b"\r\n")
+        block = self._block
+        if len(data) - begin != len(block) or data[begin:] != block:
+            return None
+        match = _REQUEST(data, 0, begin)
+        if match is None or match[1] == b"PRI":
+            return None
+        head = Head(match[1], match[2], 11, self._fields.copy())
+        head.length = 0
+        head.connection = self._connection
+        return head, len(data)
+
+    def keep(self, data: bytes, head: Head, size: int) -> None:
+        """Remember a head that policy has passed, of `size` bytes at the beginning of `data`."""
+        if size != len(data) or size > _LONGEST_BLOCK or head.length or head.chunked or head.connection & UPGRADE:
+            return
+        self._block = data[data.find(b"\r\n") :]
+        self._fields = head.fields.copy()
+        self._connection = head.connection
 
 
 def response(data: bytes) -> tuple[Head, int] | None:

@@ -8,23 +8,24 @@ HAProxy, RFC 9112 sections 6.1, 6.3 and 9.3; a test per line.
 from __future__ import annotations
 
 import re
+from typing import Final
 
-from trilb.http.head import CLOSE, KEEP_ALIVE, UPGRADE, Field, Head, Refusal
+from trilb.http.head import CLOSE, KEEP_ALIVE, NO_LENGTH, UPGRADE, Field, Head, Refusal
 
-_SPECIAL_REQUEST = frozenset(
+_SPECIAL_REQUEST: Final = frozenset(
     (b"content-length", b"transfer-encoding", b"connection", b"host", b"te", b"upgrade", b"http2-settings")
 )
-_SPECIAL_RESPONSE = frozenset((b"content-length", b"transfer-encoding", b"connection"))
-_DIGITS = re.compile(rb"[0-9]++\Z")
-_TARGET = re.compile(rb"[!\"$-~]++\Z")
-_RELAXED_TARGET = re.compile(rb"[!-~\x80-\xff]++\Z")
-_ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*+)://([^/?#]*+)(.*+)\Z")
+_SPECIAL_RESPONSE: Final = frozenset((b"content-length", b"transfer-encoding", b"connection"))
+_DIGITS: Final = re.compile(rb"[0-9]++\Z")
+_TARGET: Final = re.compile(rb"[!\"$-~]++\Z")
+_RELAXED_TARGET: Final = re.compile(rb"[!-~\x80-\xff]++\Z")
+_ABSOLUTE: Final = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*+)://([^/?#]*+)(.*+)\Z")
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.%]++\]|[^:@/?\[\]]++)(?::([0-9]*+))?\Z")
-_LONGEST = 2**63 - 1
+_LONGEST: Final = 2**63 - 1
 """Longer bodies are refused: past it nobody agrees on what a length means."""
-_DEFAULT_PORTS = {b"http": b"80", b"https": b"443", b"ws": b"80", b"wss": b"443"}
+_DEFAULT_PORTS: Final = {b"http": b"80", b"https": b"443", b"ws": b"80", b"wss": b"443"}
 
-_BODILESS_10 = frozenset((b"GET", b"HEAD", b"DELETE"))
+_BODILESS_10: Final = frozenset((b"GET", b"HEAD", b"DELETE"))
 
 
 class Limits:
@@ -59,7 +60,7 @@ def content_length(value: bytes, current: int, status: int) -> int:
     """One content-length value, which may be a list of equal numbers. Raises Refusal."""
     if current == -1 and len(value) < 19 and value.isdigit():
         return int(value)
-    for part in value.split(b",") if b"," in value else (value,):
+    for part in value.split(b","):
         number = part.strip(b" \t")
         if not _DIGITS.match(number) or len(number.lstrip(b"0")) > 19 or int(number) > _LONGEST:
             raise Refusal(status, "invalid content-length")
@@ -78,7 +79,7 @@ def coding_status(values: list[bytes]) -> int:
 
 def first_length(value: bytes) -> bytes:
     """A valid content-length as it is passed on: of a list of equal ones, the number."""
-    return value.partition(b",")[0].strip(b" \t").lstrip(b"0") or b"0" if b"," in value else value
+    return value.partition(b",")[0].strip(b" \t").lstrip(b"0") or b"0" if value.find(b",") >= 0 else value
 
 
 def _connection(head: Head, value: bytes, rest: list[bytes]) -> None:
@@ -96,36 +97,58 @@ def _connection(head: Head, value: bytes, rest: list[bytes]) -> None:
             rest.append(element)
 
 
-def request(head: Head, size: int, limits: Limits) -> None:
+def request(head: Head, size: int, limits: Limits, clean: bool = False) -> None:
     """Give a request its framing and connection bits, and take out what must not travel. Raises Refusal.
 
-    Afterwards `length` is never NO_LENGTH: a request without framing has no body.
+    Afterwards `length` is never NO_LENGTH: a request without framing has no body. `clean` says that the target is a
+    path without a bad character (the lane takes no other).
     """
     fields = head.fields
     if size > 8000 or len(fields) > limits.fields:
         _measure(head, limits, 400)
-    special = [field for field in fields if field[0] in _SPECIAL_REQUEST]
     hosts, host = 0, b""
-    simple = True
-    for name, value in special:
+    length, at, plain = 0, -1, head.version == 11
+    for index in range(len(fields)):
+        name, value = fields[index]
+        if name not in _SPECIAL_REQUEST:
+            continue
         if name == b"host":
             hosts += 1
             host = value
+        elif name == b"connection" and at < 0:
+            at = index
+        elif name == b"content-length" and not length and len(value) < 19 and value.isdigit():
+            length = int(value)
+            plain = plain and length > 0
         else:
-            simple = False
+            plain = False
     if hosts > 1:
         raise Refusal(400, "more than one host")
-    target = head.target
-    if not target.startswith(b"/") or head.method == b"CONNECT":
-        _target(head, host, hosts, limits.relaxed)
-    elif not _TARGET.match(target) and not (limits.relaxed and _RELAXED_TARGET.match(target)):
-        raise Refusal(400, "invalid character in the target")
+    if not clean:
+        target = head.target
+        if not target.startswith(b"/") or head.method == b"CONNECT":
+            _target(head, host, hosts, limits.relaxed)
+        elif not _TARGET.match(target) and not (limits.relaxed and _RELAXED_TARGET.match(target)):
+            raise Refusal(400, "invalid character in the target")
     if head.method == b"PRI":
         raise Refusal(405, "HTTP/2 preface on an HTTP/1 connection")
-    if simple:
-        head.length = 0
+    if plain and (at < 0 or _usual(head, at)):
+        head.length = length
         return
-    _request_framing(head, special, limits.relaxed)
+    _request_framing(head, [field for field in head.fields if field[0] in _SPECIAL_REQUEST], limits.relaxed)
+
+
+def _usual(head: Head, at: int) -> bool:
+    """Is the connection header, the only one, one of the two words that nearly all are? Then it is taken out."""
+    value = head.fields[at][1].lower()
+    if value == b"keep-alive":
+        head.connection |= KEEP_ALIVE
+    elif value == b"close":
+        head.connection |= CLOSE
+    else:
+        return False
+    del head.fields[at]
+    return True
 
 
 def _request_framing(head: Head, special: list[Field], relaxed: bool) -> None:
@@ -268,7 +291,7 @@ def _set_host(head: Head, value: bytes) -> None:
     head.fields = [(name, value if name == b"host" else old) for name, old in head.fields]
 
 
-NO_BODY = frozenset((204, 304))
+NO_BODY: Final = frozenset((204, 304))
 
 
 def reply(head: Head) -> bool:
@@ -297,30 +320,24 @@ def response(head: Head, size: int, limits: Limits, method: bytes) -> None:
     status = head.status
     if not 100 <= status <= 999:
         raise Refusal(502, "invalid status")
-    special = [field for field in head.fields if field[0] in _SPECIAL_RESPONSE]
-    length, chunked, codings = -1, False, 0
-    if special:
-        rest: list[bytes] = []
-        other = False
-        for name, value in special:
-            if name == b"content-length":
-                length = content_length(value, length, 502)
-                other = other or b"," in value
-            elif name == b"connection":
-                _connection(head, value, rest)
-                other = True
-            else:
-                codings += 1
-                if value.lower() != b"chunked" or codings > 1:
-                    raise Refusal(502, "unsupported transfer-encoding")
-                chunked = True
-        if chunked and length >= 0:
-            head.connection |= CLOSE
-            _rebuild(head, {b"content-length", b"connection"}, None, rest)
-        elif other or len(special) > 1:
-            _rebuild(head, {b"connection"}, None, rest)
-        if chunked and head.version == 10:
-            head.connection |= CLOSE
+    fields = head.fields
+    length, at, chunked, plain = -1, -1, False, True
+    for index in range(len(fields)):
+        name, value = fields[index]
+        if name not in _SPECIAL_RESPONSE:
+            continue
+        if name == b"connection" and at < 0:
+            at = index
+        elif name == b"content-length" and length < 0 and not chunked and len(value) < 19 and value.isdigit():
+            length = int(value)
+        elif name == b"transfer-encoding" and length < 0 and not chunked and value.lower() == b"chunked":
+            chunked = True
+        else:
+            plain = False
+    if not plain or (at >= 0 and not _usual(head, at)):
+        length, chunked = _response_framing(head)
+    if chunked and head.version == 10:
+        head.connection |= CLOSE
     head.chunked = chunked
     head.length = length
     if (
@@ -332,3 +349,25 @@ def response(head: Head, size: int, limits: Limits, method: bytes) -> None:
         head.chunked, head.length = False, 0
     elif chunked:
         head.length = -1
+
+
+def _response_framing(head: Head) -> tuple[int, bool]:
+    """The length (NO_LENGTH without) and whether it is chunked, of a response that says more than most do."""
+    length, chunked, codings = NO_LENGTH, False, 0
+    rest: list[bytes] = []
+    for name, value in head.fields:
+        if name == b"content-length":
+            length = content_length(value, length, 502)
+        elif name == b"connection":
+            _connection(head, value, rest)
+        elif name == b"transfer-encoding":
+            codings += 1
+            if value.lower() != b"chunked" or codings > 1:
+                raise Refusal(502, "unsupported transfer-encoding")
+            chunked = True
+    drop = {b"connection"}
+    if chunked and length >= 0:
+        head.connection |= CLOSE
+        drop.add(b"content-length")
+    _rebuild(head, drop, None, rest)
+    return length, chunked

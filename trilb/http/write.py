@@ -5,6 +5,8 @@ One list of pieces, joined once: a line formatted by itself costs five times its
 
 from __future__ import annotations
 
+from typing import Final
+
 from trilb.http.head import Field, Head
 
 
@@ -36,7 +38,7 @@ def response(head: Head, extra: bytes = b"", case: dict[bytes, bytes] | None = N
     return b"".join(parts), counted
 
 
-_STATUSES = [b"HTTP/1.1 %d" % status for status in range(1000)]
+_STATUSES: Final = [b"HTTP/1.1 %d" % status for status in range(1000)]
 
 
 def _begin(head: Head) -> bytes:

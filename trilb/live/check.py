@@ -1,4 +1,4 @@
-"""A health or agent check as it stands: how far its count is, and what its last result was. No behaviour."""
+"""A health or agent check as it stands: how far its count is, and what its last result was. No behaviour. HOT."""
 
 from __future__ import annotations
 

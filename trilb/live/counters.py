@@ -1,18 +1,20 @@
-"""What is counted, per frontend, listener, backend and server. Slots and additions only."""
+"""What is counted, per frontend, listener, backend and server. Slots and additions only. HOT."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from trilb.base.clock import Rate
 
-SAMPLES = 1024
+SAMPLES: Final = 1024
 """How many of the last requests times are averaged over (management.txt, `qtime`)."""
 
-_TALLIES = (
+_TALLIES: Final = (
     "stot bin bout dreq dresp ereq econ eresp wretr wredis cli_abrt srv_abrt lbtot req_tot conn_tot chkfail chkdown "
     "lane_hits reuse dcon dses wrew eint intercepted hanafail ssl_sess ssl_reused ssl_failed h2_sess h2_req "
     "streams timed queue_sum connect_sum response_sum total_sum"
 ).split()
-_HIGHEST = "smax qmax queue_most connect_most response_most total_most".split()
+_HIGHEST: Final = "smax qmax queue_most connect_most response_most total_most".split()
 
 
 class Counters:

@@ -1,4 +1,4 @@
-"""Plans: what a proxy does, as tuples of closures made at load. A feature that is off is absent from its tuple."""
+"""Plans: what a proxy does, as tuples of closures made at load. A feature that is off is absent from its tuple. HOT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What belongs to the whole process while serving: limits, totals, identity."""
+"""What belongs to the whole process while serving: limits, totals, identity. HOT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frontends and backends while serving. What they do is in their plans, which runtime makes."""
+"""Frontends and backends while serving. What they do is in their plans, which runtime makes. HOT."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A server while serving: its address, its weight, its state, who uses it."""
+"""A server while serving: its address, its weight, its state, who uses it. HOT."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from trilb.base.address import Family, is_service
 from trilb.config.lines import ServerLine
@@ -115,7 +115,7 @@ DRAIN = FDRAIN | IDRAIN
 STOPPED, STARTING, RUNNING, STOPPING = range(4)
 """Values of Server.operation (management.txt, `srv_op_state`)."""
 
-RAMP = 16
+RAMP: Final = 16
 """Sixteenths in a whole."""
 
 

@@ -1,4 +1,4 @@
-"""A client's connection: who, where, since when."""
+"""A client's connection: who, where, since when. HOT."""
 
 from __future__ import annotations
 

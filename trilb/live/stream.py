@@ -1,4 +1,4 @@
-"""One request and its answer, or one TCP connection: everything rules, cookies, balancing and logs look at.
+"""One request and its answer, or one TCP connection: everything rules, cookies, balancing and logs look at. HOT.
 
 Slots only. A feature's slot holds None until its first use; nothing here allocates what may not be needed.
 Times are the loop's seconds, 0.0 (or -1.0 where noted) while not reached.
@@ -7,7 +7,7 @@ Times are the loop's seconds, 0.0 (or -1.0 where noted) while not reached.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trilb.base.diagnostic import Place
 from trilb.http.head import Head
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 _numbers = itertools.count()
-UNSET, SILENT = -1, -2
+UNSET: Final = -1
+SILENT: Final = -2
 """Values of Stream.log_level besides the syslog levels: nothing set, nothing logged."""
 
 

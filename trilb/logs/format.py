@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from trilb.base import ip
 from trilb.config.log_lines import LogTarget
@@ -37,7 +38,7 @@ TCPLOG = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq"
 HTTPSLOG = (
     HTTPLOG + " %[fc_err]/%[ssl_fc_err,hex]/%[ssl_c_err]/%[ssl_c_ca_err]/%[ssl_fc_is_resumed] %[ssl_fc_sni]/%sslv/%sslc"
 )
-CLEAR = b" 0/-/-/-/0 -/-/-"
+CLEAR: Final = b" 0/-/-/-/0 -/-/-"
 """What HTTPSLOG adds for a connection without TLS."""
 
 

@@ -1,4 +1,4 @@
-"""What a frontend logs, at which step, and how each of its targets wants it: decided at load (sections 8.2 and 8.3).
+"""What a frontend logs, at which step, and how each of its targets wants it: decided at load (8.2 and 8.3). HOT.
 
 A target that names a log profile has its own formats; all the others share the frontend's, which is then rendered once
 a line. An emitter is the closure of one step of a stream's life: it decides on the level, renders, and sends.
@@ -7,6 +7,7 @@ a line. An emitter is the closure of one step of a stream's life: it decides on 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from trilb.config.keywords.logs import LEVELS
 from trilb.config.log_lines import LogProfile, LogStep, LogTarget
@@ -24,7 +25,7 @@ from trilb.rules import capture_cookie
 Compile = Callable[[Format, bool], Line]
 Group = tuple[Line, "Line | None", tuple[Sink, ...]]
 _INFO, _ERR = LEVELS.index("info"), LEVELS.index("err")
-_PLAIN = LogStep()
+_PLAIN: Final = LogStep()
 
 
 def failed(stream: Stream) -> bool:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from trilb.base import ip
 from trilb.base.ip import Packed
 from trilb.net.address import Sockaddr
 from trilb.net.poller import Poller, Tasklet, Watch
 
-_SO_MARK = getattr(socket, "SO_MARK", 36)
-_TCP_REPAIR = 19
+_SO_MARK: Final = getattr(socket, "SO_MARK", 36)
+_TCP_REPAIR: Final = 19
 """Linux: a socket under repair closes without telling its peer."""
 
 
@@ -50,6 +52,7 @@ class Conn:
         "error",
         "failed",
         "fd",
+        "gone",
         "inbox",
         "key",
         "requests",
@@ -78,6 +81,8 @@ class Conn:
         self.key: object = None
         """What it was opened with; only streams that would open it the same way may use it again."""
         self.since = 0.0
+        self.gone: Callable[[], None] | None = None
+        """What is to happen when the peer closes it while nobody uses it."""
         self.tasklet: Tasklet | None = None
         """What the session that it belongs to runs as."""
 

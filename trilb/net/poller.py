@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Coroutine
+from typing import Final
 
 import trio
 
@@ -26,15 +27,17 @@ from trilb.base.clock import Clock
 from trilb.net.timers import Wheel
 from trilb.net.trap import HOME, PARK, TURN, relay, suspend
 
-_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
-_HANGUP = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-_READABLE = select.EPOLLIN | _HANGUP
-_MOST_EVENTS = 512
+_EVENTS: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_HANGUP: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_READABLE: Final = select.EPOLLIN | _HANGUP
+_MOST_EVENTS: Final = 512
 """Events taken in one round. Arbitrary: large enough to amortise the round, small enough to stay fair."""
-_ROUNDS = 4
+_ROUNDS: Final = 4
 """Rounds, while there are events, before trio's other tasks get their turn."""
 
-WOKEN, EXPIRED, ABORTED = 0, 1, 2
+WOKEN: Final = 0
+EXPIRED: Final = 1
+ABORTED: Final = 2
 
 
 class Expired(Exception):

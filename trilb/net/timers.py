@@ -7,13 +7,13 @@ ever reached, so a session is looked at about once per timeout. Never early; lat
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
 from trilb.base.clock import Clock
 
-TICK = 0.025
+TICK: Final = 0.025
 """Seconds. Arbitrary: fine enough for millisecond timeouts to be honest, coarse enough to be idle."""
 
 

@@ -1,4 +1,4 @@
-"""Before a session: tcp-request connection rules, the PROXY header, TLS, tcp-request session rules."""
+"""Before a session: tcp-request connection rules, the PROXY header, TLS, tcp-request session rules. HOT."""
 
 from __future__ import annotations
 

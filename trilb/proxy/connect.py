@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Final
 
 from trilb.base.ip import text as address_text
 from trilb.http.h2client import ClientConnection
@@ -21,7 +22,7 @@ from trilb.proxy.mux import Mux, Owned
 from trilb.proxy.plane import Plane
 from trilb.tls.conn import TlsConn
 
-TURN_AROUND = 1.0
+TURN_AROUND: Final = 1.0
 """Seconds before a retry on the same server, unless `timeout connect` is shorter (configuration.txt, `retries`)."""
 
 
@@ -65,34 +66,47 @@ async def establish(
 
     `first` says that the session had no request before (http-reuse); `fresh` that no idle connection will do.
     """
+    if stream.picked is None and not choose(plane, stream, None):
+        await queued(plane, stream, waiter, client)
+    idle = None if fresh else standing(plane, stream, first)
+    return idle or await opened(plane, stream, waiter, client, first, fresh)
+
+
+def standing(plane: Plane, stream: Stream, first: bool) -> Conn | None:
+    """A connection to the stream's server that is there already, or None; `first` as for `establish`."""
+    backend, server = stream.backend, stream.server
+    assert backend is not None and server is not None
+    reuse = backend.plan.reuse
+    server.counters.begin(plane.clock.now)
+    if server.muxes and not wants_h1(stream, server):
+        shared = pool.shared(server, stream.session, reuse, first, _key(server, stream))
+        if shared is not None:
+            server.counters.reuse += 1
+            backend.counters.reuse += 1
+            backend.counters.h2_req += 1
+            stream.connected = plane.clock.now
+            stream.bound = shared.conn.bound
+            return shared.stream(stream.session)
+    if server.idle or stream.session.private is not None:
+        key = _key(server, stream)
+        conn = pool.take_private(stream.session, server, key) or pool.take(server, reuse, first, key)
+        if conn is not None:
+            stream.bound = conn.bound
+            server.counters.reuse += 1
+            backend.counters.reuse += 1
+            stream.connected = plane.clock.now
+            return conn
+    return None
+
+
+async def opened(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, first: bool, fresh: bool) -> Conn:
+    """A new connection to the stream's server; after a retry, one that stands will do. Raises Failed."""
     backend = stream.backend
     assert backend is not None
     plan = backend.plan
-    if stream.picked is None:
-        await assign(plane, stream, waiter, client, None)
     while True:
         server = stream.server
         assert server is not None
-        if not fresh:
-            server.counters.begin(plane.clock.now)
-        if server.muxes and not fresh and not wants_h1(stream, server):
-            shared = pool.shared(server, stream.session, plan.reuse, first, _key(server, stream))
-            if shared is not None:
-                server.counters.reuse += 1
-                backend.counters.reuse += 1
-                backend.counters.h2_req += 1
-                stream.connected = plane.clock.now
-                stream.bound = shared.conn.bound
-                return shared.stream(stream.session)
-        if not fresh and (server.idle or stream.session.private is not None):
-            key = _key(server, stream)
-            conn = pool.take_private(stream.session, server, key) or pool.take(server, plan.reuse, first, key)
-            if conn is not None:
-                stream.bound = conn.bound
-                server.counters.reuse += 1
-                backend.counters.reuse += 1
-                stream.connected = plane.clock.now
-                return conn
         try:
             conn = await dial(plane, stream, server, waiter, client)
         except Broken:
@@ -114,6 +128,9 @@ async def establish(
         await retry(plane, stream, waiter, client, wait=cause == "S")
         if stream.cause != "-":
             raise Failed(0, stream.cause, "-")
+        idle = None if fresh else standing(plane, stream, first)
+        if idle is not None:
+            return idle
 
 
 def _key(server: Server, stream: Stream) -> object:
@@ -169,7 +186,8 @@ async def retry(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, *, w
             stream.cookie_in = "D"
         stream.server, stream.chosen_by_table = None, False
         release(stream)
-        await assign(plane, stream, waiter, client, server)
+        if not choose(plane, stream, server):
+            await queued(plane, stream, waiter, client)
         chosen = _server_of(stream)
         if chosen is not server:
             stream.redispatched = True
@@ -242,8 +260,11 @@ def check_client(stream: Stream, client: Conn, during: str) -> None:
         raise Failed(0, "C", during)
 
 
-async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avoid: Server | None) -> None:
-    """Choose a server and take a slot on it, waiting in a queue when there is none. Raises Failed."""
+def choose(plane: Plane, stream: Stream, avoid: Server | None) -> bool:
+    """Choose a server, if none is chosen yet, and take a slot on it. Raises Failed.
+
+    False when there is none and the stream must wait (`queued`): for its server, or for any when it has none.
+    """
     backend = stream.backend
     assert backend is not None
     plan = backend.plan
@@ -258,8 +279,8 @@ async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avo
             backend.counters.lbtot += 1
         stream.server = server
     if server is None:
-        await _wait(plane, stream, waiter, client, None)
-    elif server.maxconn and not server.available():
+        return False
+    if server.maxconn and not server.available():
         persistent = stream.chosen_by_cookie or stream.chosen_by_table
         if persistent and 0 < server.line.maxqueue <= len(server.queue):
             if plan.redispatch is None:
@@ -271,21 +292,30 @@ async def assign(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, avo
                 stream.cookie_in = "D"
             stream.chosen_by_cookie, stream.chosen_by_table, stream.server = False, False, None
             stream.redispatched = True
-            await assign(plane, stream, waiter, client, server)
-            return
+            return choose(plane, stream, server)
+        return False
+    server.used = used = server.used + 1
+    if used > server.counters.smax:
+        server.counters.rise(used)
+    if plan.moved is not None:
+        plan.moved(server)
+    stream.picked = server
+    stream.dispatched = plane.clock.now
+    return True
+
+
+async def queued(plane: Plane, stream: Stream, waiter: Waiter, client: Conn) -> None:
+    """Wait for a slot: of the stream's server, or of any when it has none. Raises Failed."""
+    while stream.picked is None:
+        server = stream.server
         await _wait(plane, stream, waiter, client, server)
-    else:
-        server.used = used = server.used + 1
-        if used > server.counters.smax:
-            server.counters.rise(used)
-        if plan.moved is not None:
-            plan.moved(server)
-        stream.picked = server
+        if stream.picked is None and choose(plane, stream, server):
+            break
     stream.dispatched = plane.clock.now
 
 
 async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, server: Server | None) -> None:
-    """Wait in the queue of `server`, or of the backend. Raises Failed."""
+    """Wait once in the queue of `server`, or of the backend; with or without success. Raises Failed."""
     backend = stream.backend
     assert backend is not None
     plan = backend.plan
@@ -325,8 +355,6 @@ async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, serv
         if pending.server is not None:
             stream.picked = pending.server
             stream.server = pending.server
-    if pending.server is None:
-        await assign(plane, stream, waiter, client, server)
 
 
 async def dial(plane: Plane, stream: Stream, server: Server, waiter: Waiter, client: Conn) -> Conn:

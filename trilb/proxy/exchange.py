@@ -7,7 +7,7 @@ edited and relayed, and what went wrong becomes a verdict: keep or close the cli
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trilb.http import lane, policy, record, write
 from trilb.http.dechunk import dechunk
@@ -27,8 +27,8 @@ from trilb.proxy.tracks import failed, judge
 if TYPE_CHECKING:
     from trilb.proxy.http1 import HttpSession
 
-_READ = 16384
-_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+_READ: Final = 16384
+_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 
 
 def _close_done(flow: relay.AnyFlow) -> None:
@@ -158,7 +158,7 @@ class Exchange:
                 try:
                     got = self._parse(inbox)
                     if got is not None:
-                        policy.response(*got, plane.limits, asked.method)
+                        policy.response(got[0], got[1], plane.limits, asked.method)
                 except Refusal:
                     conn.inbox = inbox
                     raise

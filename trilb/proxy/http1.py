@@ -7,6 +7,7 @@ configuration was decided when the plans were built. A stream that ends, however
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from trilb.http import lane, policy, record, replies, write
 from trilb.http.dechunk import dechunk
@@ -51,8 +52,8 @@ from trilb.proxy.plane import Plane
 from trilb.proxy.tracks import leave
 from trilb.samples.fetch_uri import pathq_of
 
-_READ = 16384
-_FAIR = 16
+_READ: Final = 16384
+_FAIR: Final = 16
 """Requests served in a row before others get a turn, when a client never lets us wait."""
 
 
@@ -70,6 +71,7 @@ class HttpSession:
         "may_upgrade",
         "plan",
         "plane",
+        "previous",
         "session",
         "stream",
         "tunnelled",
@@ -88,6 +90,7 @@ class HttpSession:
         self.may_upgrade = may_upgrade
         """A client that begins with the preface of HTTP/2 is to be served as such."""
         self.body: Body | None = None
+        self.previous: lane.Previous | None = None
         self.tunnelled = False
         self.upload: relay.AnyFlow | None = None
 
@@ -235,10 +238,22 @@ class HttpSession:
         """A whole request head, or None while more is needed. Raises Refusal."""
         limits = self.plan.limits
         if self.plane.lane:
+            previous = self.previous
+            if previous is not None:
+                found = previous.request(data)
+                if found is not None:
+                    self.session.frontend.counters.lane_hits += 1
+                    return found
             found = lane.request(data)
             if found is not None:
+                head, size = found
                 self.session.frontend.counters.lane_hits += 1
-                policy.request(found[0], found[1], limits)
+                policy.request(head, size, limits, True)
+                if previous is not None:
+                    previous.keep(data, head, size)
+                elif self.session.requests:
+                    # Many connections carry one request only: it is not kept.
+                    self.previous = lane.Previous()
                 return found
         parse = record.relaxed_request if limits.relaxed else record.request
         if data[:1] == b"\r":
@@ -464,9 +479,12 @@ class HttpSession:
         fresh = False
         while True:
             try:
-                server = await connect.establish(
-                    self.plane, stream, self.waiter, client, self.session.requests == 0, fresh
-                )
+                if stream.picked is None and not connect.choose(self.plane, stream, None):
+                    await connect.queued(self.plane, stream, self.waiter, client)
+                first = self.session.requests == 0
+                server = None if fresh else connect.standing(self.plane, stream, first)
+                if server is None:
+                    server = await connect.opened(self.plane, stream, self.waiter, client, first, fresh)
             except Failed as failed:
                 return await self._failed(stream, failed, route.errors)
             stream.server_side = server

@@ -1,4 +1,4 @@
-"""An HTTP/2 session: one connection, many requests at once, each run as HTTP/1 runs it.
+"""An HTTP/2 session: one connection, many requests at once, each run as HTTP/1 runs it. HOT.
 
 Theory of operation. One task reads the connection and writes it; every request has a task of the session's nursery,
 which serves another one when it is done (`Worker`). A request is an ordinary HttpSession whose client is a
@@ -70,7 +70,7 @@ class StreamConn(Conn):
         self.error = 0
         self.key = None
         self.since = 0.0
-        self.tasklet = None
+        self.gone = self.tasklet = None
         self._arrived = bytearray()
         self._chunked = head is not None and head.chunked
         self._ended = ended

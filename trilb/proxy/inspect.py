@@ -1,26 +1,26 @@
-"""Content rules over bytes that are still arriving (configuration.txt, `tcp-request content`, `inspect-delay`)."""
+"""Content rules over bytes that are still arriving (configuration.txt, `tcp-request content`, `inspect-delay`). HOT."""
 
 from __future__ import annotations
 
 from trilb.http import lane, policy, record
 from trilb.http.h2 import PREFACE
 from trilb.http.head import Head, Refusal
-from trilb.http.policy import Limits
 from trilb.live.effects import Effect, More, Resolve
 from trilb.live.plan import Step
 from trilb.live.stream import Stream
 from trilb.net.conn import Conn
 from trilb.net.poller import Expired, Waiter
 from trilb.proxy.hold import resolved
+from trilb.proxy.plane import Plane
 
 
 async def inspect(
-    waiter: Waiter, stream: Stream, client: Conn, rules: Step, delay: float, most: int, limits: Limits | None = None
+    waiter: Waiter, stream: Stream, client: Conn, rules: Step, delay: float, most: int, plane: Plane | None = None
 ) -> Effect | None:
     """Run content rules, waiting up to `delay` seconds for bytes that some of them need; None when all passed.
 
     The bytes stay in the client's inbox, at most `most` of them. Once the delay is over, the client has ended its
-    side or the buffer is full, what is there must do. With `limits`, an HTTP request is recognised. Raises Broken.
+    side or the buffer is full, what is there must do. With `plane`, an HTTP request is recognised. Raises Broken.
     """
     stream.position, stream.may_change = 0, False
     armed = False
@@ -29,8 +29,8 @@ async def inspect(
         client.inbox = client.receive() or b""
     while True:
         stream.inspected = client.inbox
-        if limits is not None:
-            sniff(stream, client.inbox, limits)
+        if plane is not None:
+            sniff(stream, client.inbox, plane)
         effect = rules(stream)
         if isinstance(effect, Resolve):
             await resolved(waiter, effect)
@@ -55,7 +55,7 @@ async def inspect(
             stream.inspect_done = True
 
 
-def sniff(stream: Stream, data: bytes, limits: Limits) -> None:
+def sniff(stream: Stream, data: bytes, plane: Plane) -> None:
     """Let rules of a TCP proxy look at an HTTP request: its head becomes the stream's once it is whole and valid.
 
     A client of HTTP/2 is known by its preface, which is made to look like the head of a request.
@@ -68,9 +68,11 @@ def sniff(stream: Stream, data: bytes, limits: Limits) -> None:
             stream.target, stream.method = b"*", b"PRI"
         return
     try:
-        found = lane.request(data) or record.request(data, limits.raw)
+        found = lane.request(data) if plane.lane else None
+        if found is None:
+            found = record.request(data, plane.limits.raw)
         if found is not None:
-            policy.request(found[0], found[1], limits)
+            policy.request(found[0], found[1], plane.limits)
             stream.request = found[0]
             stream.target, stream.method = found[0].target, found[0].method
     except Refusal:

@@ -1,4 +1,4 @@
-"""HTTP/2 towards servers: one connection that carries requests of many sessions.
+"""HTTP/2 towards servers: one connection that carries requests of many sessions. HOT.
 
 Theory of operation. A `Mux` owns the connection and has no task: the poller calls it when something happens there, and
 it hands what came to its streams. A stream is a connection to the rest of trilb, `ServerStream`, that speaks HTTP/1 on
@@ -283,7 +283,7 @@ class ServerStream(Conn):
         self.error = 0
         self.key = mux.conn.key
         self.since = 0.0
-        self.tasklet = None
+        self.gone = self.tasklet = None
         self.unserved = False
         self._ask = Ask()
         self._arrived = bytearray()

@@ -1,4 +1,4 @@
-"""What every session of a process shares: the poller, the clock, the limits. Made once by the runtime."""
+"""What every session of a process shares: the poller, the clock, the limits. Made once by the runtime. HOT."""
 
 from __future__ import annotations
 

@@ -7,12 +7,15 @@ own; aggressive - a first request may take one that was reused already; always -
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from trilb.live.server import Server
 from trilb.live.session import Session
 from trilb.net.conn import Conn
 from trilb.proxy.mux import Mux, Owned
 
-_MOST = 4096
+_MOST: Final = 4096
 """Idle connections kept per server without `pool-max-conn`. Arbitrary; descriptors are finite."""
 
 
@@ -77,16 +80,21 @@ def put(server: Server, conn: Conn, now: float) -> bool:
         return False
     conn.since = now
     conn.watch.edge = False
+    if conn.gone is None:
+        conn.gone = _gone(server, conn)
+    conn.watch.idle = conn.gone
+    server.idle.append(conn)
+    return True
 
+
+def _gone(server: Server, conn: Conn) -> Callable[[], None]:
     def gone() -> None:
         # The server closed, or said something nobody asked for: either way it is of no use.
         if conn in server.idle:
             server.idle.remove(conn)
         conn.close()
 
-    conn.watch.idle = gone
-    server.idle.append(conn)
-    return True
+    return gone
 
 
 def shared(server: Server, session: Session, reuse: str, first: bool, key: object) -> Mux | None:

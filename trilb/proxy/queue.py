@@ -1,4 +1,4 @@
-"""Waiting for a server: slots, queues, and who is next (configuration.txt, `maxconn` of servers, `timeout queue`).
+"""Waiting for a server: slots, queues, and who is next (configuration.txt, `maxconn` of servers, `timeout queue`). HOT.
 
 A slot is held from the moment a connection is tried until the stream is done with the server. Whoever gives one
 back hands it to the stream that waited longest, in the server's queue or the backend's.

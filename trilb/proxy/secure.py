@@ -1,4 +1,4 @@
-"""Handshakes: with clients before their session begins, with servers before a request goes out."""
+"""Handshakes: with clients before their session begins, with servers before a request goes out. HOT."""
 
 from __future__ import annotations
 

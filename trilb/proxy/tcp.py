@@ -1,4 +1,4 @@
-"""A TCP session: one tunnel, both directions in one task, half-close passed on, spliced from the first byte."""
+"""A TCP session: one tunnel, both directions in one task, half-close passed on, spliced from the first byte. HOT."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ class TcpSession:
         """What content rules say: None to go on; a refusal is counted and shows in the log."""
         if rules is None:
             return None
-        effect = await inspect(self.waiter, stream, self.client, rules, delay, self.plane.bufsize, self.plane.limits)
+        effect = await inspect(self.waiter, stream, self.client, rules, delay, self.plane.bufsize, self.plane)
         if effect is None or isinstance(effect, (Allow, Upgrade)):
             return effect if isinstance(effect, Upgrade) else None
         for counters in self.session.tallies():
@@ -228,7 +228,7 @@ class TcpSession:
             client.inbox = client.receive() or b""
         if plan.peeks:
             stream.inspected = client.inbox
-            sniff(stream, client.inbox, plane.limits)
+            sniff(stream, client.inbox, plane)
         route = plan.choose(stream)
         if route is None:
             stream.end("S", "C")

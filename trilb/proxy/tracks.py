@@ -1,4 +1,4 @@
-"""What sticky counters learn from a stream, and its end."""
+"""What sticky counters learn from a stream, and its end. HOT."""
 
 from __future__ import annotations
 

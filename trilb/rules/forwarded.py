@@ -1,10 +1,13 @@
-"""Header fields that tell a server about the client (configuration.txt, `option forwardfor`, `originalto`,
-`forwarded`; RFC 7239)."""
+"""Header fields that tell a server about the client. HOT.
+
+Sources: configuration.txt, `option forwardfor`, `originalto`, `forwarded`; RFC 7239.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Final
 
 from trilb.base import ip
 from trilb.base.ip import Packed
@@ -16,9 +19,9 @@ from trilb.rules.registry import Builder
 from trilb.samples import build, casts
 from trilb.samples.types import Addr, Fetch, Value
 
-_OBFUSCATED = re.compile(rb"[A-Za-z0-9._-]+")
-_PORT = re.compile(rb"[0-9]{1,5}")
-_SPELLINGS = 4096
+_OBFUSCATED: Final = re.compile(rb"[A-Za-z0-9._-]+")
+_PORT: Final = re.compile(rb"[0-9]{1,5}")
+_SPELLINGS: Final = 4096
 """Addresses whose spelling is remembered, per option."""
 
 

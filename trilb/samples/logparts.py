@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from trilb.config.model import Mode
 from trilb.live.stream import Stream
 from trilb.samples.logtext import header_escape, url_escape
 
-BAD = b"<BADREQ>"
-URI_LENGTH = 1023
+BAD: Final = b"<BADREQ>"
+URI_LENGTH: Final = 1023
 """How many bytes of a request line are logged without `tune.http.logurilen` (observed)."""
 
 

@@ -1,15 +1,16 @@
-"""How values look in log lines: dates, escapes, quotes (configuration.txt, sections 8.2.6 and 8.6)."""
+"""How values look in log lines: dates, escapes, quotes (configuration.txt, sections 8.2.6 and 8.6). HOT."""
 
 from __future__ import annotations
 
 import re
 import time
+from typing import Final
 
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_URL_UNSAFE = re.compile(rb'[\x00-\x1f"#\x7f-\xff]')
-_HEADER_UNSAFE = re.compile(rb'[\x00-\x1f"#{|}\x7f-\xff]')
-_HTTP_UNSAFE = re.compile(rb"[\x01-\x08\x0a-\x1f\x7f]")
-_STRUCTURED = re.compile(rb'["\\\]]')
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_URL_UNSAFE: Final = re.compile(rb'[\x00-\x1f"#\x7f-\xff]')
+_HEADER_UNSAFE: Final = re.compile(rb'[\x00-\x1f"#{|}\x7f-\xff]')
+_HTTP_UNSAFE: Final = re.compile(rb"[\x01-\x08\x0a-\x1f\x7f]")
+_STRUCTURED: Final = re.compile(rb'["\\\]]')
 
 
 def _hex(match: re.Match[bytes]) -> bytes:
@@ -45,7 +46,7 @@ def until_nul(value: bytes) -> bytes:
     return value if b"\0" not in value else value[: value.index(b"\0")]
 
 
-_MILLISECONDS = tuple([f".{number:03d}" for number in range(1000)])
+_MILLISECONDS: Final = tuple([f".{number:03d}" for number in range(1000)])
 
 
 class DateCache:
