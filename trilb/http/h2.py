@@ -1,4 +1,4 @@
-"""HTTP/2 towards clients, sans-IO: the bytes of a connection become requests, answers become frames.
+"""HTTP/2 towards clients, sans-IO: the bytes of a connection become requests, answers become frames. HOT.
 
 The `h2` library keeps the states, the windows and the header compression; what it would end a connection for although
 one stream is to blame is taken from it (see `Engine`), and messages are judged by `h2head`. Frames are handed to it

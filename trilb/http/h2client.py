@@ -1,4 +1,4 @@
-"""HTTP/2 towards servers, sans-IO: requests become frames, the bytes of a connection become responses.
+"""HTTP/2 towards servers, sans-IO: requests become frames, the bytes of a connection become responses. HOT.
 
 The other half of `h2`, and of the same mind: any bytes give events, never an exception; a wrong response costs its
 stream, a wrong frame the connection. Servers are trusted more than strangers, but what they can make us keep is

@@ -1,4 +1,4 @@
-"""What a client's HTTP/2 connection is told by `h2`, and what `tune.h2.*` says of it."""
+"""What a client's HTTP/2 connection is told by `h2`, and what `tune.h2.*` says of it. HOT."""
 
 from __future__ import annotations
 
