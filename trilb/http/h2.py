@@ -160,18 +160,18 @@ class ServerConnection:
         begun = self._in_block
         self._account(kind, flags, length, stream)
         if not begun:
-            if kind == _HEADERS and flags & ~_PRIORITIZED == _WHOLE and stream & 1 and self._warm:
-                if stream > self._engine.highest_inbound_stream_id and self._plain_request(frame, stream, events):
+            state = self.streams.get(stream)
+            if state is not None:
+                if state.plain and self._plain_frame(kind, frame, length, state, events):
+                    return
+            elif kind == _HEADERS and flags & ~_PRIORITIZED == _WHOLE:
+                if self._warm and stream & 1 and self._plain_request(frame, stream, events):
                     return
             elif kind == _PING and length == 8 and not stream:
                 if not flags & _ACK:
                     self._take_out()
                     self.out += b"\0\0\x08\x06\1\0\0\0\0" + frame[_FRAME_HEAD:]
                 return
-            else:
-                state = self.streams.get(stream)
-                if state is not None and state.plain and self._plain_frame(kind, frame, length, state, events):
-                    return
         if kind == _GOAWAY:
             # The library would send nothing more; but streams that run are to be answered.
             if stream or length < 8 or self._in_block:
@@ -262,6 +262,8 @@ class ServerConnection:
 
         Of a stream that is half closed from its beginning there is little to know: a window, and how it ended.
         """
+        if number <= self._engine.highest_inbound_stream_id:
+            return False
         at = _FRAME_HEAD
         if frame[4] & _PRIORITIZED:
             if len(frame) < at + 5 or int.from_bytes(frame[at : at + 4], "big") & 0x7FFFFFFF == number:
@@ -269,6 +271,8 @@ class ServerConnection:
             at += 5
         found = self._decode(frame[at:])
         self._engine.highest_inbound_stream_id = number
+        if self._engine.streams:
+            self._engine.forget_closed()
         self._request(number, [(bytes(name), bytes(value)) for name, value in found], events, ended=True, plain=True)
         return True
 
@@ -283,10 +287,13 @@ class ServerConnection:
         """A frame on a plain stream that is open; False where the library knows what to do about it. Raises _Broken."""
         number = int.from_bytes(frame[5:9], "big") & 0x7FFFFFFF
         if kind == _WINDOW and length == 4:
-            state.window += int.from_bytes(frame[9:13], "big") & 0x7FFFFFFF
+            more = int.from_bytes(frame[9:13], "big") & 0x7FFFFFFF
+            if not more:
+                return False
+            state.window += more
             if state.window > _WINDOW_MOST:
                 self._drop(number, ErrorCodes.FLOW_CONTROL_ERROR)
-                events.append(Reset(number, ErrorCodes.FLOW_CONTROL_ERROR, by_client=False))
+                events.append(Reset(number, int(ErrorCodes.FLOW_CONTROL_ERROR), by_client=False))
             else:
                 events.append(Opened(number))
             return True
@@ -297,11 +304,11 @@ class ServerConnection:
         if kind == _DATA:
             # It ended: the library resets what it does not know, and gives the connection's window back.
             self._over(number, StreamClosedBy.SEND_RST_STREAM)
-            events.append(Reset(number, ErrorCodes.STREAM_CLOSED, by_client=False))
-        elif kind == _HEADERS and frame[4] & ~_PRIORITIZED == _WHOLE:
+            events.append(Reset(number, int(ErrorCodes.STREAM_CLOSED), by_client=False))
+        elif kind == _HEADERS and frame[4] & ~_PRIORITIZED | _END_STREAM == _WHOLE:
             self._decode(frame[_FRAME_HEAD + (5 if frame[4] & _PRIORITIZED else 0) :])
             self._drop(number, ErrorCodes.STREAM_CLOSED)
-            events.append(Reset(number, ErrorCodes.STREAM_CLOSED, by_client=False))
+            events.append(Reset(number, int(ErrorCodes.STREAM_CLOSED), by_client=False))
             return True
         return False
 

@@ -59,6 +59,10 @@ class Engine(H2Connection):
         """Never so many that the library would end the connection: a stream too many is refused by itself."""
         return min(super().open_inbound_streams, 1)
 
+    def forget_closed(self) -> None:
+        """Let go of streams that are over, as the library does whenever one begins."""
+        self._open_streams(1)
+
     def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
         stream = super()._begin_new_stream(stream_id, allowed_ids)
         stream._initialize_content_length = unchecked  # type: ignore[method-assign, assignment]
