@@ -141,7 +141,7 @@ async def test_no_descriptor_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     poller = Poller(Clock(trio.current_time))
-    monkeypatch.setattr(socket, "socket", none)
+    monkeypatch.setattr("_socket.socket", none)
     with pytest.raises(Broken, match="Too many open files"):
         connect(socket.AF_INET, ("127.0.0.1", 1), poller)
 

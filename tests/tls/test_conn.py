@@ -62,6 +62,11 @@ class Wire:
         del self.coming[:size]
         return data
 
+    def recv_into(self, room: memoryview, size: int) -> int:
+        data = self.recv(size)
+        room[: len(data)] = data
+        return len(data)
+
     def send(self, data: bytes | memoryview) -> int:
         free = self.room - len(self.gone)
         if free < len(data):

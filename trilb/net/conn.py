@@ -6,6 +6,7 @@ went. Anything the system reports as a failure becomes Broken, with a word for t
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import socket
@@ -13,11 +14,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from trilb.base import ip
 from trilb.base.ip import Packed
-from trilb.net.address import Sockaddr
+from trilb.net.address import Sockaddr, packed
 from trilb.net.poller import Poller, Tasklet, Watch
 
+_STREAM: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 _SO_MARK: Final = getattr(socket, "SO_MARK", 36)
 _TCP_REPAIR: Final = 19
 """Linux: a socket under repair closes without telling its peer."""
@@ -63,7 +64,7 @@ class Conn:
         "watch",
     )
 
-    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+    def __init__(self, sock: _socket.socket, poller: Poller) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self._poller = poller
@@ -117,6 +118,9 @@ class Conn:
             self.failed = True
             raise Broken(error.strerror) from None
 
+    def rest(self) -> None:
+        """Nothing is under way: give back what only a long transfer needs."""
+
     def shutdown(self) -> None:
         """Tell the peer that no more will come."""
         try:
@@ -148,7 +152,7 @@ class Conn:
             own, peer = self.sock.getsockname(), self.sock.getpeername()
         except OSError:
             return None
-        return ip.unmapped(ip.packed(own[0])), own[1], ip.unmapped(ip.packed(peer[0])), peer[1]
+        return packed(own[0]), own[1], packed(peer[0]), peer[1]
 
     def set_option(self, name: str, value: int) -> None:
         """Set `mark`, `tos` or `ttl`; what the system does not allow is left."""
@@ -209,7 +213,7 @@ def connect(
     acknowledgement wait: one that is reset at once was never seen by who accepts there.
     """
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock = _socket.socket(family, _STREAM)
     except OSError as error:
         raise Broken(error.strerror) from None
     try:

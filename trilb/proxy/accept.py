@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import _socket
 import socket
 import sys
 import traceback
+from contextlib import suppress
 
 import trio
 
-from trilb.base import ip
+from trilb.base.ip import Packed
 from trilb.config.model import Mode
 from trilb.live.counters import Counters
 from trilb.live.proxy import Frontend
 from trilb.live.session import Session
+from trilb.net.address import packed
 from trilb.net.conn import Conn
 from trilb.net.listen import ACCEPT_FULL, ACCEPT_GONE
 from trilb.net.poller import Tasklet
@@ -29,6 +32,9 @@ _BATCH = 16
 _FULL_PAUSE = 0.1
 """Seconds to wait when the process is out of descriptors, as HAProxy does."""
 _UNIX = b"\0\0\0\0"
+_ANY = (bytes(4), bytes(16))
+_TRANSPARENT = ((socket.SOL_IP, 19), (socket.IPPROTO_IPV6, 75))
+"""IP_TRANSPARENT, IPV6_TRANSPARENT."""
 
 AnySession = HttpSession | Http2Session | TcpSession
 
@@ -46,6 +52,9 @@ class Acceptor:
         self.number = number
         self.sessions = sessions
         self.unix = sock.family == socket.AF_UNIX
+        self._family, self._type = int(sock.family), int(sock.type)
+        self._local: tuple[Packed, int] | None = None
+        """The address every connection here has on our side, where there is only one."""
         self.stopped = False
         self.most = 0
         self.accept_proxy = False
@@ -59,6 +68,7 @@ class Acceptor:
     async def run(self, nursery: trio.Nursery) -> None:
         """Accept until cancelled or stopped; sessions run in `nursery`."""
         sock, frontend, plane = self.sock, self.frontend, self.plane
+        self._prepare()
         while self._running():
             if self._reopened is not None:
                 await self._reopened.wait()
@@ -75,7 +85,8 @@ class Acceptor:
                 if self._saturated():
                     break
                 try:
-                    accepted, peer = sock.accept()
+                    # The same as sock.accept() without Python's class around it, which costs as much as the call.
+                    number, peer = sock._accept()  # type: ignore[attr-defined]
                 except BlockingIOError:
                     break
                 except OSError as error:
@@ -89,8 +100,25 @@ class Acceptor:
                     if not self._running():
                         return
                     raise
+                accepted = _socket.socket(self._family, self._type, 0, number)
                 self._count()
                 nursery.start_soon(self._session, accepted, peer, name=frontend.name)
+
+    def _prepare(self) -> None:
+        """Let connections inherit what they are to be from their listening socket, and learn what they have alike."""
+        sock = self.sock
+        if self.unix:
+            return
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(self.frontend.plan.keepalive))
+        for level, option in _TRANSPARENT:
+            with suppress(OSError):
+                if sock.getsockopt(level, option):
+                    return
+        name = sock.getsockname()
+        address = packed(name[0])
+        if address not in _ANY:
+            self._local = address, name[1]
 
     async def _http(self, session: Session, conn: Conn, proto: str) -> HttpSession | Http2Session:
         """Who serves a client in mode http: told by the configuration, by what TLS agreed on, else by its preface."""
@@ -172,30 +200,29 @@ class Acceptor:
             trio.lowlevel.notify_closing(self.sock)
             self.sock.close()
 
-    async def _session(self, sock: socket.socket, peer: object) -> None:
+    async def _session(self, sock: _socket.socket, peer: object) -> None:
         tasklet = Tasklet(self.plane.poller)
         await tasklet.run(self._live(sock, peer, tasklet))
 
-    async def _live(self, sock: socket.socket, peer: object, tasklet: Tasklet) -> None:
+    async def _live(self, sock: _socket.socket, peer: object, tasklet: Tasklet) -> None:
         plane, frontend = self.plane, self.frontend
         clock, process = plane.clock, plane.process
         now = clock.now
         sock.setblocking(False)
         address, port = _UNIX, 0
         if isinstance(peer, tuple) and len(peer) >= 2 and not self.unix:
-            address, port = ip.unmapped(ip.packed(peer[0])), peer[1]
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if frontend.plan.keepalive:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            address, port = packed(peer[0]), peer[1]
         session = Session(frontend, address, port)
-        if not self.unix:
+        if self._local is not None:
+            session.local, session.local_port = self._local
+        elif not self.unix:
             try:
                 local = sock.getsockname()
             except OSError:
                 sock.close()
                 self._uncount()
                 return
-            session.local, session.local_port = ip.unmapped(ip.packed(local[0])), local[1]
+            session.local, session.local_port = packed(local[0]), local[1]
         session.accepted = now
         session.accepted_wall = clock.wall
         session.listener_name, session.listener_id = self.name, self.number

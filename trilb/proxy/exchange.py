@@ -144,8 +144,9 @@ class Exchange:
             if data is None:
                 if progress:
                     waiter.arm(timeout)
-                    await waiter.breathe()
-                    continue
+                    if flow is not None and flow.more:
+                        await waiter.breathe()
+                        continue
                 uploading = flow is not None and not flow.done
                 if watched is not None and client.watch.hangup and not uploading and self._aborted():
                     raise relay.Truncated
@@ -522,7 +523,7 @@ class Exchange:
         client_limit = connect.own_limit(stream, "client", http.plan.client_timeout)
         server_limit = connect.own_limit(stream, "server", plan.server_timeout)
         try:
-            while not down.done:
+            while True:
                 if client.failed:
                     raise Broken("client gone")
                 moved = down.step()
@@ -534,12 +535,14 @@ class Exchange:
                         if client.failed:
                             raise
                         up, keep = None, False
+                if down.done:
+                    break
                 now = http.clock.now
                 if moved:
                     server_left = client_left = now
-                    if not down.done:
+                    if down.more or (up is not None and up.more):
                         await waiter.breathe()
-                    continue
+                        continue
                 stuck_on_client = bool(down.out) or (isinstance(down, relay.Splice) and down._held > 0)
                 limit = client_limit if stuck_on_client else server_limit
                 since = client_left if stuck_on_client else server_left

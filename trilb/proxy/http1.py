@@ -195,6 +195,8 @@ class HttpSession:
             try:
                 more = client.receive(_READ) if client.watch.ready else None
                 if more is None:
+                    if not data:
+                        client.rest()
                     await waiter.park(client.watch)
                     if plane.stopping and not data and session.requests:
                         return None

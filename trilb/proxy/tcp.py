@@ -1,4 +1,4 @@
-"""A TCP session: one tunnel, both directions in one task, half-close passed on, spliced from the first byte. HOT."""
+"""A TCP session: one tunnel, both directions in one task, half-close passed on. HOT."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from trilb.config.model import Mode
-from trilb.http.framing import CloseBody
 from trilb.live.effects import Allow, Drop, Effect, More, Upgrade
 from trilb.live.plan import BackendPlan, FrontendPlan, Step
 from trilb.live.session import Session
@@ -23,15 +22,6 @@ from trilb.proxy.tracks import leave
 
 PAYLOAD_WAIT = 5.0
 """Seconds to wait for the first bytes where balancing needs them (rdp-cookie). Arbitrary: RDP clients speak first."""
-
-
-def _direction(src: Conn, dst: Conn, out: bytes) -> relay.AnyFlow:
-    if not out and not src.inbox and src.plain and dst.plain:
-        try:
-            return relay.Splice(src, dst, -1)
-        except OSError:
-            pass
-    return relay.Flow(src, dst, CloseBody(), out)
 
 
 async def tunnel(
@@ -57,59 +47,50 @@ async def tunnel(
     way to the server where it has begun already.
     """
     clock = plane.clock
-    up = up or _direction(client, server, out_server)
-    down = _direction(server, client, out_client)
-    up_shut = down_shut = False
-    client_seen = server_seen = clock.now
+    up = up or relay.Through(client, server, out_server)
+    down = relay.Through(server, client, out_client)
+    up_shut = down_shut = both = False
+    seen = clock.now
+    limit, letter = _first(client_timeout, server_timeout)
     try:
         while not (up_shut and down_shut):
             moved = False
             if not up.done:
-                moved_up = up.step()
-                if moved_up:
-                    client_seen = clock.now
-                    moved = True
+                moved = up.step()
             if not down.done:
-                moved_down = down.step()
-                if moved_down:
-                    server_seen = clock.now
-                    moved = True
+                moved = down.step() or moved
+            if moved:
+                seen = clock.now
+            changed = False
             if up.done and not up_shut:
-                up_shut = True
+                up_shut = changed = True
                 server.shutdown()
-                client_seen = clock.now
             if down.done and not down_shut:
-                down_shut = True
+                down_shut = changed = True
                 client.shutdown()
-                server_seen = clock.now
                 if stream.cause != "-":
                     # Not the server ended: the stream was ended, and with it what the client may still have to say.
                     break
             if up_shut and down_shut:
                 break
-            if moved:
+            if changed:
+                seen = clock.now
+                limit, letter = _first(
+                    None if up_shut else client_timeout if client_fin is None else client_fin,
+                    None if down_shut else server_timeout if server_fin is None else server_fin,
+                )
+            elif moved and not both and up.moved and down.moved:
+                both = True
+                if tunnel_timeout is not None and not up_shut and not down_shut:
+                    limit, letter = tunnel_timeout, "c"
+            if up.more or down.more:
                 await waiter.breathe()
                 continue
-            limits = _limits(
-                clock.now,
-                client_seen,
-                server_seen,
-                up.moved,
-                down.moved,
-                up_shut,
-                down_shut,
-                client_timeout,
-                server_timeout,
-                tunnel_timeout,
-                client_fin,
-                server_fin,
-            )
-            waiter.until(min((when for when, _ in limits), default=0.0))
+            waiter.until(seen + limit if limit is not None else 0.0)
             try:
                 await waiter.park(client.watch, server.watch)
             except Expired:
-                due = min(limits)
-                stream.end(due[1], "D")
+                stream.end(letter, "D")
                 break
     except Broken:
         stream.end("C" if client.failed and not server.failed else "S", "D")
@@ -121,34 +102,11 @@ async def tunnel(
     return down.moved + len(out_client)
 
 
-def _limits(
-    now: float,
-    client_seen: float,
-    server_seen: float,
-    up: int,
-    down: int,
-    up_shut: bool,
-    down_shut: bool,
-    client_timeout: float | None,
-    server_timeout: float | None,
-    tunnel_timeout: float | None,
-    client_fin: float | None,
-    server_fin: float | None,
-) -> list[tuple[float, str]]:
-    """When each side is overdue, with its letter."""
-    seen = max(client_seen, server_seen)
-    if tunnel_timeout is not None and up and down and not up_shut and not down_shut:
-        return [(seen + tunnel_timeout, "c")]
-    limits: list[tuple[float, str]] = []
-    if not up_shut:
-        wanted = client_fin if down_shut and client_fin is not None else client_timeout
-        if wanted is not None:
-            limits.append((seen + wanted, "c"))
-    if not down_shut:
-        wanted = server_fin if up_shut and server_fin is not None else server_timeout
-        if wanted is not None:
-            limits.append((seen + wanted, "s"))
-    return limits
+def _first(client: float | None, server: float | None) -> tuple[float | None, str]:
+    """The shorter of two limits in seconds, with the letter of who is blamed when it is over."""
+    if server is None or (client is not None and client <= server):
+        return client, "c"
+    return server, "s"
 
 
 class TcpSession:
@@ -296,7 +254,7 @@ class TcpSession:
         """Run tcp-response content rules while the client's bytes go on; None when the connection is refused."""
         client, waiter, rules = self.client, self.waiter, plan.tcp_response
         assert rules is not None
-        up = _direction(client, server, b"")
+        up = relay.Through(client, server)
         stream.position = 0
         stream.inspect_done = not plan.response_inspect_delay
         waiter.arm(plan.response_inspect_delay or None)

@@ -11,9 +11,10 @@ bytes as every caller does, counts them when they are gone.
 
 from __future__ import annotations
 
-import socket
+import _socket
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any, Final
 
 from OpenSSL import SSL
 
@@ -25,10 +26,15 @@ from trilb.tls.context import Verdict
 from trilb.tls.facts import error_text
 
 _READ = 65536
+"""Bytes taken from the socket at once."""
 _MOST = 16384
 """Bytes sealed in one call: a record. OpenSSL takes no more at once."""
-_SEALED = 4096
-"""Room above the plain bytes for headers and tags of the records, and for what a handshake left unsaid."""
+_BATCH = 4
+"""Records sealed before they are sent together (bench/micro/tls_calls.py)."""
+_WIRE = _BATCH * (_MOST + 256) + 4096
+"""Room for that many records with their headers and tags, and for what a handshake left unsaid."""
+_SMALL = 4096
+"""Bytes whose room an idle connection may keep."""
 _VERIFY_FAILED = 0x86
 """OpenSSL's reason for a handshake in which a certificate was refused."""
 _UNSAID = 1 << 18
@@ -37,7 +43,20 @@ _MOST_NAME = 255
 """Bytes of a server name (RFC 6066)."""
 _HEAD = 5
 """Bytes in front of a record, the last two its length."""
-_lib = vars(SSL)["_lib"]
+_lib, _ffi = vars(SSL)["_lib"], vars(SSL)["_ffi"]
+# pyOpenSSL's own methods make a buffer for each call, and cost three times as much (bench/micro/tls_calls.py).
+_open: Final = _lib.SSL_read
+_seal: Final = _lib.SSL_write
+_take: Final = _lib.BIO_read
+_give: Final = _lib.BIO_write
+_why: Final = _lib.SSL_get_error
+_from_buffer: Final = _ffi.from_buffer
+_WANT_READ: Final[int] = _lib.SSL_ERROR_WANT_READ
+# What is on its way through here stays in these no longer than a call lasts: there is one of them for all connections.
+_wire_at: Final = _ffi.new("char[]", _WIRE)
+_wire: Final = memoryview(_ffi.buffer(_wire_at))
+_plain_at: Final = _ffi.new("char[]", _MOST)
+_plain: Final = _ffi.buffer(_plain_at)
 
 
 class TlsConn(Conn):
@@ -47,9 +66,14 @@ class TlsConn(Conn):
         "_accepting",
         "_begun",
         "_clean",
+        "_grown",
+        "_in",
         "_missing",
         "_out",
         "_owed",
+        "_raw",
+        "_recv_into",
+        "_said",
         "_tls",
         "hello",
         "on_close",
@@ -60,9 +84,16 @@ class TlsConn(Conn):
 
     plain = False
 
-    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+    def __init__(self, sock: _socket.socket, poller: Poller) -> None:
         super().__init__(sock, poller)
+        self._recv_into = sock.recv_into
         self._tls: SSL.Connection | None = None
+        self._raw: Any = None
+        """OpenSSL's own connection; `_in` and `_said` are the memories it reads from and writes to."""
+        self._in: Any = None
+        self._said: Any = None
+        self._grown = False
+        """They have held more than `_SMALL` bytes, and keep the room for it."""
         self._accepting = False
         self._clean = True
         """Nothing that was fed is left to open."""
@@ -90,6 +121,8 @@ class TlsConn(Conn):
         self.record = min(record, _MOST) if record else _MOST
         tls = self._tls = SSL.Connection(context, None)
         self._accepting = accepting
+        inside = vars(tls)
+        self._raw, self._in, self._said = inside["_ssl"], inside["_into_ssl"], inside["_from_ssl"]
         if accepting:
             tls.set_accept_state()
         else:
@@ -100,7 +133,8 @@ class TlsConn(Conn):
                 if len(server_name) <= _MOST_NAME and b"\0" not in server_name:
                     tls.set_tlsext_host_name(server_name)
         if self.inbox:
-            self._feed(tls, self.inbox)
+            _give(self._in, self.inbox, len(self.inbox))
+            self._bound(self.inbox)
             self.inbox = b""
 
     def handshake(self) -> bool:
@@ -108,10 +142,8 @@ class TlsConn(Conn):
 
         Raises Broken with OpenSSL's reason, after telling the peer.
         """
-        tls = self._tls
-        assert tls is not None
         while True:
-            done = self._step(tls)
+            done = self._step()
             if not self._pump():
                 return False
             if done:
@@ -120,20 +152,20 @@ class TlsConn(Conn):
                 return True
             if not self.watch.ready:
                 return False
-            raw = super().receive(_READ)
-            if raw is None:
+            size = self._feed()
+            if size < 0:
                 return False
-            if not raw:
+            if not size:
                 self.error = errors.TLS_EMPTY
                 raise Broken(errors.TEXTS[errors.TLS_EMPTY])
-            self._feed(tls, raw)
+            self._bound(_wire[:size])
 
-    def _step(self, tls: SSL.Connection) -> bool:
+    def _step(self) -> bool:
         """One step of the handshake; whether it was the last one.
 
         pyOpenSSL's own call throws the number of an error away, and `ssl_fc_err` tells it.
         """
-        raw = vars(tls)["_ssl"]
+        raw = self._raw
         _lib.ERR_clear_error()
         result = _lib.SSL_do_handshake(raw)
         if result == 1:
@@ -152,12 +184,12 @@ class TlsConn(Conn):
 
     def _pump(self) -> bool:
         """Send what OpenSSL has to say; False while some of it waits for the socket. Raises Broken."""
-        tls = self._tls
-        assert tls is not None
-        with suppress(SSL.Error):  # nothing more to say
-            while len(self._out) < _UNSAID:
-                more = tls.bio_read(_READ)
-                self._out = bytes(self._out) + more if self._out else more
+        while len(self._out) < _UNSAID:
+            size: int = _take(self._said, _wire_at, _WIRE)
+            if size <= 0:
+                break
+            more = bytes(_wire[:size])
+            self._out = bytes(self._out) + more if self._out else more
         if not self._out or self._flush():
             return True
         if len(self._out) >= _UNSAID:
@@ -177,24 +209,23 @@ class TlsConn(Conn):
 
     def receive(self, size: int = 16384) -> bytes | None:
         """Read what is there, opened."""
-        tls = self._tls
-        if tls is None:
+        if self._raw is None:
             return super().receive(size)
         watch = self.watch
         if not self._clean:
-            data = self._open(tls, size)
+            data = self._opened(size)
             if data is not None:
                 watch.ready = True
                 return data
             if not watch.ready:
                 return None
         while True:
-            raw = super().receive(_READ)
-            if not raw:
+            came = self._feed()
+            if came <= 0:
                 # Without a farewell (close_notify) the end is an end all the same: framing tells what is missing.
-                return raw
-            single = self._feed(tls, raw)
-            data = self._open(tls, size)
+                return None if came else b""
+            single = self._bound(_wire[:came])
+            data = self._opened(size)
             if data is not None:
                 # One record and no more, as small messages come: nothing can be left to open.
                 self._clean = single and len(data) < size
@@ -204,29 +235,64 @@ class TlsConn(Conn):
             if not watch.ready:
                 return None
 
-    def _feed(self, tls: SSL.Connection, raw: bytes) -> bool:
-        """Give OpenSSL what came; whether it is one whole record, with nothing before it."""
-        tls.bio_write(raw)
+    def _feed(self) -> int:
+        """Give OpenSSL what came: how many bytes that was, 0 at the end, -1 for nothing. Raises Broken."""
+        watch = self.watch
+        watch.ready = False
+        try:
+            size = self._recv_into(_wire, _READ)
+        except BlockingIOError:
+            return -1
+        except OSError as error:
+            self.failed = True
+            raise Broken(error.strerror) from None
+        # As Conn.receive has it.
+        if size == _READ or watch.hangup:
+            watch.ready = True
+        if size:
+            _give(self._in, _wire_at, size)
+            if size > _SMALL:
+                self._grown = True
+        return size
+
+    def _bound(self, raw: bytes | memoryview) -> bool:
+        """Follow the records of what came; whether it is one, whole, with nothing before it."""
         size, at = len(raw), self._missing
-        if not at and not self._begun and size > _HEAD and size == _HEAD + (raw[3] << 8 | raw[4]):
-            return True
-        if self._begun:
-            raw = self._begun + raw
-            size = len(raw)
+        begun = self._begun
+        if not begun:
+            if not at and size > _HEAD and size == _HEAD + (raw[3] << 8 | raw[4]):
+                return True
+        else:
+            rest = _HEAD - len(begun)
+            head = begun + bytes(raw[:rest])
+            if len(head) < _HEAD:
+                self._begun = head
+                return False
+            at = rest + (head[3] << 8 | head[4])
         while at + _HEAD <= size:
             at += _HEAD + (raw[at + 3] << 8 | raw[at + 4])
-        self._begun, self._missing = (raw[at:], 0) if at < size else (b"", at - size)
+        self._begun, self._missing = (bytes(raw[at:]), 0) if at < size else (b"", at - size)
         return False
 
-    def _open(self, tls: SSL.Connection, size: int) -> bytes | None:
+    def _opened(self, size: int) -> bytes | None:
         """The next opened bytes, b"" at the end, None while no record is whole. Raises Broken."""
-        try:
-            return tls.recv(size)
-        except SSL.WantReadError:
+        got: int = _open(self._raw, _plain_at, min(size, _MOST))
+        if got > 0:
+            data: bytes = _plain[:got]
+            return data
+        if _why(self._raw, got) == _WANT_READ:
             self._clean = True
             # New keys and renegotiation are answered by OpenSSL; the peer may wait for that.
             self._pump()
             return None
+        return self._ended(got)
+
+    def _ended(self, result: int) -> bytes:
+        """What it means that OpenSSL could not go on: b"" for a farewell. Raises Broken for all else."""
+        tls = self._tls
+        assert tls is not None
+        try:
+            vars(SSL.Connection)["_raise_ssl_error"](tls, self._raw, result)
         except SSL.ZeroReturnError:
             return b""
         except SSL.Error as error:
@@ -234,42 +300,68 @@ class TlsConn(Conn):
             with suppress(Broken):
                 self._pump()
             raise Broken(reason_of(error)) from None
+        raise Broken("unknown")
+
+    def rest(self) -> None:
+        """Give back the room of a long transfer: an idle connection is to be small."""
+        if not self._grown or not self._clean or self._begun or self._missing or self._out:
+            return
+        tls = self._tls
+        assert tls is not None
+        self._in, self._said = _lib.BIO_new(_lib.BIO_s_mem()), _lib.BIO_new(_lib.BIO_s_mem())
+        vars(tls).update(_into_ssl=self._in, _from_ssl=self._said)
+        _lib.SSL_set_bio(self._raw, self._in, self._said)
+        self._grown = False
 
     def send(self, data: bytes | memoryview) -> int:
         """Write what fits, sealed."""
-        tls = self._tls
-        if tls is None:
+        raw = self._raw
+        if raw is None:
             return super().send(data)
         if self._out and not self._flush():
             return 0
         done, self._owed = self._owed, 0
         size, most = len(data), self.record
-        part = data if not done and size <= most else memoryview(data)[done : done + most]
+        source: Any = None
         while done < size:
-            try:
-                taken = tls.send(part)
-                sealed = tls.bio_read(taken + _SEALED)
-                if len(sealed) == taken + _SEALED:
-                    sealed += self._rest(tls)
-            except SSL.Error as error:
-                self.failed = True
-                raise Broken(reason_of(error)) from None
+            begun, records = done, 0
+            while done < size and records < _BATCH:
+                if not done and isinstance(data, bytes):
+                    taken: int = _seal(raw, data, min(size, most))
+                else:
+                    if source is None:
+                        source = _from_buffer(data)
+                    taken = _seal(raw, source + done, min(size - done, most))
+                if taken <= 0:
+                    self._ended(taken)
+                    raise Broken("closed")
+                done += taken
+                records += 1
+            length: int = _take(self._said, _wire_at, _WIRE)
+            sealed: bytes | memoryview = _wire[:length]
+            if length == _WIRE:
+                sealed = bytes(sealed) + self._rest()
+            if length > _SMALL:
+                self._grown = True
             sent = super().send(sealed)
             if sent < len(sealed):
-                self._out, self._owed = memoryview(sealed)[sent:], taken
+                self._out = bytes(sealed[sent:])
+                # Records that have gone count; what OpenSSL has put between them only makes it less.
+                whole = most + (len(sealed) - (done - begun)) // records
+                gone = min(sent // whole, records - 1) * most
+                self._owed = done - begun - gone
+                done = begun + gone
                 break
-            done += taken
-            part = memoryview(data)[done : done + most]
         return done
 
-    @staticmethod
-    def _rest(tls: SSL.Connection) -> bytes:
+    def _rest(self) -> bytes:
         """What OpenSSL has to say besides: answers to many new keys."""
         more = b""
-        with suppress(SSL.WantReadError):
-            while True:
-                more += tls.bio_read(_READ)
-        return more
+        while True:
+            size: int = _take(self._said, _wire_at, _WIRE)
+            if size <= 0:
+                return more
+            more += bytes(_wire[:size])
 
     def shutdown(self) -> None:
         """Say farewell, and tell the peer that no more will come."""
@@ -311,12 +403,12 @@ class TlsConn(Conn):
     @property
     def verified(self) -> int:
         """The last error of checking the peer's certificate, 0 when all is well; a session remembers it."""
-        return 0 if self._tls is None else int(_lib.SSL_get_verify_result(vars(self._tls)["_ssl"]))
+        return 0 if self._tls is None else int(_lib.SSL_get_verify_result(self._raw))
 
     @property
     def resumed(self) -> bool:
         """Was an earlier session taken up again?"""
-        return self._tls is not None and bool(_lib.SSL_session_reused(vars(self._tls)["_ssl"]))
+        return self._tls is not None and bool(_lib.SSL_session_reused(self._raw))
 
     @property
     def alpn(self) -> bytes:
