@@ -34,14 +34,11 @@ def test_h11_agrees_with_the_lane_on_mutants() -> None:
 
 
 FOUND = {
-    # The lane takes it with `clean`, and policy does not look at the method then; h11 and HAProxy refuse it.
     "CONNECT to a path": b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n",
-    # lane.Previous answers without policy, whose limit of size nobody asks then.
     "too large for a second request": b"GET /" + b"p" * 17000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
 }
 
 
-@pytest.mark.xfail(strict=True, reason="lane.py and policy.py: mend, then take this mark and heads.known away")
 @pytest.mark.parametrize("what", FOUND)
 def test_what_was_found(what: str) -> None:
     found = heads.request_verdicts(FOUND[what])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 
 from trilb.base.diagnostic import Refused
 
@@ -14,13 +13,6 @@ _MAPPED = bytes(10) + b"\xff\xff"
 def packed(text: str) -> Packed:
     """Pack an address literal; an IPv6 scope is dropped. Raises ValueError."""
     return ipaddress.ip_address(text.partition("%")[0]).packed
-
-
-def of_peer(host: str) -> Packed:
-    """Pack an address that the system wrote, a mapped one as IPv4: some 20 times as fast as `packed`."""
-    if ":" not in host:
-        return socket.inet_aton(host)
-    return unmapped(socket.inet_pton(socket.AF_INET6, host.partition("%")[0]))
 
 
 def is_literal(text: str) -> bool:

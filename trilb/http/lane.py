@@ -17,7 +17,7 @@ from trilb.http.head import UPGRADE, Field, Head
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # Uppercase methods only; CONNECT has no origin-form target, so it cannot get in.
-_REQUEST: Final = re.compile(rb"([A-Z]++) (/[!\"$-~]*+) HTTP/1\.1").fullmatch
+_REQUEST: Final = re.compile(rb"(?!CONNECT )([A-Z]++) (/[!\"$-~]*+) HTTP/1\.1").fullmatch
 _RESPONSE: Final = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) ((?:[!-~]++(?: [!-~]++)*+)?+)").fullmatch
 # A value without outer blanks and without controls: what h11 would neither trim nor refuse.
 _LINE: Final = re.compile(rb"(" + _TOKEN + rb"):(?: ([!-~]++(?: ++[!-~]++)*+))?+").fullmatch
@@ -99,11 +99,14 @@ class Previous:
         self._fields: list[Field] = []
         self._connection = 0
 
-    def request(self, data: bytes) -> tuple[Head, int] | None:
-        """The head that `data` is, policy's part done, and its length; None when it differs from the one before."""
+    def request(self, data: bytes, most: int) -> tuple[Head, int] | None:
+        """The head that `data` is, policy's part done, and its length; None when it differs from the one before.
+
+        It is no longer than `most` bytes, up to which policy measures nothing.
+        """
         begin = data.find(b"\r\n")
         block = self._block
-        if len(data) - begin != len(block) or data[begin:] != block:
+        if len(data) - begin != len(block) or data[begin:] != block or len(data) > most:
             return None
         match = _REQUEST(data, 0, begin)
         if match is None or match[1] == b"PRI":

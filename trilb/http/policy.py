@@ -34,7 +34,7 @@ class Limits:
     `relaxed` forgives what `option accept-unsafe-violations-in-http-request` does.
     """
 
-    __slots__ = ("bytes", "fields", "raw", "relaxed")
+    __slots__ = ("bytes", "fields", "raw", "relaxed", "unmeasured")
 
     def __init__(
         self, bufsize: int = 16384, maxrewrite: int = 1024, max_headers: int = 101, *, relaxed: bool = False
@@ -43,6 +43,8 @@ class Limits:
         self.raw = bufsize
         self.bytes = bufsize - maxrewrite - 48
         self.fields = max_headers - 1
+        self.unmeasured = (self.bytes - 64) // 2
+        """Bytes on the wire up to which a head cannot be too large: a field of four of them is kept in eight more."""
 
 
 def _measure(head: Head, limits: Limits, status: int) -> None:
@@ -104,7 +106,7 @@ def request(head: Head, size: int, limits: Limits, clean: bool = False) -> None:
     path without a bad character (the lane takes no other).
     """
     fields = head.fields
-    if size > 8000 or len(fields) > limits.fields:
+    if size > limits.unmeasured or len(fields) > limits.fields:
         _measure(head, limits, 400)
     hosts, host = 0, b""
     length, at, plain = 0, -1, head.version == 11
@@ -315,7 +317,7 @@ def reply(head: Head) -> bool:
 
 def response(head: Head, size: int, limits: Limits, method: bytes) -> None:
     """Give a response its framing; `length` stays NO_LENGTH when the body runs to the end. Raises Refusal (502)."""
-    if size > 8000 or len(head.fields) > limits.fields:
+    if size > limits.unmeasured or len(head.fields) > limits.fields:
         _measure(head, limits, 502)
     status = head.status
     if not 100 <= status <= 999:

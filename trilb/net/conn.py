@@ -14,9 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from trilb.base import ip
 from trilb.base.ip import Packed
-from trilb.net.address import Sockaddr
+from trilb.net.address import Sockaddr, packed
 from trilb.net.poller import Poller, Tasklet, Watch
 
 _STREAM: Final = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -119,6 +118,9 @@ class Conn:
             self.failed = True
             raise Broken(error.strerror) from None
 
+    def rest(self) -> None:
+        """Nothing is under way: give back what only a long transfer needs."""
+
     def shutdown(self) -> None:
         """Tell the peer that no more will come."""
         try:
@@ -150,7 +152,7 @@ class Conn:
             own, peer = self.sock.getsockname(), self.sock.getpeername()
         except OSError:
             return None
-        return ip.of_peer(own[0]), own[1], ip.of_peer(peer[0]), peer[1]
+        return packed(own[0]), own[1], packed(peer[0]), peer[1]
 
     def set_option(self, name: str, value: int) -> None:
         """Set `mark`, `tos` or `ttl`; what the system does not allow is left."""

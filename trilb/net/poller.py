@@ -211,7 +211,7 @@ class Tasklet:
         "task",
     )
 
-    def __init__(self, poller: Poller, nursery: trio.Nursery) -> None:
+    def __init__(self, poller: Poller, nursery: trio.Nursery | None = None) -> None:
         self._poller = poller
         self._nursery = nursery
         self.task: trio.lowlevel.Task | None = None
@@ -225,11 +225,18 @@ class Tasklet:
         self._error: BaseException | None = None
 
     def begin(self, coro: Coroutine[object, object, None]) -> None:
-        """Run it until it must wait; what it raises in the end is raised in the nursery."""
+        """Run it until it must wait; what it raises in the end is raised in the nursery, which has a `shelter`."""
         self._coro = coro
         self._send = coro.send
         self._poller.homeless.add(self)
         self.step()
+
+    async def run(self, coro: Coroutine[object, object, None]) -> None:
+        """Run it in a task that is there already, this one. Raises what it raises."""
+        self._coro = coro
+        self._send = coro.send
+        self._called = True
+        await self._run()
 
     def step(self) -> None:
         """Let the coroutine go on, in a task that is not its own. Never raises."""
@@ -262,6 +269,7 @@ class Tasklet:
 
     def settle(self) -> None:
         """Give it a task of its own."""
+        assert self._nursery is not None
         self._called = True
         self._poller.homeless.discard(self)
         self._nursery.start_soon(self._run)

@@ -10,11 +10,12 @@ from contextlib import suppress
 
 import trio
 
-from trilb.base import ip
+from trilb.base.ip import Packed
 from trilb.config.model import Mode
 from trilb.live.counters import Counters
 from trilb.live.proxy import Frontend
 from trilb.live.session import Session
+from trilb.net.address import packed
 from trilb.net.conn import Conn
 from trilb.net.listen import ACCEPT_FULL, ACCEPT_GONE
 from trilb.net.poller import Tasklet
@@ -52,7 +53,7 @@ class Acceptor:
         self.sessions = sessions
         self.unix = sock.family == socket.AF_UNIX
         self._family, self._type = int(sock.family), int(sock.type)
-        self._local: tuple[ip.Packed, int] | None = None
+        self._local: tuple[Packed, int] | None = None
         """The address every connection here has on our side, where there is only one."""
         self.stopped = False
         self.most = 0
@@ -116,7 +117,7 @@ class Acceptor:
                 if sock.getsockopt(level, option):
                     return
         name = sock.getsockname()
-        address = ip.of_peer(name[0])
+        address = packed(name[0])
         if address not in _ANY:
             self._local = address, name[1]
 
@@ -207,7 +208,7 @@ class Acceptor:
         sock.setblocking(False)
         address, port = _UNIX, 0
         if isinstance(peer, tuple) and len(peer) >= 2 and not self.unix:
-            address, port = ip.of_peer(peer[0]), peer[1]
+            address, port = packed(peer[0]), peer[1]
         session = Session(frontend, address, port)
         if self._local is not None:
             session.local, session.local_port = self._local
@@ -218,7 +219,7 @@ class Acceptor:
                 sock.close()
                 self._uncount()
                 return
-            session.local, session.local_port = ip.of_peer(local[0]), local[1]
+            session.local, session.local_port = packed(local[0]), local[1]
         session.accepted = now
         session.accepted_wall = clock.wall
         session.listener_name, session.listener_id = self.name, self.number

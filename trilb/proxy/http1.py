@@ -195,6 +195,8 @@ class HttpSession:
             try:
                 more = client.receive(_READ) if client.watch.ready else None
                 if more is None:
+                    if not data:
+                        client.rest()
                     await waiter.park(client.watch)
                     if plane.stopping and not data and session.requests:
                         return None
@@ -240,7 +242,7 @@ class HttpSession:
         if self.plane.lane:
             previous = self.previous
             if previous is not None:
-                found = previous.request(data)
+                found = previous.request(data, limits.unmeasured)
                 if found is not None:
                     self.session.frontend.counters.lane_hits += 1
                     return found

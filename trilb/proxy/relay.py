@@ -194,8 +194,8 @@ class Splice(_Piped):
 class Through(_Piped):
     """One direction of a tunnel, to the end of its source: copied while there is little, spliced while there is much.
 
-    A small message costs half as much copied as through a pipe (bench/micro/tunnel.py). `out` is what `dst` did not
-    take yet.
+    A small message is cheaper copied, and a short read tells that there is no more (bench/micro/tunnel.py). `out` is
+    what `dst` did not take yet.
     """
 
     __slots__ = ("_ended", "_long", "_plain", "done", "out")

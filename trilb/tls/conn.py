@@ -33,6 +33,8 @@ _BATCH = 4
 """Records sealed before they are sent together (bench/micro/tls_calls.py)."""
 _WIRE = _BATCH * (_MOST + 256) + 4096
 """Room for that many records with their headers and tags, and for what a handshake left unsaid."""
+_SMALL = 4096
+"""Bytes whose room an idle connection may keep."""
 _VERIFY_FAILED = 0x86
 """OpenSSL's reason for a handshake in which a certificate was refused."""
 _UNSAID = 1 << 18
@@ -91,7 +93,7 @@ class TlsConn(Conn):
         self._in: Any = None
         self._said: Any = None
         self._grown = False
-        """They have held more than a record, and keep the room for it."""
+        """They have held more than `_SMALL` bytes, and keep the room for it."""
         self._accepting = False
         self._clean = True
         """Nothing that was fed is left to open."""
@@ -220,8 +222,6 @@ class TlsConn(Conn):
         while True:
             came = self._feed()
             if came <= 0:
-                if came and self._grown:
-                    self._shrink()
                 # Without a farewell (close_notify) the end is an end all the same: framing tells what is missing.
                 return None if came else b""
             single = self._bound(_wire[:came])
@@ -251,7 +251,7 @@ class TlsConn(Conn):
             watch.ready = True
         if size:
             _give(self._in, _wire_at, size)
-            if size > _MOST + _HEAD:
+            if size > _SMALL:
                 self._grown = True
         return size
 
@@ -302,9 +302,9 @@ class TlsConn(Conn):
             raise Broken(reason_of(error)) from None
         raise Broken("unknown")
 
-    def _shrink(self) -> None:
-        """Give back the room of long transfers, if nothing is under way: an idle connection is to be small."""
-        if not self._clean or self._begun or self._missing or self._out:
+    def rest(self) -> None:
+        """Give back the room of a long transfer: an idle connection is to be small."""
+        if not self._grown or not self._clean or self._begun or self._missing or self._out:
             return
         tls = self._tls
         assert tls is not None
@@ -341,7 +341,7 @@ class TlsConn(Conn):
             sealed: bytes | memoryview = _wire[:length]
             if length == _WIRE:
                 sealed = bytes(sealed) + self._rest()
-            if records > 1:
+            if length > _SMALL:
                 self._grown = True
             sent = super().send(sealed)
             if sent < len(sealed):
