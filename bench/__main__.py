@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import races, report
-from bench.field import Field, missing
+from bench.field import ORDER, Field, missing, some
 from bench.figures import summary
 from bench.load import Failed
 from bench.programs import compiled, processor, versions
@@ -24,6 +24,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="one round of a second: shows that it runs, measures nothing"
     )
+    parser.add_argument("--only", metavar="RACERS", default="", help=f"some of: {','.join(ORDER)} (all)")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a run (4)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of a race (3)")
     parser.add_argument(
@@ -36,7 +37,8 @@ def main(words: list[str]) -> int:
     """Run the races that were asked for, tell of each, write the result."""
     asked = arguments(words)
     try:
-        names = races.chosen(asked.names)
+        names, racers = races.chosen(asked.names), some(asked.only)
+        races.possible(names, racers)
     except ValueError as error:
         raise SystemExit(str(error)) from None
     if programs := missing():
@@ -51,12 +53,13 @@ def main(words: list[str]) -> int:
         how.seconds,
         how.rounds,
         asked.quick,
+        asked.only,
     )
     print(circumstances.told(), flush=True)
     result = report.Result(circumstances)
     try:
         with ExitStack() as stack:
-            for row in races.run(names, Field(stack), how, shutil.which("h2load") is not None):
+            for row in races.run(names, Field(stack, racers), how, shutil.which("h2load") is not None):
                 result.rows.append(row)
                 result.save(asked.result)
                 print(report.told(summary(row)), end="", flush=True)

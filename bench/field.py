@@ -30,8 +30,9 @@ class Racer:
 class Field:
     """What is started here ends with the stack."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, only: tuple[str, ...] = ORDER) -> None:
         self._stack = stack
+        self._only = only
         self._count = 0
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trilb-bench-")))
         # nginx serves the files as another user.
@@ -55,16 +56,19 @@ class Field:
 
     def pair(self, text: str, stack: ExitStack | None = None) -> list[Racer]:
         """HAProxy and trilb on the same configuration."""
-        return [self._run(name, name, text, stack or self._stack) for name in ("haproxy", "trilb")]
+        return [
+            self._run(name, name, text, stack or self._stack) for name in ("haproxy", "trilb") if name in self._only
+        ]
 
     def everyone(self, text: str, stack: ExitStack | None = None) -> list[Racer]:
         """The pair, and between them nginx and, if it is installed, aiohttp."""
         stack = stack or self._stack
-        haproxy, trilb = self.pair(text, stack)
-        racers = [haproxy, self._run("nginx", "nginx", configs.nginx(NGINX_STREAM), stack)]
-        if importlib.util.find_spec("aiohttp") is not None:
+        racers = self.pair(text, stack)
+        if "nginx" in self._only:
+            racers.append(self._run("nginx", "nginx", configs.nginx(NGINX_STREAM), stack))
+        if "aiohttp" in self._only and importlib.util.find_spec("aiohttp") is not None:
             racers.append(self._aiohttp(stack))
-        return [*racers, trilb]
+        return sorted(racers, key=lambda racer: ORDER.index(racer.name))
 
     def _run(self, program: str, name: str, text: str, stack: ExitStack) -> Racer:
         names = [word for word in configs.ENDPOINTS if f"{{{word}}}" in text]
@@ -94,6 +98,15 @@ class Field:
         except SystemExit as error:
             raise SystemExit(f"{name} did not start: {error}\n{said.read_text(errors='replace')}") from None
         return Racer(name, tuple(family(program.pid)), ports)
+
+
+def some(words: str) -> tuple[str, ...]:
+    """The racers named, with commas between them; all if there is none. Raises ValueError."""
+    named = tuple(word.strip() for word in words.split(",")) if words else ORDER
+    for name in named:
+        if name not in ORDER:
+            raise ValueError(f"nobody is called '{name}'; there are {', '.join(ORDER)}")
+    return named
 
 
 def missing() -> list[str]:

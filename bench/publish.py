@@ -1,7 +1,8 @@
 """Takes a result into the repository: python -m bench.publish [RESULT].
 
 Writes bench/summary.json (medians, ratios, targets), bench/chart.svg, the table in bench/README.md and the picture in
-README.md; of both texts only what stands between the two comments. Refuses a quick result, and one with races missing.
+README.md; of both texts only what stands between the two comments. Refuses a quick result, and one that lacks races or
+racers.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def main(file: Path) -> int:
     summary = load(file)
     if summary.circumstances.quick:
         raise SystemExit(f"{file}: from a quick run, which measures nothing")
+    if summary.circumstances.only:
+        raise SystemExit(f"{file}: only of {summary.circumstances.only}; run `make bench` for all")
     if missing := lacking(summary):
         raise SystemExit(f"{file}: without {', '.join(missing)}; run `make bench` for all")
     told = summary.circumstances.told()

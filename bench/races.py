@@ -200,6 +200,12 @@ def chosen(names: list[str]) -> list[str]:
     return meant
 
 
+def possible(names: list[str], racers: tuple[str, ...]) -> None:
+    """Raises ValueError when these racers cannot run these races."""
+    if "latency" in names and OURS not in racers:
+        raise ValueError(f"'latency' asks at a part of what {OURS} can: it does not go without it")
+
+
 def run(names: list[str], field: Field, how: Pace, can_h2: bool) -> Iterator[Row]:
     """Run the races of these names; a Row as each is done."""
     racers: list[Racer] = []

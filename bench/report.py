@@ -22,6 +22,8 @@ class Circumstances:
     seconds: float
     rounds: int
     quick: bool = False
+    only: str = ""
+    """The racers that took part, if not all were asked for."""
 
     def told(self) -> str:
         """In a line."""
@@ -78,7 +80,7 @@ def _extras(line: Line, racer: str) -> str:
     more = {name: figures[racer] for name, figures in line.more.items() if racer in figures}
     text = ""
     if "p50" in more:
-        text += f"  p50 {more['p50']:.2f}, p99.9 {more['p99.9']:.2f} ms"
+        text += f"  p50 {more['p50']:.2f}, p99.9 {more['p99.9']:.2f}, asked {more['late']:.2f} late (p99) ms"
     if "us" in more:
         text += f"  {more['us']:8.1f} us CPU each  {more['busy'] * 100:3.0f} % of a processor"
     return text

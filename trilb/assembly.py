@@ -19,7 +19,7 @@ from trilb.config.settings import Global
 from trilb.equipment import equip_at_load, settle
 from trilb.health import restore, states
 from trilb.health.files import saved_states
-from trilb.http.h2 import Tuning
+from trilb.http.h2events import Tuning
 from trilb.http.policy import Limits
 from trilb.live.process import ProcessState
 from trilb.live.proxy import Backend, Frontend

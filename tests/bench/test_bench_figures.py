@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,8 +11,9 @@ import pytest
 
 from bench import races, report
 from bench.chart import MOST, draw
+from bench.field import ORDER, some
 from bench.figures import TARGETS, Row, percentile, summary
-from bench.publish import BEGIN, END, between, lacking
+from bench.publish import BEGIN, END, between, lacking, main
 
 CIRCUMSTANCES = report.Circumstances("2026-01-01", "compiled", "3.13.1", "2 x <fast>", {"haproxy": "2.6"}, 4.0, 3)
 
@@ -99,3 +101,20 @@ def test_figures_are_published_between_their_comments() -> None:
 def test_races_that_were_not_run_are_named() -> None:
     lines = [summary(Row(name + ("-1" if name == "acls" else ""), "", "")) for name in races.NAMES if name != "h2"]
     assert lacking(report.Summary(CIRCUMSTANCES, lines)) == ["h2"]
+
+
+def test_racers_are_chosen_by_name() -> None:
+    assert some("") == ORDER
+    assert some("haproxy, trilb") == ("haproxy", "trilb")
+    with pytest.raises(ValueError, match="nobody is called 'apache'"):
+        some("haproxy,apache")
+    races.possible(["idle"], ("haproxy",))
+    with pytest.raises(ValueError, match="latency"):
+        races.possible(["latency"], ("haproxy",))
+
+
+def test_a_result_of_some_racers_is_not_published(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    report.Result(replace(CIRCUMSTANCES, only="trilb"), []).save(file)
+    with pytest.raises(SystemExit, match="only of trilb"):
+        main(file)

@@ -13,20 +13,9 @@ from hypothesis import strategies as st
 
 from tests.support.h2wire import PREFACE, SETTINGS, frame
 from trilb.http import write
-from trilb.http.h2 import (
-    Data,
-    Event,
-    Failed,
-    Leaving,
-    Opened,
-    Rejected,
-    Request,
-    Reset,
-    ServerConnection,
-    Trailers,
-    Tuning,
-)
+from trilb.http.h2 import ServerConnection
 from trilb.http.h2answer import Answer, Content, Fields
+from trilb.http.h2events import Data, Event, Failed, Leaving, Opened, Rejected, Request, Reset, Trailers, Tuning
 from trilb.http.h2head import Malformed, accept_of, origin_form, request_head, response_fields, trailer_fields
 from trilb.http.head import Field, Head, Refusal
 from trilb.http.policy import Limits

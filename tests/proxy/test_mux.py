@@ -90,7 +90,7 @@ def test_faults_stay_here(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     mux = made(wire)
     stream = mux.stream(cast(Any, None))
     stream.send(POST)
-    monkeypatch.setattr(mux.h2, "receive", lambda data: 1 / 0)
+    monkeypatch.setattr(mux.h2, "receive", lambda data, now: 1 / 0)
     wire.incoming, wire.watch.ready = [b"x"], True
     mux.run()
     assert "ZeroDivisionError" in capsys.readouterr().err

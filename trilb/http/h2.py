@@ -1,8 +1,11 @@
-"""HTTP/2 towards clients, sans-IO: the bytes of a connection become requests, answers become frames.
+"""HTTP/2 towards clients, sans-IO: the bytes of a connection become requests, answers become frames. HOT.
 
 The `h2` library keeps the states, the windows and the header compression; what it would end a connection for although
-one stream is to blame is taken from it (see `_Engine`), and messages are judged by `h2head`. Frames are handed to it
+one stream is to blame is taken from it (see `Engine`), and messages are judged by `h2head`. Frames are handed to it
 one by one, so that what came before a broken one still counts, and so that each is accounted for.
+
+A request that is one frame and has no body, as most are, goes past the library: of its stream there is a window to
+keep, and how it ended (`_plain_request`). That is half of what HTTP/2 costs here (bench/README.md, race `h2`).
 
 Rules of this module: any bytes give events, never an exception; a wrong request costs its stream, a wrong frame costs
 the connection. What a client can make us keep is bounded: header blocks by `Limits`, bodies by the windows, frames
@@ -12,21 +15,20 @@ while it is long.
 
 from __future__ import annotations
 
+import struct
 import sys
-from dataclasses import dataclass
 from typing import Any
 
 import h2.events
-from h2.config import H2Configuration
-from h2.connection import AllowedStreamIDs, H2Connection
+from h2.connection import _decode_headers
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
-from h2.stream import H2Stream
-from h2.utilities import SizeLimitDict
-from hpack import Encoder
+from h2.stream import StreamClosedBy
 from hyperframe.frame import GoAwayFrame
 
+from trilb.http.h2engine import Engine
+from trilb.http.h2events import Data, Event, Failed, Leaving, Opened, Rejected, Request, Reset, Trailers, Tuning
 from trilb.http.h2head import Malformed, request_head, trailer_fields
 from trilb.http.head import Field, Head, Refusal
 from trilb.http.policy import Limits
@@ -35,10 +37,10 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 _DATA, _HEADERS, _PRIORITY, _RST, _SETTINGS, _PUSH, _PING, _GOAWAY, _WINDOW, _CONTINUATION = range(10)
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
+_WHOLE, _PRIORITIZED = _END_STREAM | _END_HEADERS, 0x20
 _FRAME_HEAD = 9
-
-_CLOSED_REMEMBERED = 1024
-"""Closed streams of which the library remembers how they ended. Arbitrary; its own number costs megabytes."""
+_FRAME = struct.Struct(">HBBBI").pack
+_WINDOW_MOST = (1 << 31) - 1
 _ALLOWANCE = 1000.0
 """Frames that bring nothing (resets, pings, settings, empty data ...) a client may send in a row. Arbitrary: above
 what a browser does when a page of images is left, and cheap enough for us."""
@@ -49,150 +51,21 @@ _SHARED_WINDOW = 131072
 """The most by which a stream's receive window grows above the initial one when it uploads."""
 
 
-@dataclass(slots=True)
-class Tuning:
-    """What `tune.h2.*` says: streams at once and in all (0: no end), windows and table in bytes, glitches (0: any).
+class _Open:
+    """What is kept of a stream: the bytes its body may still have (-1: any), credit not given back, window lent.
 
-    What begins with `be_` is about servers.
+    `plain`: the library knows nothing of it, `window` is how much may be sent on it.
     """
 
-    max_streams: int = 100
-    total_streams: int = 0
-    window: int = 16384
-    header_table: int = 4096
-    frame_size: int = 16384
-    rxbuf: int = 1638400
-    glitches: int = 0
-    websockets: bool = True
-    logs: str = "stream"
-    """Which faults of clients are logged: those of a stream too, only those of a `connection`, or `none`."""
-    be_streams: int = 100
-    be_window: int = 65535
-
-
-@dataclass(slots=True)
-class Request:
-    """A request began. `refusal` says that it is answered with an error instead of being served."""
-
-    stream: int
-    head: Head | None
-    refusal: Refusal | None
-    size: int
-    ended: bool
-
-
-@dataclass(slots=True)
-class Data:
-    """Bytes of a body; `credit` is what to give back with `consumed` once they are used."""
-
-    stream: int
-    data: bytes
-    credit: int
-    ended: bool
-
-
-@dataclass(slots=True)
-class Trailers:
-    """The end of a body, with fields behind it."""
-
-    stream: int
-    fields: list[Field]
-
-
-@dataclass(slots=True)
-class Reset:
-    """The stream is over before its time: the client gave it up, or we did because of what it sent."""
-
-    stream: int
-    code: int
-    by_client: bool
-
-
-@dataclass(slots=True)
-class Opened:
-    """More may be sent: on a stream, or (0) on all."""
-
-    stream: int
-
-
-@dataclass(slots=True)
-class Rejected:
-    """A request that was malformed; its stream has been reset and nobody serves it."""
-
-    stream: int
-
-
-@dataclass(slots=True)
-class Leaving:
-    """The client sent GOAWAY: it opens no more streams."""
-
-    code: int
-
-
-@dataclass(slots=True)
-class Failed:
-    """The connection is beyond repair; GOAWAY is in `out`. `prefaced` tells whether it ever spoke HTTP/2."""
-
-    code: int
-    reason: str
-    prefaced: bool
-
-
-Event = Request | Data | Trailers | Reset | Opened | Rejected | Leaving | Failed
-
-
-def unchecked(*_: object) -> None:
-    """In place of the library's content-length check, whose failure ends the connection; ours ends the stream."""
-
-
-class PlainEncoder(Encoder):
-    """Header compression without Huffman codes: they save little and cost more than the rest of an answer in Python."""
-
-    def encode(self, headers: Any, huffman: bool = False) -> bytes:
-        return super().encode(headers, huffman)
-
-
-class _Engine(H2Connection):
-    """The library, with less temper: wrong lengths and too many streams are left to us."""
-
-    def __init__(self, tuning: Tuning, limits: Limits) -> None:
-        super().__init__(
-            H2Configuration(
-                client_side=False,
-                header_encoding=None,
-                validate_inbound_headers=False,
-                normalize_inbound_headers=False,
-                validate_outbound_headers=False,
-                normalize_outbound_headers=False,
-            )
-        )
-        self.encoder = PlainEncoder()
-        self._closed_streams = SizeLimitDict(size_limit=_CLOSED_REMEMBERED)
-        # hpack counts 32 bytes a field on top; whether the head is acceptable is the policy's question.
-        self.decoder.max_header_list_size = 2 * limits.raw + 32 * 2 * limits.fields
-
-    @property
-    def open_inbound_streams(self) -> int:
-        """Never so many that the library would end the connection: a stream too many is refused by itself."""
-        return min(super().open_inbound_streams, 1)
-
-    def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
-        stream = super()._begin_new_stream(stream_id, allowed_ids)
-        stream._initialize_content_length = unchecked  # type: ignore[method-assign, assignment]
-        stream._track_content_length = unchecked  # type: ignore[method-assign, assignment]
-        return stream
-
-
-class _Open:
-    """What is kept of a stream: the bytes its body may still have (-1: any), credit not given back, window lent."""
-
-    __slots__ = ("credit", "ended", "left", "lent")
+    __slots__ = ("credit", "ended", "left", "lent", "plain", "window")
 
     def __init__(self, left: int) -> None:
         self.left = left
         self.credit = 0
         self.lent = 0
         self.ended = False
+        self.plain = False
+        self.window = 0
 
 
 class ServerConnection:
@@ -214,7 +87,7 @@ class ServerConnection:
         self.highest = 0
         self._tuning = tuning
         self._limits = limits
-        self._engine = _Engine(tuning, limits)
+        self._engine = Engine(tuning, limits)
         self._engine.update_settings(
             {
                 SettingCodes.HEADER_TABLE_SIZE: tuning.header_table,
@@ -229,6 +102,8 @@ class ServerConnection:
         self.prefaced = False
         self._last_call = sys.maxsize
         self._settled = False
+        self._warm = False
+        """The library has seen a request, and with it that the connection is in use."""
         self._widened = False
         self._block = 0
         self._in_block = False
@@ -282,7 +157,21 @@ class ServerConnection:
             if kind != _SETTINGS or flags & _ACK:
                 raise _Broken(ErrorCodes.PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._settled = True
+        begun = self._in_block
         self._account(kind, flags, length, stream)
+        if not begun:
+            state = self.streams.get(stream)
+            if state is not None:
+                if state.plain and self._plain_frame(kind, frame, length, state, events):
+                    return
+            elif kind == _HEADERS and flags & ~_PRIORITIZED == _WHOLE:
+                if self._warm and stream & 1 and self._plain_request(frame, stream, events):
+                    return
+            elif kind == _PING and length == 8 and not stream:
+                if not flags & _ACK:
+                    self._take_out()
+                    self.out += b"\0\0\x08\x06\1\0\0\0\0" + frame[_FRAME_HEAD:]
+                return
         if kind == _GOAWAY:
             # The library would send nothing more; but streams that run are to be answered.
             if stream or length < 8 or self._in_block:
@@ -337,7 +226,11 @@ class ServerConnection:
 
     def _event(self, event: h2.events.Event, size: int, events: list[Event]) -> None:
         if isinstance(event, h2.events.RequestReceived):
-            self._request(event, events)
+            self._warm = True
+            number = event.stream_id
+            assert number is not None
+            fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
+            self._request(number, fields, events, ended=event.stream_ended is not None)
         elif isinstance(event, h2.events.DataReceived):
             self._body(event, events)
         elif isinstance(event, h2.events.TrailersReceived):
@@ -356,26 +249,91 @@ class ServerConnection:
         if wanted is not None and wanted.new_value is not None:
             # What a client allows us to remember need not be used up.
             self._engine.encoder.header_table_size = min(wanted.new_value, self._tuning.header_table)
+        window = event.changed_settings.get(SettingCodes.INITIAL_WINDOW_SIZE)
+        if window is not None and window.new_value is not None:
+            more = window.new_value - (window.original_value or 0)
+            for state in self.streams.values():
+                state.window += more
+                if state.plain and state.window > _WINDOW_MOST:
+                    raise _Broken(ErrorCodes.FLOW_CONTROL_ERROR, "window too large")
 
-    def _request(self, event: h2.events.RequestReceived, events: list[Event]) -> None:
-        number = event.stream_id
-        assert number is not None
+    def _plain_request(self, frame: bytes, number: int, events: list[Event]) -> bool:
+        """A request in one frame and without a body: the library need not hear of it. Raises _Broken.
+
+        Of a stream that is half closed from its beginning there is little to know: a window, and how it ended.
+        """
+        if number <= self._engine.highest_inbound_stream_id:
+            return False
+        at = _FRAME_HEAD
+        if frame[4] & _PRIORITIZED:
+            if len(frame) < at + 5 or int.from_bytes(frame[at : at + 4], "big") & 0x7FFFFFFF == number:
+                return False
+            at += 5
+        found = self._decode(frame[at:])
+        self._engine.highest_inbound_stream_id = number
+        if self._engine.streams:
+            self._engine.forget_closed()
+        self._request(number, [(bytes(name), bytes(value)) for name, value in found], events, ended=True, plain=True)
+        return True
+
+    def _decode(self, block: bytes) -> Any:
+        try:
+            return _decode_headers(self._engine.decoder, block)
+        except ProtocolError as error:
+            # The library would have said so itself.
+            raise _Broken(error.error_code, str(error) or type(error).__name__) from None
+
+    def _plain_frame(self, kind: int, frame: bytes, length: int, state: _Open, events: list[Event]) -> bool:
+        """A frame on a plain stream that is open; False where the library knows what to do about it. Raises _Broken."""
+        number = int.from_bytes(frame[5:9], "big") & 0x7FFFFFFF
+        if kind == _WINDOW and length == 4:
+            more = int.from_bytes(frame[9:13], "big") & 0x7FFFFFFF
+            if not more:
+                return False
+            state.window += more
+            if state.window > _WINDOW_MOST:
+                self._drop(number, ErrorCodes.FLOW_CONTROL_ERROR)
+                events.append(Reset(number, int(ErrorCodes.FLOW_CONTROL_ERROR), by_client=False))
+            else:
+                events.append(Opened(number))
+            return True
+        if kind == _RST and length == 4:
+            self._over(number, StreamClosedBy.RECV_RST_STREAM)
+            events.append(Reset(number, int.from_bytes(frame[9:13], "big"), by_client=True))
+            return True
+        if kind == _DATA:
+            # It ended: the library resets what it does not know, and gives the connection's window back.
+            self._over(number, StreamClosedBy.SEND_RST_STREAM)
+            events.append(Reset(number, int(ErrorCodes.STREAM_CLOSED), by_client=False))
+        elif kind == _HEADERS and frame[4] & ~_PRIORITIZED | _END_STREAM == _WHOLE:
+            self._decode(frame[_FRAME_HEAD + (5 if frame[4] & _PRIORITIZED else 0) :])
+            self._drop(number, ErrorCodes.STREAM_CLOSED)
+            events.append(Reset(number, int(ErrorCodes.STREAM_CLOSED), by_client=False))
+            return True
+        return False
+
+    def _over(self, number: int, how: StreamClosedBy) -> None:
+        """A plain stream is over: what comes for it still is the library's to judge."""
+        del self.streams[number]
+        self._engine._closed_streams[number] = how
+
+    def _request(
+        self, number: int, fields: list[Field], events: list[Event], *, ended: bool, plain: bool = False
+    ) -> None:
         self.highest = number
         if self.accepted >= self._last_call and not self.leaving:
             self.goaway()
         if len(self.streams) >= self._tuning.max_streams or self.leaving:
             self._glitch(1.0)
-            self._engine.reset_stream(number, ErrorCodes.REFUSED_STREAM)
+            self._reset(number, ErrorCodes.REFUSED_STREAM, plain=plain)
             return
-        fields: list[Field] = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
-        ended = event.stream_ended is not None
         head: Head | None = None
         refusal: Refusal | None = None
         size = sum([len(name) + len(value) for name, value in fields])
         try:
             head = request_head(fields, self._limits, ended=ended)
         except Malformed:
-            self._engine.reset_stream(number, ErrorCodes.PROTOCOL_ERROR)
+            self._reset(number, ErrorCodes.PROTOCOL_ERROR, plain=plain)
             events.append(Rejected(number))
             self._glitch(_ERROR_COST)
             return
@@ -388,6 +346,9 @@ class ServerConnection:
         length = -1 if head is None or head.chunked or head.upgrade or head.method == b"CONNECT" else head.length
         state = self.streams[number] = _Open(length)
         state.ended = ended
+        if plain:
+            state.plain = True
+            state.window = self._engine.remote_settings.initial_window_size
         if not ended and (length < 0 or length > self._tuning.window):
             self._lend(number, state)
         events.append(Request(number, head, refusal, size, ended))
@@ -449,19 +410,52 @@ class ServerConnection:
 
     def room(self, number: int) -> int:
         """How many bytes of a body the windows allow on a stream."""
-        if number not in self.streams:
+        state = self.streams.get(number)
+        if state is None:
             return 0
+        if state.plain:
+            return max(0, min(state.window, self._engine.outbound_flow_control_window))
         return max(0, self._engine.local_flow_control_window(number))
 
     def send_head(self, number: int, fields: list[Field], *, ended: bool) -> None:
         """Send a response head, an interim one, or trailers."""
-        self._engine.send_headers(number, fields, end_stream=ended)
-        self._sent(number, ended)
+        state = self.streams.get(number)
+        if state is None or not state.plain:
+            self._engine.send_headers(number, fields, end_stream=ended)
+            self._sent(number, ended)
+            return
+        block = self._engine.encoder.encode(fields)
+        most = self._engine.max_outbound_frame_size
+        flags = _END_STREAM if ended else 0
+        if len(block) <= most:
+            self._frame_out(_HEADERS, flags | _END_HEADERS, number, block)
+        else:
+            self._frame_out(_HEADERS, flags, number, block[:most])
+            for at in range(most, len(block), most):
+                last = at + most >= len(block)
+                self._frame_out(_CONTINUATION, _END_HEADERS if last else 0, number, block[at : at + most])
+        if ended:
+            self._over(number, StreamClosedBy.SEND_END_STREAM)
 
     def send_data(self, number: int, data: bytes | memoryview, *, ended: bool) -> None:
         """Send a piece of a body that fits into `room`."""
         most = self._engine.max_outbound_frame_size
         size = len(data)
+        state = self.streams.get(number)
+        self._updates = min(1024, self._updates + 4)
+        if state is not None and state.plain:
+            state.window -= size
+            self._engine.outbound_flow_control_window -= size
+            if size <= most:
+                self._frame_out(_DATA, _END_STREAM if ended else 0, number, data)
+            else:
+                view = memoryview(data)
+                for at in range(0, size, most):
+                    last = ended and at + most >= size
+                    self._frame_out(_DATA, _END_STREAM if last else 0, number, view[at : at + most])
+            if ended:
+                self._over(number, StreamClosedBy.SEND_END_STREAM)
+            return
         if size <= most:
             self._engine.send_data(number, bytes(data), end_stream=ended)
         else:
@@ -469,8 +463,12 @@ class ServerConnection:
             for at in range(0, size, most):
                 piece = bytes(view[at : at + most])
                 self._engine.send_data(number, piece, end_stream=ended and at + most >= size)
-        self._updates = min(1024, self._updates + 4)
         self._sent(number, ended)
+
+    def _frame_out(self, kind: int, flags: int, number: int, payload: bytes | memoryview) -> None:
+        out = self.out
+        out += _FRAME(len(payload) >> 8, len(payload) & 255, kind, flags, number)
+        out += payload
 
     def _sent(self, number: int, ended: bool) -> None:
         if ended:
@@ -497,13 +495,22 @@ class ServerConnection:
             self._take_out()
 
     def _drop(self, number: int, code: int) -> None:
-        self._engine.reset_stream(number, code)
+        self._reset(number, code, plain=self.streams[number].plain)
         self._forget(number)
+
+    def _reset(self, number: int, code: int, *, plain: bool) -> None:
+        if plain:
+            self._frame_out(_RST, 0, number, int(code).to_bytes(4, "big"))
+            self._engine._closed_streams[number] = StreamClosedBy.SEND_RST_STREAM
+        else:
+            self._engine.reset_stream(number, code)
 
     def _forget(self, number: int) -> None:
         """The stream is over; what it held of the connection's window goes back."""
         state = self.streams.pop(number, None)
         if state is None:
+            return
+        if state.plain:
             return
         self._lendable += state.lent
         if state.credit > 0:

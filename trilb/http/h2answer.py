@@ -1,4 +1,4 @@
-"""HTTP/1 response bytes, as trilb itself writes them, into the parts of an HTTP/2 answer, sans-IO.
+"""HTTP/1 response bytes, as trilb itself writes them, into the parts of an HTTP/2 answer, sans-IO. HOT.
 
 What comes in was written by `write.response`, `replies` and the body readers, so it is well-formed; it comes in pieces
 of any size. Framing is taken off: content-length, chunks, or the end of the connection. Bodies are taken only as far

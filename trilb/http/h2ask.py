@@ -1,4 +1,4 @@
-"""HTTP/1 request bytes, as trilb itself writes them, into the parts of an HTTP/2 request, sans-IO.
+"""HTTP/1 request bytes, as trilb itself writes them, into the parts of an HTTP/2 request, sans-IO. HOT.
 
 The other direction of `h2answer`, whose framing it shares.
 """

@@ -1,4 +1,4 @@
-"""Message heads between HTTP/2 and HTTP/1 (RFC 9113, section 8), pure.
+"""Message heads between HTTP/2 and HTTP/1 (RFC 9113, section 8), pure. HOT.
 
 A request's fields become a Head as the rest of trilb knows it: the target is the URI as HAProxy composes it
 (`scheme://authority/path`, or the path alone without an authority), `host` says what `:authority` said, cookies are

@@ -1,8 +1,9 @@
 """An HTTP/2 session: one connection, many requests at once, each run as HTTP/1 runs it. HOT.
 
-Theory of operation. One task reads the connection and writes it; every request is a task of the session's nursery,
-an ordinary HttpSession whose client is a `StreamConn`: a connection that speaks HTTP/1 on the inside and frames on the
-outside. So rules, cookies, logs and counters know nothing of HTTP/2.
+Theory of operation. One task reads the connection and writes it; every request has a task of the session's nursery,
+which serves another one when it is done (`Worker`). A request is an ordinary HttpSession whose client is a
+`StreamConn`: a connection that speaks HTTP/1 on the inside and frames on the outside. So rules, cookies, logs and
+counters know nothing of HTTP/2.
 
 Rules of this module. Only the session's task touches the socket; a stream puts frames into `h2.out` and kicks it. A
 stream that cannot send waits in `_blocked` until its window opens or the output drains; a slow server is felt by the
@@ -20,15 +21,16 @@ from collections.abc import Iterator
 import trio
 
 from trilb.http import replies, write
-from trilb.http.h2 import Data, Failed, Leaving, Opened, Rejected, Request, Reset, ServerConnection, Trailers
+from trilb.http.h2 import ServerConnection
 from trilb.http.h2answer import Answer, Content, Part
+from trilb.http.h2events import Data, Failed, Leaving, Opened, Rejected, Request, Reset, Trailers
 from trilb.http.h2head import accept_of, origin_form
 from trilb.http.head import Field, Head
 from trilb.live.plan import FrontendPlan
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
-from trilb.net.poller import Expired, Waiter, Watch
+from trilb.net.poller import Expired, Tasklet, Waiter, Watch
 from trilb.proxy.exchange import asked_size
 from trilb.proxy.http1 import Gone, HttpSession
 from trilb.proxy.plane import Plane
@@ -38,6 +40,8 @@ _READ = 32768
 _OUT_MOST = 131072
 """Bytes waiting for the client from which streams must wait, and nothing more is read. Arbitrary: some round trips."""
 _LINGER = 1.0
+_SPARE = 32
+"""Tasks that may wait for a request while others of their connection are served. Arbitrary."""
 INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 2, 7, 8
 """Codes of RST_STREAM (RFC 9113, section 7)."""
 
@@ -237,17 +241,59 @@ class StreamSession(HttpSession):
         return super().agrees(asked, head)
 
 
+class Worker:
+    """A task that serves requests of a connection, one after the other: beginning one costs as much as serving does.
+
+    It runs as a tasklet: whoever has something for it steps it in place.
+    """
+
+    __slots__ = ("_conn", "_event", "_waiter", "link")
+
+    def __init__(self, link: Http2Session) -> None:
+        self.link = link
+        self._conn: StreamConn | None = None
+        self._event: Request | None = None
+        self._waiter: Waiter | None = None
+
+    async def run(self, conn: StreamConn, event: Request) -> None:
+        """The task, from its first request on."""
+        self._conn, self._event = conn, event
+        tasklet = Tasklet(self.link.plane.poller)
+        await tasklet.run(self._work(tasklet))
+
+    async def _work(self, tasklet: Tasklet) -> None:
+        waiter = self._waiter = Waiter(self.link.plane.wheel, tasklet)
+        while True:
+            conn, event = self._conn, self._event
+            if conn is None or event is None:
+                return
+            self._conn = None
+            conn.tasklet = tasklet
+            await self.link.attend(conn, event)
+            if not self.link.spare(self):
+                return
+            await waiter.park(None)
+
+    def give(self, conn: StreamConn | None, event: Request | None) -> None:
+        """Serve this, or (None) end."""
+        self._conn, self._event = conn, event
+        assert self._waiter is not None
+        self._waiter.happened()
+
+
 class Http2Session:
     """The life of a client connection that speaks HTTP/2. `inflight` is False: a soft stop may always wake it."""
 
     __slots__ = (
         "_blocked",
         "_dirty",
+        "_ending",
         "_idle_since",
         "_left",
         "_moved",
         "_notes",
         "_nursery",
+        "_spare",
         "client",
         "clock",
         "h2",
@@ -276,6 +322,9 @@ class Http2Session:
         self.streams: dict[int, StreamConn] = {}
         self._blocked: dict[int, StreamConn] = {}
         self._dirty = False
+        self._ending = False
+        self._spare: list[Worker] = []
+        """Who waits for a request to serve."""
         self._idle_since = session.accepted
         self._moved = self.clock.now
         self._left = False
@@ -298,7 +347,9 @@ class Http2Session:
                 finally:
                     self.waiter.finish()
                     self.client.close()
+                    self._ending = True
                     self._break_off()
+                    self._dismiss(0)
         finally:
             counters.h2_open -= 1
             self.session.close_private()
@@ -490,7 +541,10 @@ class Http2Session:
             return
         conn = StreamConn(self, event.stream, event.head, ended=event.ended)
         self.streams[event.stream] = conn
-        self._nursery.start_soon(self._serve, conn, event, name=self.session.frontend.name)
+        if self._spare:
+            self._spare.pop().give(conn, event)
+        else:
+            self._nursery.start_soon(Worker(self).run, conn, event, name=self.session.frontend.name)
 
     def _stream(self, event: Request, head: Head) -> Stream:
         now = self.clock.now
@@ -506,8 +560,19 @@ class Http2Session:
         self.session.frontend.counters.h2_req += 1
         return stream
 
-    async def _serve(self, conn: StreamConn, event: Request) -> None:
-        """The task of one request."""
+    def spare(self, worker: Worker) -> bool:
+        """A request is served: may who served it wait for another one?"""
+        if self._ending or len(self._spare) >= _SPARE:
+            return False
+        self._spare.append(worker)
+        return True
+
+    def _dismiss(self, most: int) -> None:
+        while len(self._spare) > most:
+            self._spare.pop().give(None, None)
+
+    async def attend(self, conn: StreamConn, event: Request) -> None:
+        """Serve one request."""
         http = StreamSession(self.plane, self.session, conn)
         cut = True
         try:
@@ -559,4 +624,5 @@ class Http2Session:
         self.session.requests += 1
         if not self.streams:
             self._idle_since = self.clock.now
+            self._dismiss(1)
             self.kick()

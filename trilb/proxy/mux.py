@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 import traceback
 
 import trio
@@ -33,6 +34,10 @@ from trilb.net.poller import Watch
 _READ = 32768
 _ROUNDS = 16
 """Reads in a row before the poller goes on to others."""
+_FRAMES = 256
+"""Frames in a row, likewise. Arbitrary: ten milliseconds of work at the most."""
+_SHORT = 4096
+"""Bytes read at once where frames are small."""
 _OUT_MOST = 131072
 """Bytes waiting for the server from which streams must wait. Arbitrary: some round trips."""
 _OUT_END = 4194304
@@ -64,6 +69,8 @@ class Mux:
         """A request was given up while nothing at all came: whether anybody is there must show first."""
         self._orphaned = False
         """It belonged to one session (`http-reuse never`), which is over."""
+        self._dense = False
+        """The last bytes were many small frames, which are work for a while."""
         self._full = False
         """Streams wait for the output to drain."""
         conn.watch.call = self.run
@@ -111,8 +118,16 @@ class Mux:
 
     def _run(self) -> None:
         conn = self.conn
+        frames = self.h2.frames
         for _ in range(_ROUNDS):
-            data = conn.receive(_READ) if conn.watch.ready else None
+            begun = self.h2.frames
+            if not conn.watch.ready:
+                break
+            if begun - frames >= _FRAMES:
+                # No event will tell of what is still there.
+                trio.lowlevel.current_trio_token().run_sync_soon(self.run)
+                break
+            data = conn.receive(_SHORT if self._dense else _READ)
             if data is None:
                 break
             if not data:
@@ -120,8 +135,9 @@ class Mux:
                 return
             self.heard += 1
             self.doubted = False
-            for event in self.h2.receive(data):
+            for event in self.h2.receive(data, time.monotonic()):
                 self._hand_out(event)
+            self._dense = self.h2.frames - begun >= _FRAMES
         else:
             if conn.watch.ready:
                 # No event will tell of what is still there.

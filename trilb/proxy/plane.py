@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trilb.base.clock import Clock
-from trilb.http.h2 import Tuning
+from trilb.http.h2events import Tuning
 from trilb.http.policy import Limits
 from trilb.live.process import ProcessState
 from trilb.net.poller import Poller
