@@ -208,6 +208,8 @@ def converse(made: Pair, ours: bytes, theirs: bytes, sizes: Callable[[], int], r
                 progress = bool(data)
         if progress:
             continue
+        # As http1 does before it waits for a request.
+        conn.rest()
         while not watch.edge:
             if not made.deliver(sizes()) and not theirs:
                 assert not out, f"{len(out)} bytes wait for an edge that does not come"
@@ -269,6 +271,25 @@ def test_all_that_fits_is_sent_at_once() -> None:
     made = pair()
     made.shake()
     assert made.conn.send(DATA) == len(DATA)
+
+
+def test_who_rests_keeps_no_room_for_a_long_transfer() -> None:
+    """OpenSSL's memories never give back what they have grown to: they are made anew, and small ones are kept."""
+    made = pair(ours=NO_TICKETS)
+    made.shake()
+    tls = made.conn.secured
+    assert tls is not None
+
+    def memories() -> tuple[object, object]:
+        return vars(tls)["_into_ssl"], vars(tls)["_from_ssl"]
+
+    assert converse(made, b"small", b"small", lambda: 1 << 20, 16384, 16384) == b"small"
+    small = memories()
+    made.conn.send(DATA)
+    made.conn.rest()
+    assert memories() != small
+    assert converse(made, b"more", b"more", lambda: 1 << 20, 16384, 16384) == b"more"
+    assert made.peer.received == b"small" + DATA + b"more"
 
 
 def test_many_records_in_one_read() -> None:
