@@ -259,7 +259,7 @@ def request_verdicts(raw: bytes, limits: policy.Limits = LIMITS) -> tuple[Verdic
     found += [_judged(lane.request, plain, raw) for _ in range(2)]
     previous = _previous(raw, limits)
     if previous is not None and previous.request(raw, limits.unmeasured) is not None:
-        again = [_judged(previous.request, _nothing, raw) for _ in range(2)]
+        again = [_judged(lambda data: previous.request(data, limits.unmeasured), _nothing, raw) for _ in range(2)]
         # Policy is done with it: there is nothing before it to compare.
         first = found[0]
         found += [

@@ -1,4 +1,4 @@
-"""Stick rules: which server a client belongs to by a table, and what the table learns (section 4.2, `stick on`).
+"""Stick rules: which server a client belongs to by a table, and what the table learns (section 4.2, `stick on`). HOT.
 
 Rules run in their order after the cookie. A match decides where nothing did yet, and refreshes its entry in any case.
 What is to be learned from a request is kept with the stream and written once the server has answered: what was learned

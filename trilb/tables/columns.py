@@ -1,4 +1,4 @@
-"""A stick table's data by columns: one array a number, one index a row. Nothing here is an object an entry.
+"""A stick table's data by columns: one array a number, one index a row. Nothing here is an object an entry. HOT.
 
 Each column knows how its numbers become one value, and how those of other replicas add to it. A row that is free holds
 zeros in every column. Times are whole milliseconds of the process's clock.

@@ -1,4 +1,4 @@
-"""A stick table: keys to rows, rows to columns, and which row goes when.
+"""A stick table: keys to rows, rows to columns, and which row goes when. HOT.
 
 A row is an index into every column; a key is bytes of the table's type. Rows are found through 256 dictionaries that a
 stable hash of the key chooses (so no resize is long, and replicas can compare bucket by bucket). A row is filed by the

@@ -1,4 +1,4 @@
-"""Entries that a connection or a request tracks (configuration.txt, section 4.4, track-sc0)."""
+"""Entries that a connection or a request tracks (configuration.txt, section 4.4, track-sc0). HOT."""
 
 from __future__ import annotations
 
