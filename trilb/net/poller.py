@@ -5,7 +5,7 @@ descriptor is registered once, edge-triggered, in an epoll of our own; one task 
 to be readable, takes its events and lets the sessions they belong to go on.
 
 A session's coroutine runs as a `Tasklet`. While it does nothing but wait for descriptors the poller steps it itself,
-in place of its trio task, which sleeps: a way through trio's scheduler costs five times as much (bench/micro/step.py).
+in place of its trio task, which sleeps: the way through trio's scheduler costs twice as much (bench/micro/step.py).
 Everything else (a deadline, a queue, a cancellation, its end, an exception) wakes the task, and there the coroutine
 goes on as if it had never been away.
 
