@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 
-from bench.micro import compare, count
+from bench.micro import Work, compare, count
 
 LINE = b"x" * 180
 
@@ -24,7 +24,7 @@ def main(often: int) -> None:
         sink.bind(("127.0.0.1", 0))
         address = sink.getsockname()
         connected.connect(address)
-        ways = {
+        ways: dict[str, Work] = {
             "send": lambda n: [connected.send(LINE) for _ in range(n)],
             "sendto": lambda n: [loose.sendto(LINE, address) for _ in range(n)],
         }
