@@ -65,7 +65,11 @@ def serve(sock: socket.socket, pause: float, stop_after: int) -> None:
         for count in range(stop_after):
             data = b""
             while not data.endswith(b"\r\n\r\n"):
-                got = peer.recv(4096)
+                try:
+                    got = peer.recv(4096)
+                except ConnectionResetError:
+                    # The load is over, and did not wait for its last answers.
+                    return
                 if not got:
                     return
                 data += got

@@ -121,7 +121,8 @@ def request(head: Head, size: int, limits: Limits, clean: bool = False) -> None:
             at = index
         elif name == b"content-length" and not length and len(value) < 19 and value.isdigit():
             length = int(value)
-            plain = plain and length > 0
+            # A CONNECT has no body, whatever it says.
+            plain = plain and length > 0 and head.method != b"CONNECT"
         else:
             plain = False
     if hosts > 1:

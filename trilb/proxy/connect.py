@@ -306,12 +306,17 @@ def choose(plane: Plane, stream: Stream, avoid: Server | None) -> bool:
 
 async def queued(plane: Plane, stream: Stream, waiter: Waiter, client: Conn) -> None:
     """Wait for a slot: of the stream's server, or of any when it has none. Raises Failed."""
-    while stream.picked is None:
+    while True:
         server = stream.server
         await _wait(plane, stream, waiter, client, server)
-        if stream.picked is None and choose(plane, stream, server):
+        if _has_slot(stream) or choose(plane, stream, server):
             break
     stream.dispatched = plane.clock.now
+
+
+def _has_slot(stream: Stream) -> bool:
+    """Whether it holds one, which an await may have changed."""
+    return stream.picked is not None
 
 
 async def _wait(plane: Plane, stream: Stream, waiter: Waiter, client: Conn, server: Server | None) -> None:
