@@ -12,7 +12,7 @@ from typing import Final
 
 from trilb.live.server import Server
 from trilb.live.session import Session
-from trilb.net.conn import Conn
+from trilb.net.conn import Broken, Conn
 from trilb.proxy.mux import Mux, Owned
 
 _MOST: Final = 4096
@@ -89,6 +89,12 @@ def put(server: Server, conn: Conn, now: float) -> bool:
 
 def _gone(server: Server, conn: Conn) -> Callable[[], None]:
     def gone() -> None:
+        # An event of bytes that were read already, when both are of one round, says nothing.
+        try:
+            if not conn.watch.hangup and conn.receive() is None:
+                return
+        except Broken:
+            pass
         # The server closed, or said something nobody asked for: either way it is of no use.
         if conn in server.idle:
             server.idle.remove(conn)
