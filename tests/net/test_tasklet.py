@@ -217,3 +217,37 @@ async def test_turns(cancelled: bool, settled: bool) -> None:
         for own, conn in pairs:
             own.close()
             conn.close()
+
+
+async def test_a_number_given_anew_has_not_the_old_ones_events() -> None:
+    """Two events of one round: who hears of the first closes the second's descriptor and opens another."""
+    async with sketch() as made:
+        own, conn = made.pair()
+        peer, other = made.pair()
+        number = other.fd
+        opened: list[tuple[socket.socket, Conn]] = []
+
+        async def go(tasklet: Tasklet) -> None:
+            waiter = Waiter(made.wheel, tasklet)
+            while conn.receive() is None or not opened:
+                await waiter.park(conn.watch, other.watch)
+                if not opened and other.watch.fd >= 0 and own.fileno() < 0:
+                    other.close()
+                    while not opened or opened[-1][1].fd != number:
+                        opened.append(made.pair())
+                    return
+
+        tasklet = Tasklet(made.poller, made.nursery)
+        tasklet.begin(go(tasklet))
+        await wait_all_tasks_blocked(0.001)
+        own.close()
+        peer.close()
+        with trio.fail_after(5):
+            while not opened:
+                await trio.sleep(0.001)
+        await wait_all_tasks_blocked(0.001)
+        assert not any(each.watch.hangup for _, each in opened)
+        for mine, each in opened:
+            mine.close()
+            each.close()
+        conn.close()

@@ -375,6 +375,7 @@ class Poller:
         # When all is cancelled the poller may be gone before its users.
         if self._watches.pop(watch.fd, None) is not None and not self._epoll.closed:
             self._epoll.unregister(watch.fd)
+        watch.fd = -1
 
     async def shelter(self) -> None:
         """Run in the nursery of the tasklets: when it is cancelled, all of them get a task that hears of it."""
@@ -401,9 +402,9 @@ class Poller:
                         break
                     self.clock.refresh()
                     turns, self.turns = self.turns, []
-                    for ready, events in found:
-                        watch = watches.get(ready)
-                        if watch is not None:
+                    # Whose events these are is looked up before anybody goes on: a number closed now may be given anew.
+                    for watch, events in [(watches.get(number), events) for number, events in found]:
+                        if watch is not None and watch.fd >= 0:
                             _dispatch(watch, events)
                     for tasklet in turns:
                         tasklet.turn()
