@@ -25,14 +25,15 @@ from trilb.http.h2 import ServerConnection
 from trilb.http.h2answer import Answer, Content, Part
 from trilb.http.h2events import Data, Failed, Leaving, Opened, Rejected, Request, Reset, Trailers
 from trilb.http.h2head import accept_of, origin_form
-from trilb.http.head import Field, Head
+from trilb.http.head import Field, Head, asked_size
 from trilb.live.plan import FrontendPlan
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Tasklet, Waiter, Watch
-from trilb.proxy.exchange import asked_size
-from trilb.proxy.http1 import Gone, HttpSession
+from trilb.proxy import account
+from trilb.proxy.clientside import Gone
+from trilb.proxy.phases import HttpSession
 from trilb.proxy.plane import Plane
 
 _READ = 32768
@@ -291,7 +292,6 @@ class Http2Session:
         "_idle_since",
         "_left",
         "_moved",
-        "_notes",
         "_nursery",
         "_spare",
         "client",
@@ -329,8 +329,6 @@ class Http2Session:
         self._moved = self.clock.now
         self._left = False
         """The client said GOAWAY."""
-        self._notes = HttpSession(plane, session, client)
-        """Counts and logs what never became a request."""
 
     async def serve(self) -> bool:
         """Serve until the connection ends; always False. Never raises but for cancellation."""
@@ -530,7 +528,7 @@ class Http2Session:
     def _note(self) -> None:
         """Count and log something that was no request."""
         now = self.clock.now
-        self._notes.log(self._notes.bad_stream(0, "P", now, now))
+        account.log(account.bad(self.session, 0, "P", now, now))
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -606,7 +604,7 @@ class Http2Session:
 
     async def _refuse(self, http: StreamSession, status: int, size: int) -> None:
         """Answer something that was no request. Raises Broken, Gone."""
-        stream = http.bad_stream(status, "P", self.clock.now, self.clock.now)
+        stream = account.bad(self.session, status, "P", self.clock.now, self.clock.now)
         raw = self.plan.raw_errors.get(status) or replies.raw(status)
         head, _, body = raw.partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
