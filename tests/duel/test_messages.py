@@ -32,6 +32,7 @@ KEPT
     http-request deny if { path /deny }
 STATUSES
     http-request redirect location /x if { path /redirect }
+    http-request return status 200 content-type text/plain string ok hdr connection upgrade if { path /own }
     http-request tarpit if { path /tarpit }
     http-request reject if { path /reject }
     use_backend empty if { path /empty }
@@ -70,6 +71,7 @@ ANSWERS = {
     b"/socket": SWITCH + b"Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
     b"/wrong": SWITCH + b"Upgrade: websocket\r\nSec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
     b"/missing": SWITCH + b"Upgrade: websocket\r\n\r\n",
+    b"/offer": b"HTTP/1.1 200 OK\r\nConnection: upgrade\r\nUpgrade: foo\r\nContent-Length: 2\r\n\r\nok",
     b"/100": b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n" + OK,
 }
 
@@ -132,6 +134,12 @@ UPGRADE = [
     Row("websocket with empty key", request(*SOCKET, b"Sec-WebSocket-Key:")),
     Row("websocket with wrong accept", request(*SOCKET, KEY, target=b"/wrong")),
     Row("websocket without accept", request(*SOCKET, KEY, target=b"/missing")),
+    *(
+        Row(f"offered by {who!r}, {version!r}, {said!r}", request(b"Connection: " + said, target=who, version=version))
+        for who in (b"/offer", b"/own")
+        for version in (b"HTTP/1.0", b"HTTP/1.1")
+        for said in (b"close", b"keep-alive")
+    ),
     Row("connect port 80", request(method=b"CONNECT", target=b"a:80"), "tunnel", b"ping"),
     Row("connect port 443", request(method=b"CONNECT", target=b"a:443", host=b"a:443"), "tunnel", b"ping"),
     Row("connect port 8443", request(method=b"CONNECT", target=b"a:8443", host=b"a:8443"), "tunnel", b"ping"),

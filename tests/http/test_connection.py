@@ -42,8 +42,13 @@ def test_what_a_client_is_told(version: int, asked: int, keep: bool, line: bytes
     assert to_client(head(version), asked, keep) == line
 
 
-def test_an_upgrade_says_it_all() -> None:
-    assert to_client(head(11, UPGRADE), 11, False) == b""
+@pytest.mark.parametrize("asked", [10, 11])
+@pytest.mark.parametrize("keep", [False, True])
+def test_an_upgrade_says_it_all(asked: int, keep: bool) -> None:
+    assert to_client(head(11, UPGRADE), asked, keep) == b""
+
+
+def test_an_upgrade_asked_for_says_it_all() -> None:
     asked = head(11, UPGRADE)
     asked.upgrade = b"websocket"
     assert to_server(asked, True) == b""

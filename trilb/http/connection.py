@@ -44,9 +44,12 @@ def to_server(head: Head, close: bool) -> bytes:
 
 
 def to_client(head: Head, asked: int, keep: bool) -> bytes:
-    """The line for a response to a request of the version `asked`; `keep` says that another one may follow."""
+    """The line for a response to a request of the version `asked`; `keep` says that another one may follow.
+
+    A response that speaks of an upgrade gets none (observed).
+    """
+    if head.connection & UPGRADE:
+        return b""
     if keep:
         return _KEEP_ALIVE if asked == 10 or head.version == 10 else b""
-    if head.version == 10 or (asked == 11 and head.connection & UPGRADE):
-        return b""
-    return _CLOSE
+    return b"" if head.version == 10 else _CLOSE

@@ -89,29 +89,8 @@ class Delivery:
         stream.bytes_out += counted
         if head.status == 101 or (asked.method == b"CONNECT" and 200 <= head.status < 300):
             return await self._tunnel()
-        if head.status == 204:
-            head.remove(b"content-length")
-            head.remove(b"transfer-encoding")
-        framed = of_response(head)
-        unwanted = stream.method == b"HEAD" and asked.method != b"HEAD" and stream.request is asked
-        body: Body = UnwantedBody(framed) if unwanted else framed
-        uploading = self._uploading()
-        keep = (
-            side.keeps(asked)
-            and not route.client_close
-            and not isinstance(body, CloseBody)
-            and not uploading
-            and not (head.version == 10 and head.chunked)
-        )
-        extra = b""
-        if plan.connection_rules and connection.ruled_close(head):
-            # The header is there already.
-            keep = False
-        else:
-            extra = connection.to_client(head, asked.version, keep)
-        if head.chunked and conn.multiplexed:
-            extra += b"transfer-encoding: chunked\r\n"
-        raw = write.response(head, extra, front.case_adjust)
+        body = self._framed()
+        raw, keep = self._compose(body)
         if conn.inbox and not body.done:
             try:
                 payload, used = body.feed(conn.inbox)
@@ -132,7 +111,7 @@ class Delivery:
                 stream.end("C", "D")
             self._drop()
             return False
-        if sent == len(raw) and body.done and not uploading:
+        if sent == len(raw) and body.done and not self._uploading():
             stream.bytes_out += body.payload_bytes + self._last_block()
             self._give_back()
             return keep
@@ -149,6 +128,36 @@ class Delivery:
         if stream.tracked is not None or stream.session.tracked is not None:
             process = side.plane.process
             tracks.judge(stream, head.status, process.error_codes, process.failure_codes, side.clock.now)
+
+    def _framed(self) -> Body:
+        """The body as it comes from the server."""
+        head, stream = self.head, self.stream
+        if head.status == 204:
+            head.remove(b"content-length")
+            head.remove(b"transfer-encoding")
+        body = of_response(head)
+        unwanted = stream.method == b"HEAD" and self.asked.method != b"HEAD" and stream.request is self.asked
+        return UnwantedBody(body) if unwanted else body
+
+    def _compose(self, body: Body) -> tuple[bytes, bool]:
+        """The head as it goes to the client, and whether he may ask again on his connection."""
+        side, route, head, asked = self.side, self.route, self.head, self.asked
+        keep = (
+            side.keeps(asked)
+            and not route.client_close
+            and not isinstance(body, CloseBody)
+            and not self._uploading()
+            and not (head.version == 10 and head.chunked)
+        )
+        extra = b""
+        if route.backend.plan.connection_rules and connection.ruled_close(head):
+            # The header is there already.
+            keep = False
+        else:
+            extra = connection.to_client(head, asked.version, keep)
+        if head.chunked and self.conn.multiplexed:
+            extra += b"transfer-encoding: chunked\r\n"
+        return write.response(head, extra, side.plan.case_adjust), keep
 
     def _uploading(self) -> bool:
         """Is some of the request still to be sent?"""
