@@ -47,8 +47,8 @@ from trilb.proxy.exchange import Exchange, asked_size, size_of
 from trilb.proxy.hold import resolved
 from trilb.proxy.inspect import inspect
 from trilb.proxy.invalid import keep_request
-from trilb.proxy.mux import ServerStream
 from trilb.proxy.plane import Plane
+from trilb.proxy.serverstream import ServerStream
 from trilb.proxy.tracks import leave
 from trilb.samples.fetch_uri import pathq_of
 
