@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from trilb.http.head import Refusal
+from trilb.http.head import Head, Refusal
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]++)[ \t]*+(;[^\r\n\0]*+)?\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\r\n\0]*+\Z")
@@ -205,3 +205,17 @@ class UnwantedBody:
 
 
 Body = LengthBody | CloseBody | ChunkedBody | UnwantedBody
+
+
+def of_request(head: Head) -> Body | None:
+    """The body a request's head announces, None for none."""
+    if head.chunked:
+        return ChunkedBody(400)
+    return LengthBody(head.length) if head.length else None
+
+
+def of_response(head: Head) -> LengthBody | CloseBody | ChunkedBody:
+    """The body a response's head announces; one without framing runs until the server closes."""
+    if head.chunked:
+        return ChunkedBody(502)
+    return LengthBody(head.length) if head.length >= 0 else CloseBody()

@@ -81,6 +81,23 @@ UPGRADE: Final = 4
 """Bits of Head.connection: what the connection header asked for."""
 
 
+def asked_size(head: Head) -> int:
+    """The size of a request's head in HAProxy's accounting, which `bin` and the log's %U show."""
+    size = 29 + len(head.method) + len(head.target)
+    for name, value in head.fields:
+        if name != b"connection":
+            size += len(name) + len(value)
+    return size if not head.connection & UPGRADE else size + len(b"connection") + len(b"upgrade")
+
+
+def answered_size(head: Head) -> int:
+    """The size of a response's head in HAProxy's accounting, which the log's %B shows."""
+    size = 32 + len(head.reason)
+    for name, value in head.fields:
+        size += len(name) + len(value)
+    return size
+
+
 class Refusal(Exception):
     """A message that cannot be passed on: the status to answer (0: close silently) and the reason for counters."""
 

@@ -23,19 +23,17 @@ def request(head: Head, extra: bytes = b"", case: dict[bytes, bytes] | None = No
     return b"".join(parts)
 
 
-def response(head: Head, extra: bytes = b"", case: dict[bytes, bytes] | None = None) -> tuple[bytes, int]:
-    """A response's head, and its size in HAProxy's accounting (the log's %B counts messages as it stores them)."""
+def response(head: Head, extra: bytes = b"", case: dict[bytes, bytes] | None = None) -> bytes:
+    """A response's head; `extra` and `case` as for a request."""
     parts = [_begin(head), b" ", head.reason, b"\r\n"]
-    counted = 32 + len(head.reason)
     for name, value in head.fields if case is None else _adjust(head.fields, case):
-        counted += len(name) + len(value)
         parts.append(name)
         parts.append(b": ")
         parts.append(value)
         parts.append(b"\r\n")
     parts.append(extra)
     parts.append(b"\r\n")
-    return b"".join(parts), counted
+    return b"".join(parts)
 
 
 _STATUSES: Final = [b"HTTP/1.1 %d" % status for status in range(1000)]

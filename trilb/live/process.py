@@ -54,7 +54,7 @@ class ProcessState:
         self.hostname = hostname
         self.node = hostname
         self.sessions: set[Any] = set()
-        """Who is being served: the sessions of `proxy` (HttpSession, Http2Session, TcpSession)."""
+        """Who is being served: the sessions of `proxy` (Http1Session, Http2Session, TcpSession)."""
         self.error_codes: frozenset[int] = frozenset()
         self.failure_codes: frozenset[int] = frozenset()
         self.idle = 100

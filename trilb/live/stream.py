@@ -215,3 +215,18 @@ class CheckStream(Stream):
     def __init__(self, session: Session, frontend: Frontend) -> None:
         super().__init__(session, frontend)
         self.check_vars: dict[str, bool | int | bytes] = {}
+
+
+def own_limit(stream: Stream, name: str, default: float | None) -> float | None:
+    """A timeout of the stream: what `set-timeout` gave it, else the proxy's."""
+    limits = stream.limits
+    if limits is None:
+        return default
+    own: float | None = getattr(limits, name)
+    return default if own is None else own
+
+
+def retries_of(stream: Stream, default: int) -> int:
+    """How often the stream may try again: what `set-retries` gave it, else the proxy's `retries`."""
+    limits = stream.limits
+    return default if limits is None or limits.retries is None else limits.retries

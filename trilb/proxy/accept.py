@@ -20,7 +20,7 @@ from trilb.net.conn import Conn
 from trilb.net.listen import ACCEPT_FULL, ACCEPT_GONE
 from trilb.net.poller import Tasklet
 from trilb.proxy.admit import admit
-from trilb.proxy.http1 import HttpSession
+from trilb.proxy.http1 import Http1Session
 from trilb.proxy.http2 import Http2Session
 from trilb.proxy.plane import Plane
 from trilb.proxy.tcp import TcpSession
@@ -36,7 +36,7 @@ _ANY = (bytes(4), bytes(16))
 _TRANSPARENT = ((socket.SOL_IP, 19), (socket.IPPROTO_IPV6, 75))
 """IP_TRANSPARENT, IPV6_TRANSPARENT."""
 
-AnySession = HttpSession | Http2Session | TcpSession
+AnySession = Http1Session | Http2Session | TcpSession
 
 
 class Acceptor:
@@ -121,7 +121,7 @@ class Acceptor:
         if address not in _ANY:
             self._local = address, name[1]
 
-    async def _http(self, session: Session, conn: Conn, proto: str) -> HttpSession | Http2Session:
+    async def _http(self, session: Session, conn: Conn, proto: str) -> Http1Session | Http2Session:
         """Who serves a client in mode http: told by the configuration, by what TLS agreed on, else by its preface."""
         if proto == "h2" or conn.alpn == b"h2":
             # It has a nursery, which belongs to a task.
@@ -130,7 +130,7 @@ class Acceptor:
                 conn.tasklet = None
             return Http2Session(self.plane, session, conn)
         upgrades = "h1" not in (proto, self.proto) and "disable-h2-upgrade" not in self.frontend.config.options
-        return HttpSession(self.plane, session, conn, may_upgrade=upgrades)
+        return Http1Session(self.plane, session, conn, may_upgrade=upgrades)
 
     def _count(self) -> None:
         """Count a connection at once: its task may begin later than the next look at what may still come."""

@@ -14,8 +14,8 @@ from trilb.net.conn import Broken
 from trilb.proxy.streamconn import StreamConn, last_chunk
 
 if TYPE_CHECKING:
-    from trilb.proxy.streamsession import StreamSession
     from trilb.proxy.http2 import Http2Session
+    from trilb.proxy.streamsession import StreamSession
 
 
 class ClientStream(StreamConn):

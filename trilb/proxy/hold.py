@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from trilb.base.clock import Clock
 from trilb.live.effects import Resolve
-from trilb.net.poller import Waiter
+from trilb.net.poller import Expired, Waiter
+
+
+async def paused(waiter: Waiter, clock: Clock, seconds: float) -> None:
+    """Wait for a time."""
+    until = clock.now + seconds
+    waiter.until(until)
+    try:
+        while clock.now < until:
+            await waiter.park(None)
+    except Expired:
+        return
 
 
 async def resolved(waiter: Waiter, effect: Resolve) -> None:

@@ -23,8 +23,9 @@ from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
+from trilb.proxy import account
+from trilb.proxy.clientside import Gone
 from trilb.proxy.clientstream import ClientStream
-from trilb.proxy.http1 import Gone, HttpSession
 from trilb.proxy.plane import Plane
 from trilb.proxy.streamconn import OUT_MOST
 from trilb.proxy.streamsession import Worker
@@ -46,7 +47,6 @@ class Http2Session:
         "_idle_since",
         "_left",
         "_moved",
-        "_notes",
         "_nursery",
         "_spare",
         "client",
@@ -84,8 +84,6 @@ class Http2Session:
         self._moved = self.clock.now
         self._left = False
         """The client said GOAWAY."""
-        self._notes = HttpSession(plane, session, client)
-        """Counts and logs what never became a request."""
 
     async def serve(self) -> bool:
         """Serve until the connection ends; always False. Never raises but for cancellation."""
@@ -285,7 +283,7 @@ class Http2Session:
     def _note(self) -> None:
         """Count and log something that was no request."""
         now = self.clock.now
-        self._notes.log(self._notes.bad_stream(0, "P", now, now))
+        account.log(account.bad(self.session, 0, "P", now, now))
 
     # -- requests ------------------------------------------------------------------------------------------------
 

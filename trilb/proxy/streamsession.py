@@ -17,13 +17,14 @@ from h2.errors import ErrorCodes
 from trilb.http import replies, write
 from trilb.http.h2events import Request
 from trilb.http.h2head import accept_of, origin_form
-from trilb.http.head import Head
+from trilb.http.head import Head, asked_size
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken
 from trilb.net.poller import Tasklet, Waiter
+from trilb.proxy import account
+from trilb.proxy.clientside import Gone
 from trilb.proxy.clientstream import ClientStream
-from trilb.proxy.exchange import asked_size
-from trilb.proxy.http1 import Gone, HttpSession
+from trilb.proxy.phases import HttpSession
 
 if TYPE_CHECKING:
     from trilb.proxy.http2 import Http2Session
@@ -87,7 +88,7 @@ class StreamSession(HttpSession):
 
     async def _reject(self, status: int, size: int) -> None:
         """Answer something that was no request. Raises Broken, Gone."""
-        stream = self.bad_stream(status, "P", self.clock.now, self.clock.now)
+        stream = account.bad(self.session, status, "P", self.clock.now, self.clock.now)
         raw = self.plan.raw_errors.get(status) or replies.raw(status)
         head, _, body = raw.partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")

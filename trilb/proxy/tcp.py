@@ -14,8 +14,8 @@ from trilb.live.stream import Stream
 from trilb.logs.writers import failed
 from trilb.net.conn import Broken, Conn
 from trilb.net.poller import Expired, Waiter
-from trilb.proxy import connect, relay
-from trilb.proxy.connect import Failed
+from trilb.proxy import account, assign, connect, relay
+from trilb.proxy.assign import Failed
 from trilb.proxy.inspect import inspect, sniff
 from trilb.proxy.plane import Plane
 from trilb.proxy.tracks import leave
@@ -242,12 +242,8 @@ class TcpSession:
             server_fin=backend.plan.server_fin,
             up=up,
         )
-        server_of = stream.server
-        for counters in (backend.counters, *((server_of.counters,) if server_of is not None else ())):
-            if stream.cause in "Cc":
-                counters.cli_abrt += 1
-            elif stream.cause in "Ss":
-                counters.srv_abrt += 1
+        if stream.cause in "CcSs":
+            account.aborted(stream, client=stream.cause in "Cc")
         return False
 
     async def _inspect_response(self, stream: Stream, server: Conn, plan: BackendPlan) -> relay.AnyFlow | None:
@@ -278,11 +274,7 @@ class TcpSession:
             return up
         up.close()
         server.close()
-        assert stream.backend is not None
-        for counters in (*self.session.tallies(), stream.backend.counters):
-            counters.dresp += 1
-        if stream.server is not None:
-            stream.server.counters.dresp += 1
+        account.denied(stream, "D")
         stream.bytes_in += up.moved
         # What had come is counted, as HAProxy counts it, though the client never sees it.
         stream.bytes_out += len(server.inbox)
@@ -312,7 +304,7 @@ class TcpSession:
     def _finish(self, stream: Stream) -> None:
         if stream.tracked is not None or self.session.tracked is not None:
             leave(stream, self.plane.clock.now)
-        connect.release(stream)
+        assign.release(stream)
         backend = stream.backend
         tallies = [stream.frontend.counters]
         if backend is not None:

@@ -15,6 +15,18 @@ def leave(stream: Stream, now: float) -> None:
     stream.tracked = None
 
 
+def asked(stream: Stream, now: float) -> None:
+    """A request came."""
+    for each in stream.session.tracks(stream.tracked):
+        each.count(each.table.on_request, now)
+
+
+def erred(stream: Stream, now: float) -> None:
+    """The client made an error, or was denied."""
+    for each in stream.session.tracks(stream.tracked):
+        each.count(each.table.on_error, now)
+
+
 def judge(stream: Stream, status: int, errors: frozenset[int], failures: frozenset[int], now: float) -> None:
     """A server's status is an error of the client, a failure of the server, or neither."""
     for each in stream.session.tracks(stream.tracked):
