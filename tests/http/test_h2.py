@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests.support.h2wire import PREFACE, SETTINGS, frame
 from trilb.http import write
-from trilb.http.h2 import ServerConnection
 from trilb.http.h2answer import Answer, Content, Fields
 from trilb.http.h2events import Data, Event, Failed, Leaving, Opened, Rejected, Request, Reset, Trailers, Tuning
 from trilb.http.h2head import Malformed, accept_of, origin_form, request_head, response_fields, trailer_fields
+from trilb.http.h2server import ServerConnection
 from trilb.http.head import Field, Head, Refusal
 from trilb.http.policy import Limits
 
@@ -399,7 +399,7 @@ def test_wrong_length(length: bytes, data: bytes, ended: bool) -> None:
     pair = Pair()
     pair.client.send_headers(1, [*PLAIN, (b"content-length", length)])
     pair.client.send_data(1, data, end_stream=ended)
-    assert pair.turn()[1:] == [Reset(1, 1, by_client=False)]
+    assert pair.turn()[1:] == [Reset(1, 1, by_peer=False)]
     pair.client.send_headers(3, PLAIN, end_stream=True)
     assert isinstance(pair.turn()[0], Request)
 
@@ -410,7 +410,7 @@ def test_trailers_before_the_length_is_full() -> None:
     pair.client.send_headers(1, [*PLAIN, (b"content-length", b"5")])
     pair.client.send_data(1, b"hel")
     pair.client.send_headers(1, [(b"x", b"y")], end_stream=True)
-    assert pair.turn()[-1] == Reset(1, 1, by_client=False)
+    assert pair.turn()[-1] == Reset(1, 1, by_peer=False)
 
 
 def test_bad_trailers() -> None:
@@ -418,7 +418,7 @@ def test_bad_trailers() -> None:
     pair = Pair()
     pair.client.send_headers(1, PLAIN)
     pair.client.send_headers(1, [(b"connection", b"y")], end_stream=True)
-    assert pair.turn()[-1] == Reset(1, 1, by_client=False)
+    assert pair.turn()[-1] == Reset(1, 1, by_peer=False)
     pair.client.send_headers(3, PLAIN)
     pair.client.send_headers(3, [(b"x", b"y")], end_stream=True)
     assert pair.turn()[-1] == Trailers(3, [(b"x", b"y")])
@@ -545,7 +545,7 @@ def test_fatal(name: str, data: bytes, code: int | None) -> None:
         assert server.failed
         if code is not None:
             assert events[-1].code == code
-        assert bytes(server.out).count(b"\0\0\x08\x07\0\0\0\0\0") == events[-1].prefaced
+        assert bytes(server.out).count(b"\0\0\x08\x07\0\0\0\0\0") == server.prefaced
         assert server.receive(b"more", 0.0) == []
         server.reset(1, 0)
         server.consumed(1, 0)
@@ -557,7 +557,7 @@ def test_window_0_on_a_stream() -> None:
     pair = Pair()
     pair.client.send_headers(1, PLAIN)
     pair.turn()
-    assert pair.raw(frame(8, 0, 1, bytes(4))) == [Reset(1, 1, by_client=False)]
+    assert pair.raw(frame(8, 0, 1, bytes(4))) == [Reset(1, 1, by_peer=False)]
 
 
 def test_window_too_large_on_a_stream() -> None:
@@ -565,7 +565,7 @@ def test_window_too_large_on_a_stream() -> None:
     pair = Pair()
     pair.client.send_headers(1, PLAIN)
     pair.turn()
-    assert pair.raw(frame(8, 0, 1, b"\x7f\xff\xff\xff")) == [Reset(1, 3, by_client=False)]
+    assert pair.raw(frame(8, 0, 1, b"\x7f\xff\xff\xff")) == [Reset(1, 3, by_peer=False)]
 
 
 def test_allowance_comes_back() -> None:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.h2wire import PREFACE, SETTINGS, frame
-from trilb.http.h2 import ServerConnection
 from trilb.http.h2encode import encode
 from trilb.http.h2events import Event, Tuning
+from trilb.http.h2server import ServerConnection
 from trilb.http.policy import Limits
 
 DATA, HEADERS, PRIORITY, RST, SET, PING, WINDOW = 0, 1, 2, 3, 4, 6, 8

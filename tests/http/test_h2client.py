@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.h2wire import PREFACE, SETTINGS, frame
-from trilb.http.h2answer import Content as Piece
-from trilb.http.h2answer import Fields
+from trilb.http.h2answer import Content, Fields
 from trilb.http.h2ask import Ask
-from trilb.http.h2client import ClientConnection, Content, Event, Failed, Gone, Opened, Response, Trailers
+from trilb.http.h2client import ClientConnection
+from trilb.http.h2events import Data, Event, Failed, Opened, Reset, Response, Trailers
 from trilb.http.h2head import Malformed, answer_fields, ask_fields
 from trilb.http.head import Field
 from trilb.http.policy import Limits
@@ -202,7 +202,7 @@ def test_response() -> None:
     assert got == [
         Response(number, 103, [(b"link", b"x")], ended=False),
         Response(number, 200, [(b"a", b"b")], ended=False),
-        Content(number, b"abc", 7, ended=False),
+        Data(number, b"abc", 7, ended=False),
         Trailers(number, [(b"x-t", b"1")]),
     ]
     assert not conn.streams
@@ -216,7 +216,7 @@ def test_windows_are_given_back() -> None:
     conn.out.clear()
     for _ in range(4):
         for event in conn.receive(frame(DATA, 0, number, b"x" * 16000)):
-            assert isinstance(event, Content)
+            assert isinstance(event, Data)
     assert not conn.out
     conn.consumed(number, 64000)
     assert (WINDOW, number) in [(each[0], each[2]) for each in frames(conn.out)]
@@ -290,7 +290,7 @@ def test_wrong_response(fields: Sequence[Field]) -> None:
     one, two = asked(conn, 2)
     raw = block(*fields)
     got = conn.receive(b"".join(_split(one, raw)))
-    assert got == [Gone(one, 1, malformed=True)]
+    assert got == [Reset(one, 1, by_peer=False)]
     assert [(each[0], each[2]) for each in frames(conn.out)] == [(RST, one)]
     assert conn.receive(headers(two, OK, end=True)) == [Response(two, 200, [], ended=True)]
 
@@ -313,7 +313,7 @@ def test_wrong_trailers(field: Field) -> None:
     conn = made()
     one, two = asked(conn, 2)
     got = conn.receive(headers(one, OK) + headers(one, field, end=True))
-    assert got[-1] == Gone(one, 1, malformed=True)
+    assert got[-1] == Reset(one, 1, by_peer=False)
     assert not conn.failed
     assert list(conn.streams) == [two]
 
@@ -323,9 +323,9 @@ def test_lengths_are_not_ours() -> None:
     conn = made()
     one, two = asked(conn, 2)
     got = conn.receive(headers(one, OK, (b"content-length", b"5")) + frame(DATA, END, one, b"abc"))
-    assert [type(each) for each in got] == [Response, Content]
+    assert [type(each) for each in got] == [Response, Data]
     got = conn.receive(headers(two, OK, (b"content-length", b"x")) + frame(DATA, END, two, b"abc"))
-    assert [type(each) for each in got] == [Response, Content]
+    assert [type(each) for each in got] == [Response, Data]
 
 
 # -- the end of streams and connections --------------------------------------------------------------------------------
@@ -336,9 +336,9 @@ def test_reset_by_the_server() -> None:
     conn = made()
     one, two = asked(conn, 2)
     refuse = frame(RST, 0, one, struct.pack(">L", REFUSED))
-    assert conn.receive(refuse) == [Gone(one, REFUSED, unserved=True)]
+    assert conn.receive(refuse) == [Reset(one, REFUSED, by_peer=True, unserved=True)]
     assert conn.receive(refuse) == []
-    assert conn.receive(frame(RST, 0, two, struct.pack(">L", 2))) == [Gone(two, 2, unserved=False)]
+    assert conn.receive(frame(RST, 0, two, struct.pack(">L", 2))) == [Reset(two, 2, by_peer=True)]
 
 
 def test_goaway() -> None:
@@ -349,12 +349,12 @@ def test_goaway() -> None:
     assert conn.leaving
     assert not conn.room_for_one()
     got = conn.receive(frame(GOAWAY, 0, 0, struct.pack(">LL", one, 0) + b"bye"))
-    assert got == [Gone(two, 0, unserved=True), Gone(three, 0, unserved=True)]
+    assert got == [Reset(two, 0, True, unserved=True), Reset(three, 0, True, unserved=True)]
     assert list(conn.streams) == [one]
     conn.send_data(one, b"abc", ended=True)
     assert [each[0] for each in frames(conn.out)] == [DATA]
     got = conn.receive(headers(one, OK) + frame(DATA, END, one, b"x"))
-    assert [type(each) for each in got] == [Response, Content]
+    assert [type(each) for each in got] == [Response, Data]
     assert not conn.streams
     conn.goaway()
     conn.ping()
@@ -476,7 +476,7 @@ def test_any_bytes(data: st.DataObject) -> None:
 
 
 def _use(conn: ClientConnection, event: Event) -> None:
-    if isinstance(event, Content):
+    if isinstance(event, Data):
         conn.consumed(event.stream, event.credit)
 
 
@@ -528,7 +528,7 @@ def test_ask(sizes: list[int], room: int, trailers: bool) -> None:
         if part is not None:
             parts.append(part)
     assert ask.done
-    assert b"".join(part.data for part in parts if isinstance(part, Piece)) == b"helloabc"
+    assert b"".join(part.data for part in parts if isinstance(part, Content)) == b"helloabc"
     last = parts[-1]
     assert last.ended
     assert isinstance(last, Fields) == trailers

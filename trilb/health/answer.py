@@ -9,7 +9,8 @@ from __future__ import annotations
 from trilb.http import lane, policy, record
 from trilb.http.dechunk import dechunk
 from trilb.http.framing import ChunkedBody
-from trilb.http.h2client import ClientConnection, Content, Failed, Gone, Response, Trailers
+from trilb.http.h2client import ClientConnection
+from trilb.http.h2events import Data, Failed, Reset, Response, Trailers
 from trilb.http.h2head import ask_fields
 from trilb.http.head import Head, Refusal
 from trilb.http.policy import Limits
@@ -113,12 +114,12 @@ class Multiplexed(Exchange):
                 head.status = event.status
                 self.head, self.done = head, event.ended
                 self.data = self.data or b"HTTP/2.0"
-            elif isinstance(event, Content):
+            elif isinstance(event, Data):
                 self.body += event.data
                 self.data += event.data
                 self._engine.consumed(event.stream, event.credit)
                 self.done = self.done or event.ended
             elif isinstance(event, Trailers):
                 self.done = True
-            elif isinstance(event, Failed) or (isinstance(event, Gone) and not self.done):
+            elif isinstance(event, Failed) or (isinstance(event, Reset) and not self.done):
                 self.failed = True

@@ -1,4 +1,4 @@
-"""The `h2` library as it is kept for clients: with less temper. Wrong lengths and too many streams are left to us.
+"""The `h2` library as it is kept: with less temper. Wrong lengths and too many streams are left to us.
 
 Apart from `h2`, for what derives from interpreted classes is not compiled.
 """
@@ -14,11 +14,11 @@ from h2.utilities import SizeLimitDict
 from hpack import Encoder
 
 from trilb.http.h2encode import encode
-from trilb.http.h2events import Tuning
 from trilb.http.policy import Limits
 
 _CLOSED_REMEMBERED = 1024
-"""Closed streams of which the library remembers how they ended. Arbitrary; its own number costs megabytes."""
+"""Closed streams of a client of which the library remembers how they ended. Arbitrary; its own number costs
+megabytes."""
 
 
 def unchecked(*_: object) -> None:
@@ -38,10 +38,10 @@ class PlainEncoder(Encoder):
 class Engine(H2Connection):
     """The library, with less temper: wrong lengths and too many streams are left to us."""
 
-    def __init__(self, tuning: Tuning, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, client_side: bool) -> None:
         super().__init__(
             H2Configuration(
-                client_side=False,
+                client_side=client_side,
                 header_encoding=None,
                 validate_inbound_headers=False,
                 normalize_inbound_headers=False,
@@ -50,7 +50,8 @@ class Engine(H2Connection):
             )
         )
         self.encoder = PlainEncoder()
-        self._closed_streams = SizeLimitDict(size_limit=_CLOSED_REMEMBERED)
+        if not client_side:
+            self._closed_streams = SizeLimitDict(size_limit=_CLOSED_REMEMBERED)
         # hpack counts 32 bytes a field on top; whether the head is acceptable is the policy's question.
         self.decoder.max_header_list_size = 2 * limits.raw + 32 * 2 * limits.fields
 

@@ -1,4 +1,4 @@
-"""What a client's HTTP/2 connection is told by `h2`, and what `tune.h2.*` says of it. HOT."""
+"""What comes on an HTTP/2 connection, as `h2server` and `h2client` tell it, and what `tune.h2.*` says. HOT."""
 
 from __future__ import annotations
 
@@ -30,12 +30,36 @@ class Tuning:
 
 @dataclass(slots=True)
 class Request:
-    """A request began. `refusal` says that it is answered with an error instead of being served."""
+    """A client's request began. `refusal` says that it is answered with an error instead of being served."""
 
     stream: int
     head: Head | None
     refusal: Refusal | None
     size: int
+    ended: bool
+
+
+@dataclass(slots=True)
+class Rejected:
+    """A client's request that was malformed; its stream has been reset and nobody serves it."""
+
+    stream: int
+
+
+@dataclass(slots=True)
+class Leaving:
+    """The client sent GOAWAY: it opens no more streams."""
+
+    code: int
+
+
+@dataclass(slots=True)
+class Response:
+    """A server's response head; an interim one when `status` is below 200."""
+
+    stream: int
+    status: int
+    fields: list[Field]
     ended: bool
 
 
@@ -59,11 +83,15 @@ class Trailers:
 
 @dataclass(slots=True)
 class Reset:
-    """The stream is over before its time: the client gave it up, or we did because of what it sent."""
+    """The stream is over before its time: the other end gave it up (`by_peer`), or we did because of what it sent.
+
+    `unserved` says that the other end did nothing of what was asked.
+    """
 
     stream: int
     code: int
-    by_client: bool
+    by_peer: bool
+    unserved: bool = False
 
 
 @dataclass(slots=True)
@@ -74,26 +102,11 @@ class Opened:
 
 
 @dataclass(slots=True)
-class Rejected:
-    """A request that was malformed; its stream has been reset and nobody serves it."""
-
-    stream: int
-
-
-@dataclass(slots=True)
-class Leaving:
-    """The client sent GOAWAY: it opens no more streams."""
-
-    code: int
-
-
-@dataclass(slots=True)
 class Failed:
-    """The connection is beyond repair; GOAWAY is in `out`. `prefaced` tells whether it ever spoke HTTP/2."""
+    """The connection is beyond repair; GOAWAY is in `out`, if the other end ever spoke HTTP/2."""
 
     code: int
     reason: str
-    prefaced: bool
 
 
-Event = Request | Data | Trailers | Reset | Opened | Rejected | Leaving | Failed
+Event = Request | Rejected | Leaving | Response | Data | Trailers | Reset | Opened | Failed

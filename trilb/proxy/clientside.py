@@ -1,6 +1,6 @@
 """The client's side of HTTP: what is said to a client, and what more is taken from him. HOT where it keeps and sends.
 
-`Exchange` is the other side. Whatever version a client speaks, his connection takes HTTP/1 (http2.StreamConn).
+`Exchange` is the other side. Whatever version a client speaks, his connection takes HTTP/1 (`ClientStream`).
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ from trilb.proxy.clientside import ClientSide
 from trilb.proxy.exchange import Exchange
 from trilb.proxy.inspect import inspect
 from trilb.proxy.invalid import keep_request
-from trilb.proxy.mux import ServerStream
 from trilb.proxy.obey import obey, proceed
 from trilb.proxy.plane import Plane
+from trilb.proxy.serverstream import ServerStream
 from trilb.samples.fetch_uri import pathq_of
 
 
