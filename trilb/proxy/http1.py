@@ -10,7 +10,7 @@ from typing import Final
 from trilb.http import lane, policy, record
 from trilb.http.framing import ChunkedBody
 from trilb.http.h2 import PREFACE
-from trilb.http.head import Head, Refusal, asked_size
+from trilb.http.head import Head, Refusal
 from trilb.live.session import Session
 from trilb.live.stream import Stream
 from trilb.net.conn import Broken, Conn
@@ -143,17 +143,8 @@ class Http1Session(HttpSession):
             except Refusal as refusal:
                 await self._refuse(refusal, data, started, idle_since)
                 return None
-        stream = Stream(session, session.frontend)
-        stream.request = head
-        stream.target, stream.method = head.target, head.method
-        stream.accepted = started
-        stream.accepted_wall = self.clock.wall
-        stream.idle_since = idle_since
-        stream.received = self.clock.now
-        stream.head_size = size
-        stream.bytes_in = asked_size(head)
         session.frontend.counters.streams += 1
-        return stream
+        return self.begin(head, size, started, idle_since)
 
     def _parse(self, data: bytes) -> tuple[Head, int] | None:
         """A whole request head, or None while more is needed. Raises Refusal."""

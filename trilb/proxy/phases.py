@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from trilb.http import connection
 from trilb.http.framing import of_request
-from trilb.http.head import Head, Refusal
+from trilb.http.head import Head, Refusal, asked_size
 from trilb.live.effects import Abort, Allow, Effect, Upgrade
 from trilb.live.plan import BackendPlan, Errors, Route, Step
 from trilb.live.session import Session
@@ -37,6 +37,19 @@ class HttpSession(ClientSide):
     def __init__(self, plane: Plane, session: Session, client: Conn) -> None:
         super().__init__(plane, session, client)
         self.stream: Stream | None = None
+
+    def begin(self, head: Head, size: int, started: float, idle_since: float) -> Stream:
+        """A stream for a request whose head of `size` bytes began to come at `started`, awaited since `idle_since`."""
+        stream = Stream(self.session, self.session.frontend)
+        stream.request = head
+        stream.target, stream.method = head.target, head.method
+        stream.accepted = started
+        stream.accepted_wall = self.clock.wall
+        stream.idle_since = idle_since
+        stream.received = self.clock.now
+        stream.head_size = size
+        stream.bytes_in = asked_size(head)
+        return stream
 
     def under_way(self) -> Iterator[tuple[Stream, Waiter]]:
         """What is being served, and by what it waits."""

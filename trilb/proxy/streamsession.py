@@ -17,8 +17,7 @@ from h2.errors import ErrorCodes
 from trilb.http import replies, write
 from trilb.http.h2events import Request
 from trilb.http.h2head import accept_of, origin_form
-from trilb.http.head import Head, asked_size
-from trilb.live.stream import Stream
+from trilb.http.head import Head
 from trilb.net.conn import Broken
 from trilb.net.poller import Tasklet, Waiter
 from trilb.proxy import account
@@ -50,7 +49,8 @@ class StreamSession(HttpSession):
                 await self._reject(event.refusal.status, event.size)
                 cut = False
                 return
-            stream = self.stream = self._begin(event, event.head)
+            self.session.frontend.counters.h2_req += 1
+            stream = self.stream = self.begin(event.head, event.size, self.clock.now, self._link.waited_since())
             conn.serving = self
             try:
                 if conn.failed:
@@ -72,19 +72,6 @@ class StreamSession(HttpSession):
             self.waiter.finish()
             conn.finish(cut=cut)
             self._link.over(conn)
-
-    def _begin(self, event: Request, head: Head) -> Stream:
-        now = self.clock.now
-        stream = Stream(self.session, self.session.frontend)
-        stream.request = head
-        stream.target, stream.method = head.target, head.method
-        stream.accepted = stream.received = now
-        stream.accepted_wall = self.clock.wall
-        stream.idle_since = self._link.waited_since()
-        stream.head_size = event.size
-        stream.bytes_in = asked_size(head)
-        self.session.frontend.counters.h2_req += 1
-        return stream
 
     async def _reject(self, status: int, size: int) -> None:
         """Answer something that was no request. Raises Broken, Gone."""
