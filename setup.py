@@ -32,6 +32,7 @@ HOT = [
     "trilb/http/h2.py",
     "trilb/http/h2events.py",
     "trilb/http/h2encode.py",
+    "trilb/http/h2decode.py",
     "trilb/http/h2answer.py",
     "trilb/http/h2ask.py",
     "trilb/http/h2client.py",

@@ -252,6 +252,7 @@ def test_a_process_id_that_is_none(ours: Running) -> None:
 
 
 def worker(running: Running) -> int:
-    found = re.search(r"# workers\n(\d+) ", running.say("show proc\n"))
-    assert found is not None
+    said = running.say("show proc\n")
+    found = re.search(r"# workers\n(\d+) ", said)
+    assert found is not None, said
     return int(found[1])

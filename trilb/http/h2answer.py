@@ -81,19 +81,25 @@ class Answer:
             return self._after_chunk(data)
         return self._lines(data)
 
-    def _head(self, data: bytes) -> tuple[int, Part | None]:
+    def _head_lines(self, data: bytes) -> tuple[int, list[bytes]]:
+        """The lines of a head, none before all of it came, and how many bytes were taken."""
         whole = self._held + data
         end = whole.find(b"\r\n\r\n")
         if end < 0:
             self._held = whole
-            return len(data), None
+            return len(data), []
         used = end + 4 - len(self._held)
         self._held = b""
-        first, *lines = whole[:end].split(b"\r\n")
-        status = int(first[9:12])
+        return used, whole[:end].split(b"\r\n")
+
+    def _head(self, data: bytes) -> tuple[int, Part | None]:
+        used, lines = self._head_lines(data)
+        if not lines:
+            return used, None
+        status = int(lines[0][9:12])
         fields: list[Field] = []
         chunked, length = False, -1
-        for line in lines:
+        for line in lines[1:]:
             name, _, value = line.partition(b":")
             name, value = name.lower(), value.strip(b" \t")
             if name == b"transfer-encoding":
@@ -110,7 +116,7 @@ class Answer:
             self._state = _CLOSE
         elif self.method == b"HEAD" or status in NO_BODY or (length == 0 and not chunked):
             self._state = _DONE
-        elif chunked and whole.startswith(_NOTHING, end + 4):
+        elif chunked and data.startswith(_NOTHING, used):
             # An empty body ends with its head, as gRPC wants it.
             self._state = _DONE
             used += len(_NOTHING)

@@ -26,19 +26,14 @@ class Ask(Answer):
         """The target as it is to be said, where the request line has only its path."""
 
     def _head(self, data: bytes) -> tuple[int, Part | None]:
-        whole = self._held + data
-        end = whole.find(b"\r\n\r\n")
-        if end < 0:
-            self._held = whole
-            return len(data), None
-        used = end + 4 - len(self._held)
-        self._held = b""
-        first, *lines = whole[:end].split(b"\r\n")
-        self.method, target, _ = first.split(b" ", 2)
+        used, lines = self._head_lines(data)
+        if not lines:
+            return used, None
+        self.method, target, _ = lines[0].split(b" ", 2)
         fields: list[Field] = []
         chunked, length = False, 0
         asked, protocol = False, b""
-        for line in lines:
+        for line in lines[1:]:
             name, _, value = line.partition(b":")
             name, value = name.lower(), value.strip(b" \t")
             if name == b"transfer-encoding":

@@ -37,6 +37,7 @@ from trilb.http.h2 import (
     Open,
     plain_fields,
 )
+from trilb.http.h2decode import decode
 from trilb.http.h2engine import Engine
 from trilb.http.h2events import Event, Leaving, Opened, Rejected, Request, Reset, Tuning
 from trilb.http.h2head import Malformed, request_head
@@ -156,11 +157,14 @@ class ServerConnection(Connection):
             if len(frame) < at + 5 or int.from_bytes(frame[at : at + 4], "big") & 0x7FFFFFFF == number:
                 return False
             at += 5
-        found = self._decode(frame[at:])
+        block = frame[at:]
+        fields = decode(self._engine.decoder, block)
+        if fields is None:
+            fields = plain_fields(self._decode(block))
         self._engine.highest_inbound_stream_id = number
         if self._engine.streams:
             self._engine.forget_closed()
-        self._request(number, plain_fields(found), events, ended=True, plain=True)
+        self._request(number, fields, events, ended=True, plain=True)
         return True
 
     def _decode(self, block: bytes) -> Any:

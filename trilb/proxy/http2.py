@@ -34,7 +34,10 @@ _READ = 32768
 """Bytes read at once, and written at once. Others get their turn after each: in small frames it is work for a while."""
 _LINGER = 1.0
 _SPARE = 32
-"""Tasks that may wait for a request while others of their connection are served. Arbitrary."""
+"""Tasks that may wait for a request. Arbitrary."""
+_REST = 1.0
+"""Seconds without a request after which all but one of them end. Arbitrary: long enough for what comes in bursts, as a
+page does, for beginning a task costs as much as a request."""
 
 
 class Http2Session:
@@ -144,10 +147,14 @@ class Http2Session:
                 continue
             if self._dirty or moved:
                 continue
-            waiter.until(self._deadline())
+            limit, rest = self._deadline(), self._rest()
+            waiter.until(min(limit, rest) if limit and rest else limit or rest)
             try:
                 await waiter.park(client.watch)
             except Expired:
+                if rest and (not limit or rest < limit):
+                    self._dismiss(1)
+                    continue
                 if self.streams or h2.out:
                     raise Gone from None
                 h2.goaway()
@@ -175,6 +182,10 @@ class Http2Session:
         else:
             limit = plan.keep_alive_timeout or plan.request_timeout or plan.client_timeout
         return self._idle_since + limit if limit else 0.0
+
+    def _rest(self) -> float:
+        """When to let tasks go that nobody needs, 0 where there are none."""
+        return self._idle_since + _REST if len(self._spare) > 1 and not self.streams else 0.0
 
     def _flush(self) -> bool:
         """Write what waits; did anything go? Raises Broken."""
@@ -321,5 +332,4 @@ class Http2Session:
         self.session.requests += 1
         if not self.streams:
             self._idle_since = self.clock.now
-            self._dismiss(1)
             self.kick()

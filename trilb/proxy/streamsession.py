@@ -70,6 +70,8 @@ class StreamSession(HttpSession):
             self._link.h2.reset(conn.number, ErrorCodes.INTERNAL_ERROR)
         finally:
             self.waiter.finish()
+            # They hold each other, and nothing shall be left to the garbage collector.
+            conn.serving = None
             conn.finish(cut=cut)
             self._link.over(conn)
 
