@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -19,7 +20,10 @@ from trilb.config.sources import Source
 from trilb.dynamic import Dynamic
 from trilb.health import states
 from trilb.health.external import External
+from trilb.health.run import Checks
+from trilb.live.check import UNKNOWN
 from trilb.live.server import Server
+from trilb.net.poller import Poller
 from trilb.runtime import Runtime
 from trilb.vocabulary import language
 
@@ -37,6 +41,10 @@ backend own
 backend runs
     option external-check
     external-check command {command}
+    server a 127.0.0.1:80 check inter 10s
+backend waits
+    timeout check 250ms
+    option httpchk
     server a 127.0.0.1:80 check inter 10s
 """
 
@@ -74,6 +82,33 @@ async def test_a_program_that_may_not_be_ended(tmp_path: Path, monkeypatch: pyte
     assert killed
     os.kill(killed[0], 9)
     os.waitpid(killed[0], 0)  # noqa: ASYNC222 (it is killed)
+
+
+async def test_who_waits_for_an_answer_does_nothing_meanwhile() -> None:
+    """Not a round of the poller until the time is over, and then at once."""
+    rounds = 0
+
+    def now() -> float:
+        nonlocal rounds
+        rounds += 1
+        return trio.current_time()
+
+    backend = runtime().backends["waits"]
+    server = backend.servers[0]
+    assert server.check is not None
+    with socket.create_server(("127.0.0.1", 0)) as silent, trio.fail_after(15):
+        server.address = silent.getsockname()
+        async with trio.open_nursery() as nursery:
+            poller = Poller(Clock(now))
+            nursery.start_soon(poller.run)
+            checks = Checks(poller, nursery)
+            checks.begin_all([server])
+            while server.check.result == UNKNOWN:
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+    assert server.check.status == "L7TOUT"
+    assert 250 <= server.check.duration
+    assert rounds < 30
 
 
 def test_a_server_that_another_follows_stays() -> None:

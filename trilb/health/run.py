@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Iterable
 from heapq import heappop, heappush
+from math import inf
 from typing import cast
 
 import trio
@@ -28,7 +29,6 @@ from trilb.net.timers import Wheel
 
 CHECK_TICK = 0.005
 """Seconds by which the timeout of a check may be late."""
-_NEVER = float("inf")
 
 
 class Turn:
@@ -73,7 +73,6 @@ class Turn:
             return
         check.begun = checks.wheel.clock.now
         check.busy, check.text, check.result = True, "", UNKNOWN
-        checks.under_way += 1
         if self.player is not None:
             self.player.begin(self.server, check, checks.wheel, self.over)
         else:
@@ -93,7 +92,6 @@ class Turn:
     def over(self) -> None:
         """It was tried, and what was found stands in the check."""
         server, check, checks = self.server, self.check, self.checks
-        checks.under_way -= 1
         check.busy = False
         if self.ended:
             return
@@ -124,7 +122,7 @@ class Turn:
 
 
 class Checks:
-    """All checks. `spread` is a part of an interval, `under_way` how many are being done."""
+    """All checks. `spread` is a part of an interval."""
 
     __slots__ = (
         "_alarm",
@@ -135,7 +133,6 @@ class Checks:
         "_waiting",
         "nursery",
         "spread",
-        "under_way",
         "wheel",
     )
 
@@ -146,7 +143,7 @@ class Checks:
         self.spread = spread / 100
         self.wheel = Wheel(poller.clock, CHECK_TICK)
         """Timeouts. It turns with the alarm."""
-        self.under_way = 0
+        self.wheel.sooner = self._hasten
         self._alarm: Alarm | None = None
         self._rings = 0.0
         """When the alarm rings, 0.0 while nobody needs to set it."""
@@ -170,7 +167,7 @@ class Checks:
         """Check `server` from `offset` seconds from now on, until `end`."""
         if self._alarm is None:
             self._alarm = Alarm(self._poller, self._ring)
-            self._rings = _NEVER
+            self._rings = inf
             self.nursery.start_soon(self._until_the_end)
         self._number += 1
         turn = self._turns[check] = Turn(self, server, check, self._number)
@@ -186,6 +183,11 @@ class Checks:
         """Let it have its turn when it is due."""
         heappush(self._waiting, (turn.due, turn.number, turn))
         if turn.due < self._rings:
+            self._set(self.wheel.clock.now)
+
+    def _hasten(self) -> None:
+        """A timeout comes before all there were."""
+        if self.wheel.next() < self._rings:
             self._set(self.wheel.clock.now)
 
     def _ring(self) -> None:
@@ -206,11 +208,11 @@ class Checks:
         self._set(self.wheel.clock.now)
 
     def _set(self, now: float) -> None:
-        when = self._waiting[0][0] if self._waiting else _NEVER
-        if self.under_way and when > now + CHECK_TICK:
-            when = now + CHECK_TICK
+        when = self.wheel.next()
+        if self._waiting and self._waiting[0][0] < when:
+            when = self._waiting[0][0]
         self._rings = when
-        if self._alarm is not None and when < _NEVER:
+        if self._alarm is not None and when < inf:
             self._alarm.set(when - now)
 
     async def _until_the_end(self) -> None:

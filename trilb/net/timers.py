@@ -7,6 +7,8 @@ ever reached, so a session is looked at about once per timeout. Never early; lat
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf
 from typing import Final, Protocol
 
 import trio
@@ -15,6 +17,8 @@ from trilb.base.clock import Clock
 
 TICK: Final = 0.025
 """Seconds. Arbitrary: fine enough for millisecond timeouts to be honest, coarse enough to be idle."""
+_NEVER: Final = 1 << 60
+"""A tick that does not come."""
 
 
 class Timed(Protocol):
@@ -31,7 +35,7 @@ class Timed(Protocol):
 class Wheel:
     """Waiters by the tick their deadline falls into."""
 
-    __slots__ = ("_length", "_slots", "_tick", "clock")
+    __slots__ = ("_first", "_length", "_slots", "_tick", "clock", "sooner")
 
     def __init__(self, clock: Clock, length: float = TICK) -> None:
         """`length` of a tick is in seconds."""
@@ -39,6 +43,10 @@ class Wheel:
         self._length = length
         self._slots: dict[int, set[Timed]] = {}
         self._tick = int(clock.now / length)
+        self._first = _NEVER
+        """No slot is before this tick; there may be none in it either."""
+        self.sooner: Callable[[], None] | None = None
+        """Called when `next` has become sooner, by whom it is that lets the wheel turn."""
 
     def time_of(self, tick: int) -> float:
         """When a tick is looked at."""
@@ -53,8 +61,16 @@ class Wheel:
         slot = self._slots.get(tick)
         if slot is None:
             self._slots[tick] = {waiter}
+            if tick < self._first:
+                self._first = tick
+                if self.sooner is not None:
+                    self.sooner()
         else:
             slot.add(waiter)
+
+    def next(self) -> float:
+        """When it has to turn, in the loop's seconds: not earlier than that; infinity while nobody waits."""
+        return self._first * self._length if self._slots else inf
 
     def drop(self, waiter: Timed) -> None:
         """Take a waiter out."""
@@ -63,14 +79,16 @@ class Wheel:
             slot.discard(waiter)
             if not slot:
                 del self._slots[waiter.filed]
+                if not self._slots:
+                    self._first = _NEVER
         waiter.filed = 0
 
     def turn(self) -> None:
         """Look at every tick that has come."""
         now = self.clock.refresh()
         last = int(now / self._length)
-        if not self._slots:
-            self._tick = last
+        if self._first > self._tick:
+            self._tick = min(self._first - 1, last)
         while self._tick < last:
             self._tick += 1
             for waiter in self._slots.pop(self._tick, ()):
@@ -81,6 +99,8 @@ class Wheel:
                     waiter.expire()
                 else:
                     self.file(waiter)
+        if self._first <= last:
+            self._first = min(self._slots, default=_NEVER)
 
     async def run(self) -> None:
         """Turn until cancelled."""
