@@ -44,7 +44,7 @@ class Field:
         sink.bind(("127.0.0.1", 0))
         self.syslog = int(sink.getsockname()[1])
         self.app = free_ports(1)[0]
-        self._run("nginx", "app", configs.APP, stack)
+        self.application = self._run("nginx", "app", configs.APP, stack)
 
     def certificates(self) -> None:
         """Make one certificate for each kind of key, with its key in the same file."""

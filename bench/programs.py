@@ -11,7 +11,8 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -88,6 +89,31 @@ def cpu_seconds(*pids: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / _TICKS
+
+
+def _place(pids: Iterable[int], processors: set[int]) -> None:
+    for pid in pids:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setaffinity(int(thread), processors)
+
+
+@contextmanager
+def apart(pids: Sequence[int], others: Sequence[int]) -> Iterator[None]:
+    """Meanwhile give a program a processor of its own, and `others`, with this process, the rest of them.
+
+    Without a second processor all stay where they are.
+    """
+    everywhere = os.sched_getaffinity(0)
+    others = (os.getpid(), *others)
+    own = {max(everywhere)}
+    rest = everywhere - own
+    try:
+        if rest:
+            _place(pids, own)
+            _place(others, rest)
+        yield
+    finally:
+        _place((*pids, *others), everywhere)
 
 
 def resident(*pids: int | str) -> int:

@@ -13,7 +13,7 @@ from bench import configs, load
 from bench.field import Field, Racer
 from bench.figures import OURS, Row, percentile
 from bench.pace import ask, moments, pace
-from bench.programs import cpu_seconds, resident
+from bench.programs import apart, cpu_seconds, resident
 
 ANSWER = b"hello, world\n"
 
@@ -122,7 +122,11 @@ def full_speed(field: Field, race: Race, racers: list[Racer], how: Pace) -> Row:
 
 
 def latency(field: Field, racers: list[Racer], how: Pace, known: Row | None) -> Iterator[Row]:
-    """Percentiles at a quarter, half and three quarters of what trilb can do; the same rate for all that reach it."""
+    """Percentiles at a quarter, half and three quarters of what trilb can do; the same rate for all that reach it.
+
+    The racer has a processor of its own: where it shares one with the load the tail tells of the scheduler's slices,
+    some milliseconds long, for whoever it was that had to wait.
+    """
     if known is None:
         once = Pace(how.seconds, 1, how.connections)
         known = full_speed(field, RACES[0], racers, once)
@@ -133,7 +137,8 @@ def latency(field: Field, racers: list[Racer], how: Pace, known: Row | None) -> 
 
         def once_at(racer: Racer, due: list[float] = due) -> tuple[float, dict[str, float]]:
             before, began = cpu_seconds(*racer.pids), time.monotonic()
-            paced = pace(racer.ports["web"], due, ANSWER, how.connections)
+            with apart(racer.pids, field.application.pids):
+                paced = pace(racer.ports["web"], due, ANSWER, how.connections)
             used = cpu_seconds(*racer.pids) - before
             p50, p99, p999 = (percentile(paced.times, part) * 1000 for part in (0.5, 0.99, 0.999))
             late = percentile(paced.late, 0.99) * 1000

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -12,6 +15,7 @@ import pytest
 from bench.figures import percentile
 from bench.load import Count, Failed, read_h2load, read_wrk
 from bench.pace import REQUEST, moments, pace
+from bench.programs import apart
 
 WRK = """Running 4s test @ http://127.0.0.1:1/
   1 threads and 64 connections
@@ -100,3 +104,14 @@ def test_all_who_were_due_in_a_pause_waited() -> None:
 def test_a_connection_that_ends_is_no_measurement() -> None:
     with pytest.raises(Failed):
         paced(0.0, stop_after=60)
+
+
+def test_a_program_of_its_own_processor() -> None:
+    """And all as before afterwards."""
+    everywhere = os.sched_getaffinity(0)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as program:
+        with apart([program.pid], []):
+            own, rest = os.sched_getaffinity(program.pid), os.sched_getaffinity(0)
+        assert (own & rest, own | rest) == (set() if len(everywhere) > 1 else everywhere, everywhere)
+        assert os.sched_getaffinity(program.pid) == os.sched_getaffinity(0) == everywhere
+        program.communicate(b"\n")

@@ -107,7 +107,7 @@ async def test_who_waits_for_an_answer_does_nothing_meanwhile() -> None:
                 await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
     assert server.check.status == "L7TOUT"
-    assert 250 <= server.check.duration
+    assert server.check.duration >= 250
     assert rounds < 30
 
 
