@@ -80,7 +80,9 @@ endif
 
 # Compiled on one Python, as it is on the other; there without what compares it with HAProxy, side by side. For all of the
 # suite on h11 alone: `make unit-h11 H11=tests`.
-test: packages check unit-compiled unit-h11 unit-3.13
+test: $(STAMP) packages
+	@$(MAKE) --no-print-directory -j 2 -O check compiled
+	@$(MAKE) --no-print-directory unit-compiled unit-h11 unit-3.13
 
 $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
