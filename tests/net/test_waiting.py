@@ -8,6 +8,8 @@ import socket
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from trilb.base.clock import Clock
@@ -55,6 +57,91 @@ async def test_a_deadline_that_moves_on_is_not_reached(autojump_clock: MockClock
         nursery.start_soon(move)
         assert await waiter.park(None) == 0
         nursery.cancel_scope.cancel()
+
+
+async def test_a_wheel_with_nobody_waiting_sleeps(autojump_clock: MockClock) -> None:
+    turns = 0
+
+    def now() -> float:
+        nonlocal turns
+        turns += 1
+        return trio.current_time()
+
+    wheel = Wheel(Clock(now))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wheel.run)
+        await trio.sleep(1000)
+        waiter = Waiter(wheel)
+        wheel.clock.refresh()
+        began = trio.current_time()
+        waiter.arm(100)
+        with pytest.raises(Expired):
+            await waiter.park(None)
+        assert 100 <= trio.current_time() - began <= 100 + TICK + 1e-6
+        nursery.cancel_scope.cancel()
+    assert turns < 10
+
+
+class Timed:
+    """Something with a deadline, and when it was told that it has passed."""
+
+    def __init__(self, wheel: Wheel) -> None:
+        self.wheel = wheel
+        self.expires = 0.0
+        self.filed = 0
+        self.told: list[float] = []
+
+    def expire(self) -> None:
+        self.told.append(self.wheel.clock.now)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("arm"), st.integers(0, 3), st.floats(0, 40)),
+            st.tuples(st.just("drop"), st.integers(0, 3), st.just(0.0)),
+            st.tuples(st.just("pass"), st.just(0), st.floats(0, 60)),
+        ),
+        max_size=30,
+    )
+)
+def test_a_wheel_says_when_it_must_turn(steps: list[tuple[str, int, float]]) -> None:
+    """Whoever lets it turn only then, and looks anew when it is told to, misses nobody and is never early."""
+    time = 1000.0
+    wheel = Wheel(Clock(lambda: time), 1.0)
+    rings = wheel.next()
+
+    def sooner() -> None:
+        nonlocal rings
+        rings = wheel.next()
+
+    wheel.sooner = sooner
+    waiting = [Timed(wheel) for _ in range(4)]
+    for what, which, seconds in steps:
+        waiter = waiting[which]
+        if what == "arm":
+            waiter.expires = time + seconds
+            waiter.told.clear()
+            if not waiter.filed or waiter.expires < wheel.time_of(waiter.filed):
+                wheel.file(waiter)
+        elif what == "drop":
+            waiter.expires = 0.0
+            waiter.told.clear()
+            wheel.drop(waiter)
+        else:
+            until = time + seconds
+            while rings <= until:
+                time = max(time, rings)
+                wheel.turn()
+                rings = wheel.next()
+                assert rings > time
+            time = until
+            wheel.clock.refresh()
+        for each in waiting:
+            if each.told:
+                assert each.expires <= each.told[0] <= each.expires + 2
+            elif each.expires:
+                assert time < each.expires + 2
 
 
 async def test_an_edge_nobody_waited_for_is_not_lost() -> None:

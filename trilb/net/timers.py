@@ -16,7 +16,7 @@ import trio
 from trilb.base.clock import Clock
 
 TICK: Final = 0.025
-"""Seconds. Arbitrary: fine enough for millisecond timeouts to be honest, coarse enough to be idle."""
+"""Seconds. Arbitrary: fine enough for millisecond timeouts to be honest, coarse enough to be few."""
 _NEVER: Final = 1 << 60
 """A tick that does not come."""
 
@@ -86,7 +86,8 @@ class Wheel:
     def turn(self) -> None:
         """Look at every tick that has come."""
         now = self.clock.refresh()
-        last = int(now / self._length)
+        # What a float has lost of a whole number of ticks is not to be waited for.
+        last = int(now / self._length + 1e-6)
         if self._first > self._tick:
             self._tick = min(self._first - 1, last)
         while self._tick < last:
@@ -103,9 +104,17 @@ class Wheel:
             self._first = min(self._slots, default=_NEVER)
 
     async def run(self) -> None:
-        """Turn until cancelled."""
+        """Turn whenever somebody's time comes, until cancelled. Who has nobody waiting sleeps."""
         # The clock may have got its source after the wheel was made: begin at the present, not at some old epoch.
         self._tick = int(self.clock.refresh() / self._length)
+        scope = trio.CancelScope()
+
+        def sooner() -> None:
+            scope.deadline = trio.current_time() + self.next() - self.clock.now
+
+        self.sooner = sooner
         while True:
-            await trio.sleep(self._length)
+            scope = trio.CancelScope(deadline=trio.current_time() + self.next() - self.clock.refresh())
+            with scope:
+                await trio.sleep_forever()
             self.turn()
