@@ -20,7 +20,7 @@ import trio
 from tests.support.duel import require_haproxy
 from tests.support.ports import free_port
 from tests.support.program import HAPROXY, ROOT, TRILB
-from trilb.process.master import Master
+from trilb.process.master import READY, READY_FD, Master
 
 CONFIG = """
 global
@@ -62,6 +62,7 @@ class Running:
 
 @contextmanager
 def run(command: list[str], folder: Path, options: str = "") -> Iterator[Running]:
+    """A master whose first worker is there, but may not serve yet."""
     (folder / "lb.cfg").write_text(CONFIG.replace("{dir}", str(folder)).replace("{port}", str(free_port())))
     words = [*command, "-W", "-S", f"{folder}/master{options}", "-f", str(folder / "lb.cfg")]
     with (folder / "output").open("wb") as output:
@@ -230,6 +231,40 @@ def test_a_reload_and_what_it_says(tmp_path: Path) -> None:
         until(lambda: "# old workers" not in running.say("show proc\n"), running)
 
 
+STARTING = f"""
+import os, signal, sys, time
+if "-sf" not in sys.argv:
+    time.sleep(0.5)
+os.write(int(os.environ[{READY_FD!r}]), {READY!r})
+for pid in sys.argv[2:]:
+    os.kill(int(pid), signal.SIGUSR1)
+time.sleep(60)
+"""
+"""A worker: the first one takes its time, and ends when it is told to, serving or not."""
+
+
+async def test_a_reload_while_it_starts() -> None:
+    """It waits for the worker that is starting, which would else end before it served, and the master with it."""
+    master = Master([sys.executable, "-c", STARTING], "")
+    codes: list[int] = []
+
+    async def be_master() -> None:
+        codes.append(await master.run([]))
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(be_master)
+            while not master.workers:
+                await trio.sleep(0.001)
+            assert await master.reload()
+            while len(master.workers) > 1:
+                await trio.sleep(0.001)
+            assert not codes
+            master.stopping = True
+            master._send(signal.SIGTERM)
+    assert codes == [0]
+
+
 async def test_a_worker_that_is_being_made_when_the_master_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """The signal went to the workers there were: this one is told when it is there."""
     make = trio.lowlevel.open_process
@@ -254,5 +289,5 @@ def test_a_process_id_that_is_none(ours: Running) -> None:
 def worker(running: Running) -> int:
     said = running.say("show proc\n")
     found = re.search(r"# workers\n(\d+) ", said)
-    assert found is not None, said
+    assert found is not None, said + (running.dir / "output").read_text()
     return int(found[1])

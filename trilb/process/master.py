@@ -84,7 +84,10 @@ class Master:
                 if self.listener is not None and self.line is not None:
                     nursery.start_soon(master_cli.serve, self, self.line, self.listener)
                 nursery.start_soon(self._signals, signals)
-                if not await self._start(before):
+                # A reload waits for it: its worker would end the one that does not serve yet, and so the start.
+                async with self._reloading:
+                    started = await self._start(before)
+                if not started:
                     self.code = self.code or 1
                     nursery.cancel_scope.cancel()
                 else:
